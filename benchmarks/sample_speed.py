@@ -1,0 +1,145 @@
+"""How fast text is written: our engine, a plain step loop over torch.nn with the same weights, and the bound.
+
+    python benchmarks/sample_speed.py                    # the table
+    python benchmarks/sample_speed.py --run RUN          # and the time from the command to its first character
+
+Both write real characters, softmax and draw included; they take turns in one process, and the medians of all turns
+are shown. The bound is what memory allows: the bandwidth at which this machine reads an array larger than its
+caches, divided by the bytes of the weights that one step must read. A model that fits into a cache may exceed it.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from itertools import islice
+
+import click
+import numpy as np
+import torch
+
+from chargen.generation.engine_numpy import NumpyEngine
+from chargen.generation.generate import generate
+from chargen.models.config import EncoderConfig, LanguageModelConfig
+from chargen.text.tokenizers import CharTokenizer
+
+CASES = [("lstm", 512, 1), ("gru", 512, 1), ("lstm", 1024, 1), ("gru", 256, 1), ("lstm", 512, 64), ("gru", 512, 64)]
+LAYERS, EMBEDDING = 2, 128
+TOKENIZER = CharTokenizer("\n" + "".join(map(chr, range(32, 93))))  # V = 65, as tinyshakespeare has it
+PAUSE = 0.2  # seconds between turns, so that the threads of the one that was running fall asleep
+BIG = 1 << 29  # bytes of an array that no cache holds
+
+
+class PlainModel(torch.nn.Module):
+    """What most programs that sample have: a module, called one character at a time."""
+
+    def __init__(self, cell: str, hidden: int) -> None:
+        super().__init__()
+        self.embedding = torch.nn.Embedding(TOKENIZER.vocab_size, EMBEDDING)
+        self.layers = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[cell](EMBEDDING, hidden, LAYERS)
+        self.projection = torch.nn.Linear(hidden, TOKENIZER.vocab_size)
+
+    @torch.inference_mode()
+    def write(self, batch: int, steps: int) -> list[str]:
+        """The characters of all streams, step by step."""
+        ids, state, written = torch.full((1, batch), 3), None, []
+        for _ in range(steps):
+            outputs, state = self.layers(self.embedding(ids), state)
+            probabilities = torch.softmax(self.projection(outputs[0]) / 0.8, dim=-1)
+            ids = torch.multinomial(probabilities, 1).T
+            written += [TOKENIZER.decode([token]) for token in ids[0].tolist()]
+        return written
+
+    def engine(self, cell: str, hidden: int) -> NumpyEngine:
+        """Ours, with the same weights."""
+        encoder = EncoderConfig(TOKENIZER.vocab_size, cell, LAYERS, hidden, EMBEDDING)
+        names = {"embedding.weight": "encoder.embedding.weight"}
+        for layer in range(LAYERS):
+            for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+                names[f"layers.{name}_l{layer}"] = f"encoder.layers.{layer}.{name}_l0"
+        weights = {names.get(name, name): tensor.detach().numpy() for name, tensor in self.state_dict().items()}
+        return NumpyEngine(LanguageModelConfig(encoder), weights)
+
+
+def turn_of(write: Callable[[int], object], batch: int, seconds: float) -> Callable[[], float]:
+    """A function that takes one turn of about `seconds` and gives the characters a second."""
+
+    def turn(steps: int) -> float:
+        began = time.perf_counter()
+        write(steps)
+        return steps * batch / (time.perf_counter() - began)
+
+    turn(20)  # warm
+    steps = max(20, int(seconds * turn(50) / batch))
+    return lambda: turn(steps)
+
+
+def bandwidth() -> float:
+    """Bytes a second at which all threads together read memory."""
+    array = torch.ones(BIG // 4)
+    times = []
+    for _ in range(5):
+        began = time.perf_counter()
+        array.sum()
+        times.append(time.perf_counter() - began)
+    return BIG / min(times)
+
+
+def compare(cell: str, hidden: int, batch: int, rounds: int, seconds: float) -> str:
+    """One row of the table."""
+    model = PlainModel(cell, hidden)
+    engine = model.engine(cell, hidden)
+
+    def write_ours(steps: int) -> object:
+        return list(islice(generate(engine, TOKENIZER, samples=batch), steps * batch))
+
+    contestants = [write_ours, lambda steps: model.write(batch, steps)]
+    turns = [turn_of(write, batch, seconds) for write in contestants]
+    results: list[list[float]] = [[], []]
+    for _ in range(rounds):
+        for turn, result in zip(turns, results, strict=True):
+            time.sleep(PAUSE)
+            turn()  # the first characters wake the threads
+            result.append(turn())
+    ours, plain = (statistics.median(result) for result in results)
+    read = sum(layer.weight_hh.nbytes for layer in engine.layers) + engine.projection.nbytes
+    read += sum(layer.weight_ih.nbytes for layer in engine.layers[1:])
+    bound = bandwidth() / read * batch
+    return (
+        f"{cell} {LAYERS}x{hidden:<5} {batch:>5} {ours:>10,.0f} {plain:>10,.0f} {ours / plain:>8.1f} "
+        f"{read / 1e6:>7.1f} {bound:>10,.0f} {ours / bound:>7.0%}"
+    )
+
+
+def first_character(run: str) -> float:
+    """Seconds from starting the command to its first character."""
+    times = []
+    for _ in range(5):
+        began = time.perf_counter()
+        command = [sys.executable, "-m", "chargen", "sample", "-m", run, "--length", "1"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            process.stdout.read(1)
+            times.append(time.perf_counter() - began)
+    return statistics.median(times)
+
+
+@click.command()
+@click.option("--rounds", default=7, show_default=True, help="Turns that each contestant has.")
+@click.option("--seconds", default=1.0, show_default=True, help="About how long a turn is.")
+@click.option("--run", help="A trained run, to time `chargen sample` to its first character.")
+def main(rounds: int, seconds: float, run: str | None) -> None:
+    print(f"torch {torch.__version__} with {torch.get_num_threads()} threads, numpy {np.__version__}")
+    print(f"memory is read at {bandwidth() / 1e9:.1f} GB/s\n")
+    print("model       batch     ours/s    plain/s  ours/plain  MB read  bound/s  of bound")
+    for cell, hidden, batch in CASES:
+        print(compare(cell, hidden, batch, rounds, seconds), flush=True)
+    if run:
+        print(f"\nfirst character of `chargen sample -m {run}` after {first_character(run):.2f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,276 @@
+"""Weights to disk and back: the run folder, and the only code that knows its files.
+
+    checkpoints/<name>/
+        config.json          format version, kind, shape, tokenizer, data, every option, versions
+        model.safetensors    the best weights by validation
+        tokenizer.*          what turns text into ids; its name is the tokenizer's own
+        labels.json          a classifier's labels, in the order of its logits
+        metrics.jsonl        a record an evaluation
+        summary.json         how the training ended
+        training/            all that a resumed training needs
+
+Every file is written beside its place and renamed into it, so that a reader, a full disk or a power cut meets the
+old file or the new one. Nothing is pickled, and nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from chargen.errors import ChargenError
+from chargen.models.config import ClassifierConfig, LanguageModelConfig, ModelConfig, weight_shapes
+from chargen.text.tokenizers import Tokenizer, load_tokenizer
+
+FORMAT_VERSION = 1
+LANGUAGE_MODEL = "language-model"
+CLASSIFIER = "classifier"
+CHECKPOINTS = Path("checkpoints")
+
+Weights = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training's folder, and its config as read once."""
+
+    path: Path
+    config: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """What `-m` calls this run: its name under `checkpoints/`, or its path."""
+        inside = self.path.parent.resolve() == CHECKPOINTS.resolve()
+        return self.path.name if inside else str(self.path)
+
+    @property
+    def kind(self) -> str:
+        """`language-model` or `classifier`."""
+        return str(self.config["kind"])
+
+    def model_config(self) -> ModelConfig:
+        """The shape of the model; ChargenError when the record is not one this version can build."""
+        maker = ClassifierConfig if self.kind == CLASSIFIER else LanguageModelConfig
+        try:
+            return maker.from_dict(self.config["model"])
+        except (KeyError, TypeError) as error:
+            raise ChargenError(f"{self.path / 'config.json'} describes no model chargen knows: {error}") from error
+
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer the model was trained with."""
+        kind, file = self.config["tokenizer"]["kind"], self.config["tokenizer"]["file"]
+        return load_tokenizer(kind, self._read(file))
+
+    def labels(self) -> list[str]:
+        """A classifier's labels in the order of its logits."""
+        return list(self._read_json("labels.json"))
+
+    def summary(self) -> dict[str, Any]:
+        """How the training ended; empty while it has not."""
+        return dict(self._read_json("summary.json")) if (self.path / "summary.json").exists() else {}
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The evaluations so far, oldest first."""
+        if not (self.path / "metrics.jsonl").exists():
+            return []
+        return [json.loads(line) for line in self._read("metrics.jsonl").decode().splitlines()]
+
+    def weights(self) -> Weights:
+        """The best weights by name; ChargenError names the first that is missing, foreign or of another shape."""
+        if not (self.path / "model.safetensors").exists():
+            raise ChargenError(f"{self.path} holds no weights yet: its training has not reached an evaluation")
+        weights, _ = _load_tensors(self.path / "model.safetensors")
+        expected = weight_shapes(self.model_config())
+        for name in expected.keys() ^ weights.keys():
+            problem = "lacks" if name in expected else "holds an unknown weight,"
+            raise ChargenError(f"{self.path / 'model.safetensors'} {problem} {name}: it does not fit its config.json")
+        for name, shape in expected.items():
+            if weights[name].shape != shape:
+                raise ChargenError(
+                    f"{self.path / 'model.safetensors'}: {name} has shape {weights[name].shape}, "
+                    f"but config.json says {shape}"
+                )
+        return weights
+
+    def training_state(self) -> tuple[Weights, dict[str, Any]] | None:
+        """Tensors and facts that `save_training_state` wrote last, or None where there are none."""
+        path = self.path / "training" / "state.safetensors"
+        return _load_tensors(path) if path.exists() else None
+
+    def save_weights(self, weights: Mapping[str, np.ndarray]) -> None:
+        """Replace the best weights."""
+        _save_tensors(self.path / "model.safetensors", weights, {})
+
+    def save_training_state(self, tensors: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:
+        """Replace what `--resume` continues from: one file, so that its parts always belong together."""
+        _save_tensors(self.path / "training" / "state.safetensors", tensors, facts)
+
+    def save_metrics(self, records: list[dict[str, Any]]) -> None:
+        """Replace the evaluations so far; a run resumed from an earlier step forgets the later ones this way."""
+        _write(self.path / "metrics.jsonl", "".join(json.dumps(record) + "\n" for record in records).encode())
+
+    def save_summary(self, summary: Mapping[str, Any]) -> None:
+        """Replace the record of how the training ended."""
+        _write(self.path / "summary.json", _json(summary))
+
+    def save_config(self, config: Mapping[str, Any]) -> Run:
+        """Replace the config, for a run that goes on with a larger budget; gives the run with it."""
+        _write(self.path / "config.json", _json(config))
+        return Run(self.path, dict(config))
+
+    def _read(self, name: str) -> bytes:
+        try:
+            return (self.path / name).read_bytes()
+        except FileNotFoundError as error:
+            raise ChargenError(f"{self.path} lacks {name}: it is no whole run of chargen; train it again") from error
+
+    def _read_json(self, name: str) -> Any:
+        try:
+            return json.loads(self._read(name))
+        except ValueError as error:
+            raise ChargenError(f"{self.path / name} is not valid JSON ({error}): the run is damaged") from error
+
+
+def create_run(
+    path: Path,
+    config: Mapping[str, Any],
+    tokenizer: Tokenizer,
+    labels: list[str] | None = None,
+    *,
+    overwrite: bool = False,
+) -> Run:
+    """Begin a run's folder; ChargenError when one is there already and `overwrite` is not asked for."""
+    refuse_existing(path, overwrite=overwrite)
+    if is_run(path):
+        shutil.rmtree(path)
+    path.mkdir(parents=True, exist_ok=True)
+    _write(path / tokenizer.file_name, tokenizer.to_bytes())
+    if labels is not None:
+        _write(path / "labels.json", _json(labels))
+    record = {
+        "format_version": FORMAT_VERSION,
+        **config,
+        "tokenizer": {
+            "kind": tokenizer.kind,
+            "file": tokenizer.file_name,
+            "vocab_size": tokenizer.vocab_size,
+        },
+    }
+    return Run(path, {}).save_config(record)
+
+
+def refuse_existing(path: Path, *, overwrite: bool) -> None:
+    """Raise ChargenError if a new run at `path` would destroy a run, or anything else."""
+    if is_run(path) and not overwrite:
+        raise ChargenError(
+            f"{path} already holds a run: --resume continues it, --overwrite replaces it, --out names another folder"
+        )
+    if path.exists() and not is_run(path) and (not path.is_dir() or any(path.iterdir())):
+        raise ChargenError(f"{path} exists and is no run of chargen: name another folder with --out")
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder holds a run."""
+    return (path / "config.json").is_file()
+
+
+def load_run(path: Path) -> Run:
+    """The run in a folder; ChargenError when it is none, or of a newer format."""
+    if not is_run(path):
+        raise ChargenError(f"{path} is not a run of chargen: it has no config.json")
+    config = Run(path, {})._read_json("config.json")
+    if not isinstance(config, dict) or config.get("kind") not in (LANGUAGE_MODEL, CLASSIFIER):
+        raise ChargenError(f"{path / 'config.json'} does not describe a run of chargen")
+    if config.get("format_version") != FORMAT_VERSION:
+        raise ChargenError(
+            f"{path} has format version {config.get('format_version')}, but this chargen reads {FORMAT_VERSION}: "
+            "use the version of chargen that wrote it, or train again"
+        )
+    return Run(path, config)
+
+
+def runs(folder: Path = CHECKPOINTS) -> Iterator[Run]:
+    """The runs under a folder that can be read, newest first."""
+    configs = sorted(folder.glob("*/config.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in configs:
+        try:
+            yield load_run(path.parent)
+        except ChargenError:
+            continue
+
+
+def find_run(name: str | None, kind: str | None = None) -> Run:
+    """The run that `-m` means: a name under `checkpoints/`, a path, or with None the newest of a kind.
+
+    ChargenError when there is none, listing those there are, or when it is of the other kind.
+    """
+    if name is None:
+        for run in runs():
+            if kind in (None, run.kind):
+                return run
+        what = {LANGUAGE_MODEL: "language model", CLASSIFIER: "classifier"}.get(kind or "", "run")
+        train = "chargen train --task classify" if kind == CLASSIFIER else "chargen train"
+        raise ChargenError(f"no {what} under {CHECKPOINTS}/ yet: make one with `{train}`, or name one with -m")
+    for path in (CHECKPOINTS / name, Path(name)):
+        if is_run(path):
+            run = load_run(path)
+            break
+    else:
+        if Path(name).is_dir():
+            load_run(Path(name))  # says what is wrong with the folder
+        names = ", ".join(run.name for run in runs()) or "none yet"
+        raise ChargenError(f"no run called {name!r} under {CHECKPOINTS}/ nor at that path; there are: {names}")
+    if kind == LANGUAGE_MODEL and run.kind == CLASSIFIER:
+        raise ChargenError(f"{name} is a classifier and writes no text: use `chargen classify -m {name}`")
+    if kind == CLASSIFIER and run.kind == LANGUAGE_MODEL:
+        raise ChargenError(
+            f"{name} is a language model and knows no labels: "
+            f"`chargen train --task classify --from {name}` makes a classifier of it"
+        )
+    return run
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write beside, then rename into place: the old file stays whole until the new one is."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)  # mkstemp lets nobody else read
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _save_tensors(path: Path, tensors: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:
+    from safetensors.numpy import save
+
+    contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+    _write(path, save(contiguous, metadata={"chargen": json.dumps(facts)}))
+
+
+def _load_tensors(path: Path) -> tuple[Weights, dict[str, Any]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            facts = json.loads((file.metadata() or {}).get("chargen", "{}"))
+            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118
+    except (SafetensorError, ValueError) as error:
+        raise ChargenError(f"{path} is damaged ({error}): train the run again, or restore the file") from error

@@ -1,0 +1,81 @@
+"""The command line: each command parses, calls and shows. Nothing imports it, and it imports late."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import sys
+import traceback
+from typing import Any
+
+import click
+
+import chargen
+from chargen.errors import ChargenError
+
+COMMANDS = {
+    "train": "Train a language model, or a classifier, on your text.",
+    "sample": "Write new text with a trained model.",
+    "classify": "Label texts with a trained classifier.",
+    "evaluate": "Measure a run on a text or on labelled data.",
+    "corpus": "List, fetch and inspect the named corpora.",
+}
+
+
+class Commands(click.Group):
+    """A group that imports a command's module only when that command runs, so that `--help` is instant."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The verbs, in the order a newcomer meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The verb's command, or None."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"chargen.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of verbs, without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a verb; what cannot be done is one sentence on standard error and exit code 1."""
+        try:
+            return super().invoke(ctx)
+        except (ChargenError, OSError) as error:
+            if isinstance(error, OSError) and error.errno == errno.EPIPE:
+                raise  # click ends quietly when the reader has gone
+            if ctx.params["debug"]:
+                traceback.print_exc()
+            click.echo(f"chargen: {_sentence(error)}", err=True)
+            sys.exit(1)
+
+
+def _sentence(error: Exception) -> str:
+    """What a person reads of an error."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    where = f" {error.filename}" if error.filename else ""
+    advice = {
+        errno.ENOSPC: "free some space; nothing saved before is lost",
+        errno.EACCES: "choose a folder or file you may use, with --out for a run or CHARGEN_DATA for corpora",
+        errno.EROFS: "choose a folder you may write, with --out for a run or CHARGEN_DATA for corpora",
+    }
+    what = f"{error.strerror.lower()}:{where}" if where else error.strerror.lower()
+    hint = advice.get(error.errno or 0)
+    return f"{what} ({hint})" if hint else what
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(chargen.__version__, prog_name="chargen")
+@click.option("--debug", is_flag=True, help="Show a traceback when something goes wrong.")
+def main(debug: bool) -> None:
+    """Train recurrent language models on any text, write with them, classify with them.
+
+    \b
+    chargen train book.txt --minutes 3
+    chargen sample "Once upon a time"
+    """

@@ -1,0 +1,5 @@
+"""The one error a user is meant to read."""
+
+
+class ChargenError(ValueError):
+    """Something could not be done: one sentence that says what, where, and what to do about it."""

@@ -1,0 +1,112 @@
+"""Weights and text to figures: nats, bits per character, perplexity; accuracy, macro-F1, who is taken for whom.
+
+Count what is summed: nats over the symbols predicted, bits over the characters those spell.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from chargen.models.encoder import StackState
+from chargen.models.language_model import LanguageModel
+
+IGNORED = -100  # cross_entropy's mark for a target that does not count
+
+
+@dataclass(frozen=True)
+class TextLoss:
+    """What a language model needs to spell a text it reads from the start."""
+
+    nats: float  # summed over the tokens predicted: all but the first
+    tokens: int
+    characters: int  # that those tokens spell
+
+    @property
+    def nats_per_token(self) -> float:
+        """Mean cross-entropy, with the natural logarithm."""
+        return self.nats / self.tokens
+
+    @property
+    def bits_per_character(self) -> float:
+        """Total nats over ln 2 times the characters; comparable across tokenizers."""
+        return self.nats / (math.log(2) * self.characters)
+
+    @property
+    def perplexity(self) -> float:
+        """e to the nats per token; comparable under one tokenizer only."""
+        return math.exp(min(self.nats_per_token, 700))  # beyond, a float overflows
+
+
+@torch.inference_mode()
+def sum_nats(model: LanguageModel, ids: np.ndarray, *, streams: int = 64, window: int = 128) -> float:
+    """Total cross-entropy in nats of ids (N,), N at least 2, each predicted from all before it.
+
+    The text is cut into parallel streams for speed. No stream starts cold: each takes over the state in which the one
+    before it ends, as far as the last two windows determine that.
+    """
+    device = next(model.parameters()).device
+    targets = len(ids) - 1
+    streams = max(1, min(streams, targets // (4 * window)))
+    length = -(-targets // streams)  # tokens a stream
+
+    def tokens(start: int, stop: int) -> Tensor:
+        """Steps `start` to `stop` of every stream, side by side; past the end of the text, IGNORED."""
+        places = np.arange(streams) * length + np.arange(start, stop)[:, None]
+        inside = places < len(ids)
+        found = np.where(inside, ids[np.minimum(places, targets)].astype(np.int64), IGNORED)
+        return torch.from_numpy(found).to(device)
+
+    was_training = model.training
+    model.eval()
+    state = model.encoder.start(streams)
+    if streams > 1:
+        _, ends = model.encoder(tokens(max(0, length - 2 * window), length).clamp(min=0), state)
+        state = _passed_on(ends)
+    total = 0.0
+    for start in range(0, length, window):
+        chunk = tokens(start, min(start + window, length) + 1)
+        logits, state = model(chunk[:-1].clamp(min=0), state)
+        wanted = chunk[1:].flatten()
+        total += cross_entropy(logits.flatten(0, 1).float(), wanted, ignore_index=IGNORED, reduction="sum").item()
+    model.train(was_training)
+    return total
+
+
+def _passed_on(state: StackState) -> StackState:
+    """Each stream's state handed to the next stream; the first starts from zero."""
+    return tuple(tuple(torch.cat([torch.zeros_like(part[:1]), part[:-1]]) for part in layer) for layer in state)
+
+
+def classification_report(truth: Sequence[int], predicted: Sequence[int], labels: Sequence[str]) -> dict[str, Any]:
+    """Accuracy, macro-F1, a row a label, and the confusion matrix (rows are the truth), from label indices."""
+    from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
+
+    indices = list(range(len(labels)))
+    precision, recall, f1, support = precision_recall_fscore_support(
+        truth, predicted, labels=indices, zero_division=0.0
+    )
+    present = support > 0  # a label that the data lacks has no F1 to average
+    return {
+        "accuracy": float(accuracy_score(truth, predicted)),
+        "macro_f1": float(f1[present].mean()),
+        "examples": len(truth),
+        "labels": [
+            {
+                "label": label,
+                "precision": float(precision[i]),
+                "recall": float(recall[i]),
+                "f1": float(f1[i]),
+                "examples": int(support[i]),
+            }
+            for i, label in enumerate(labels)
+        ],
+        "confusion": confusion_matrix(truth, predicted, labels=indices).tolist(),
+    }

@@ -1,0 +1,251 @@
+"""An engine, a tokenizer and a seed make text, piece by piece; and the same two tell how likely a text is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from chargen.errors import ChargenError
+from chargen.generation.samplers import Sampling, draw, log_softmax, probabilities
+from chargen.text.tokenizers import REPLACEMENT, Tokenizer
+
+Array = npt.NDArray[np.floating[Any]]
+Ids = npt.NDArray[np.integer[Any]]
+
+SCORED_AT_ONCE = 256  # T whose logits (T, V) are held at once
+
+
+class Engine(Protocol):
+    """A language model that runs: state goes in and comes out, unchanged by what is done with it."""
+
+    def start(self, batch: int) -> Any:
+        """The state of B streams that have read nothing."""
+
+    def select(self, state: Any, streams: Ids) -> Any:
+        """The state of some streams, in any order and number."""
+
+    def step(self, ids: Ids, state: Any) -> tuple[Array, Any]:
+        """Read ids (B,); gives logits (B, V) for what follows, and the new state."""
+
+    def read(self, ids: Ids, state: Any) -> tuple[Array, Any]:
+        """Read ids (T, B); gives logits (B, V) for what follows, and the new state."""
+
+    def read_all(self, ids: Ids, state: Any) -> tuple[Array, Any]:
+        """Read ids (T, B); gives logits (T, B, V) after each of them, and the new state."""
+
+
+class Piece(NamedTuple):
+    """What one drawn symbol added to one sample."""
+
+    sample: int  # which one, from 0
+    id: int
+    text: str  # may be empty: part of a character, or held back since a stop text may begin with it
+    end: str | None  # why the sample ends here: "length", "stop" or "document"; None when it goes on
+    logits: Array  # (V,) that the model gave, before any setting of the sampling
+
+    @property
+    def log_probability(self) -> float:
+        """Of the id, in nats, by the model itself; computed when asked for."""
+        return float(log_softmax(self.logits)[self.id])
+
+
+class Score(NamedTuple):
+    """How likely a model finds a text."""
+
+    ids: Ids  # (T,), the end symbol included where documents have one
+    log_probabilities: npt.NDArray[np.float64]  # (T,), nats, each given all before it
+
+
+def generate(
+    engine: Engine,
+    tokenizer: Tokenizer,
+    prompt: str = "",
+    *,
+    length: int | None = None,
+    sampling: Sampling | None = None,
+    bias: Array | None = None,
+    seed: int | None = None,
+    samples: int = 1,
+    stop: Sequence[str] = (),
+    documents: bool = False,
+) -> Iterator[Piece]:
+    """Texts that continue a prompt, as pieces in the order they are drawn; the prompt is not among them.
+
+    length: characters a sample at most, None for no limit; bias: (V,) added to the logits, see `symbol_bias`;
+    stop: texts that end a sample and are left out of it; documents: the model was trained on documents, so a
+    sample begins where one begins and ends where it ends one. A seed decides everything: each step draws one
+    uniform number a sample, in order, whether or not the sample has ended.
+    Without a prompt a stream begins after a line break, or after a random symbol where the model knows none.
+    ChargenError for characters in the prompt that the model never saw, and for settings that leave no choice.
+    """
+    if length is not None and length < 1:
+        raise ChargenError(f"length is {length}, but must be at least 1 character")
+    if samples < 1:
+        raise ChargenError(f"{samples} samples are asked for, but at least 1 must be")
+    if seed is not None and seed < 0:
+        raise ChargenError(f"the seed is {seed}, but must be 0 or above")
+    if not all(stop):
+        raise ChargenError("an empty stop text would end every sample at once: leave it out")
+    if unknown := tokenizer.unknown(prompt):
+        raise ChargenError(
+            f"the prompt has characters the model never saw, {_listed(unknown)}: leave them out, or train on them"
+        )
+    total_bias = _special_bias(tokenizer, documents) + (0 if bias is None else bias)
+    choices = np.flatnonzero(total_bias > -np.inf)
+    if not len(choices) or choices.tolist() == [tokenizer.eos_id]:
+        raise ChargenError("nothing is left to write with: every symbol of the model is forbidden")
+    uniform = np.random.Generator(np.random.PCG64(seed))
+    ids = np.concatenate([_beginning(tokenizer, documents, bare=not prompt), tokenizer.encode(prompt)])
+    if not len(ids):
+        ids = uniform.choice(choices, size=1)
+    writers = [_Writer(tokenizer, length, stop) for _ in range(samples)]
+    return _pieces(engine, writers, ids, sampling or Sampling(), total_bias, uniform)
+
+
+def _pieces(
+    engine: Engine,
+    writers: list[_Writer],
+    prompt: Ids,
+    sampling: Sampling,
+    bias: Array,
+    uniform: np.random.Generator,
+) -> Iterator[Piece]:
+    """The loop of `generate`: ids (T,) are read once, then each writer is a stream of the batch."""
+    streams = np.zeros(len(writers), dtype=np.intp)
+    logits, state = engine.read(prompt[:, None], engine.start(1))
+    logits, state = logits[streams], engine.select(state, streams)
+    window = sampling.repetition_window if sampling.repetition_penalty != 1 else 0
+    recent = np.tile(prompt[len(prompt) - min(window, len(prompt)) :], (len(writers), 1))  # (B, at most window)
+    while True:
+        if not math.isfinite(np.add.reduce(logits, axis=None)):
+            raise ChargenError("the model's scores are not finite numbers: its weights are damaged, train it again")
+        ids = draw(probabilities(logits, sampling, bias=bias, recent=recent), uniform.random(len(writers)))
+        for sample, (writer, token) in enumerate(zip(writers, ids.tolist(), strict=True)):
+            if writer.end is None:
+                text = writer.write(token)
+                yield Piece(sample, token, text, writer.end, logits[sample])
+        if all(writer.end for writer in writers):
+            return
+        if window:
+            recent = np.concatenate([recent, ids[:, None]], axis=1)[:, -window:]
+        logits, state = engine.step(ids, state)
+
+
+def score(engine: Engine, tokenizer: Tokenizer, text: str, *, documents: bool = False) -> Score:
+    """How likely the model finds a text: one whole document, or a stream that begins after a line break.
+
+    Characters it never saw are scored as the unknown symbol. Where a model of streams knows no line break,
+    nothing comes before the first symbol, which then gets the probability 1/V.
+    """
+    ids = tokenizer.encode(text)
+    if documents:
+        ids = np.append(ids, tokenizer.eos_id)
+    before = _beginning(tokenizer, documents, bare=True)
+    given = np.concatenate([before, ids])
+    result = np.full(len(ids), -math.log(tokenizer.vocab_size))
+    state = engine.start(1)
+    for start in range(0, len(given) - 1, SCORED_AT_ONCE):
+        part = given[start : start + SCORED_AT_ONCE + 1]
+        logits, state = engine.read_all(part[:-1, None], state)
+        likelihood = np.take_along_axis(log_softmax(logits[:, 0]), part[1:, None], axis=-1)[:, 0]
+        first = start + 1 - len(before)
+        result[first : first + len(likelihood)] = likelihood
+    return Score(ids, result)
+
+
+def symbol_bias(
+    tokenizer: Tokenizer,
+    *,
+    allow: str | None = None,
+    forbid: str = "",
+    add: Mapping[str, float] | None = None,
+) -> npt.NDArray[np.float64]:
+    """A bias (V,) for `generate`: -inf for symbols with a character outside `allow` or in `forbid`.
+
+    add: what to add to the logits of symbols, each named by its text. Parts of characters outside ASCII, which byte
+    fallback has, are forbidden with `allow`, and when `forbid` names such a character.
+    ChargenError for characters and texts that no one symbol spells, and when `allow` and `forbid` contradict.
+    """
+    bias = np.zeros(tokenizer.vocab_size)
+    for text, value in (add or {}).items():
+        ids = tokenizer.encode(text)
+        if len(ids) != 1 or tokenizer.unknown(text):
+            raise ChargenError(f"the logit bias of {text!r} cannot be set: no one symbol of the model spells it")
+        if not math.isfinite(value):
+            raise ChargenError(f"the logit bias of {text!r} is {value}, but must be a finite number")
+        bias[ids] += value
+    if allow is None and not forbid:
+        return bias
+    if both := set(allow or "") & set(forbid):
+        raise ChargenError(f"{_listed(both)} cannot be both allowed and forbidden: leave one of the two out")
+    spellings = [tokenizer.decode([token]) for token in range(tokenizer.vocab_size)]
+    if absent := set(allow or "").union(forbid) - set().union(*spellings):
+        raise ChargenError(f"no symbol of the model spells {_listed(absent)}: neither allow nor forbid it")
+    banned = set(forbid) if forbid.isascii() else {*forbid, REPLACEMENT}
+    for token, spelling in enumerate(spellings):
+        if banned.intersection(spelling) or (allow is not None and not set(spelling) <= set(allow)):
+            bias[token] = -np.inf
+    return bias
+
+
+class _Writer:
+    """The text of one sample as it grows: whole characters only, cut at its length or before a stop text."""
+
+    def __init__(self, tokenizer: Tokenizer, length: int | None, stop: Sequence[str]) -> None:
+        self.end: str | None = None
+        self._decoder = tokenizer.decoder()
+        self._eos = tokenizer.eos_id
+        self._left = math.inf if length is None else length  # characters it may still have
+        self._stop = stop
+        self._held = ""  # text that is not given out yet, since it may be the beginning of a stop text
+
+    def write(self, token: int) -> str:
+        """The text that is certain once this id is there; sets `end` when it is the last."""
+        last = token == self._eos
+        self._held += self._decoder.flush() if last else self._decoder.feed(token)
+        found = [(at + len(text), at) for text in self._stop if (at := self._held.find(text)) >= 0]
+        if found and min(found)[0] <= self._left:  # the first to be complete, however many characters came at once
+            return self._give(min(found)[1], "stop")
+        if len(self._held) >= self._left:
+            return self._give(int(self._left), "length")
+        if last:
+            return self._give(len(self._held), "document")
+        return self._give(len(self._held) - self._unsure(), None)
+
+    def _give(self, characters: int, end: str | None) -> str:
+        text, self._held = self._held[:characters], self._held[characters:]
+        self._left -= characters
+        self.end = end
+        return text
+
+    def _unsure(self) -> int:
+        """Characters at the end that a stop text begins with."""
+        if not self._stop:
+            return 0
+        lengths = (n for text in self._stop for n in range(1, len(text)) if self._held.endswith(text[:n]))
+        return max(lengths, default=0)
+
+
+def _special_bias(tokenizer: Tokenizer, documents: bool) -> npt.NDArray[np.float64]:
+    """A bias (V,) that keeps symbols out which spell no text, but for the end symbol where documents end."""
+    never = [tokenizer.bos_id, tokenizer.unk_id, None if documents else tokenizer.eos_id]
+    bias = np.zeros(tokenizer.vocab_size)
+    bias[[token for token in never if token is not None]] = -np.inf
+    return bias
+
+
+def _beginning(tokenizer: Tokenizer, documents: bool, *, bare: bool) -> Ids:
+    """Ids that come before a text: a document's begin symbol; a line break for a bare stream, if it has one."""
+    if documents:
+        return np.array([tokenizer.bos_id], dtype=np.int32)
+    return tokenizer.encode("\n" if bare and not tokenizer.unknown("\n") else "")
+
+
+def _listed(characters: Mapping[str, int] | set[str]) -> str:
+    """Characters as a sentence names them, at most ten."""
+    names = [repr(character) for character in sorted(characters)]
+    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")

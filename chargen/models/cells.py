@@ -1,0 +1,139 @@
+"""Recurrent layers: a cell run over time by torch's fused kernels, and the same cell spelled out for one step.
+
+`step` is the slow, readable twin of `forward`; a test holds them equal. A new cell is one class and one line in
+`CELLS`. Weights have torch.nn's names, shapes and gate order.
+
+Shapes: T steps, B streams, I inputs, H hidden, G gates. A state is a tuple of (B, H) tensors, h first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import dropout, linear
+
+State = tuple[Tensor, ...]
+
+
+class RecurrentLayer(nn.RNNBase):
+    """One layer of one cell, read forwards. Subclasses give the fused kernel and the equations."""
+
+    mode_name: ClassVar[str]  # what torch.nn calls the cell
+    fused: ClassVar[Callable[..., Any]]  # the kernel over time
+    state_size: ClassVar[int] = 1  # tensors in a state
+
+    weight_ih_l0: nn.Parameter  # (G·H, I)
+    weight_hh_l0: nn.Parameter  # (G·H, H)
+    bias_ih_l0: nn.Parameter  # (G·H,)
+    bias_hh_l0: nn.Parameter  # (G·H,)
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(self.mode_name, input_size, hidden_size)
+
+    def start(self, batch: int) -> State:
+        """The zero state of `batch` streams."""
+        return (self.weight_hh_l0.new_zeros(batch, self.hidden_size),) * self.state_size
+
+    def forward(self, inputs: Tensor, state: State, weight_drop: float = 0.0) -> tuple[Tensor, State]:
+        """Outputs (T, B, H) and the state after them, from inputs (T, B, I) and the state before.
+
+        `weight_drop`: while training, the share of recurrent weights left out, the same ones at every step of the
+        call (DropConnect on the recurrence, Merity et al. 2017, arXiv:1708.02182).
+        """
+        (weights,) = self.all_weights
+        if weight_drop and self.training:
+            weights = [weights[0], dropout(self.weight_hh_l0, weight_drop), *weights[2:]]
+        hidden = tuple(part[None] for part in state)
+        # has_biases, num_layers, dropout, train, bidirectional, batch_first
+        flags = (True, 1, 0.0, self.training, False, False)
+        outputs, *after = type(self).fused(inputs, hidden if self.state_size > 1 else hidden[0], weights, *flags)
+        return outputs, tuple(part[0] for part in after)
+
+    def step(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+        """One step of the cell's equations: inputs (B, I) and a state to outputs (B, H) and the next state."""
+        given = linear(inputs, self.weight_ih_l0, self.bias_ih_l0)  # (B, G·H)
+        carried = linear(state[0], self.weight_hh_l0, self.bias_hh_l0)  # (B, G·H)
+        after = self.equations(given, carried, *state)
+        return after[0], after
+
+    def equations(self, given: Tensor, carried: Tensor, *state: Tensor) -> State:
+        """The next state from the input's and the last h's products with the gates' weights, each (B, G·H)."""
+        raise NotImplementedError(f"{type(self).__name__} is abstract")
+
+
+class LSTM(RecurrentLayer):
+    """Long short-term memory with a forget gate (Gers et al. 2000); gates in the order i f g o."""
+
+    mode_name = "LSTM"
+    fused = staticmethod(torch.lstm)
+    state_size = 2
+
+    def equations(self, given: Tensor, carried: Tensor, *state: Tensor) -> State:
+        """C' = f·c + i·g and h' = o·tanh(c')."""
+        i, f, g, o = (given + carried).chunk(4, dim=-1)
+        c = f.sigmoid() * state[1] + i.sigmoid() * g.tanh()
+        return o.sigmoid() * c.tanh(), c
+
+
+class GRU(RecurrentLayer):
+    """Gated recurrent unit, reset applied after the product (cuDNN's variant of Cho et al. 2014); gates r z n."""
+
+    mode_name = "GRU"
+    fused = staticmethod(torch.gru)
+
+    def equations(self, given: Tensor, carried: Tensor, *state: Tensor) -> State:
+        """H' = (1 - z)·n + z·h, with n = tanh(given + r·carried)."""
+        r_given, z_given, n_given = given.chunk(3, dim=-1)
+        r_carried, z_carried, n_carried = carried.chunk(3, dim=-1)
+        r = (r_given + r_carried).sigmoid()
+        z = (z_given + z_carried).sigmoid()
+        n = (n_given + r * n_carried).tanh()
+        return ((1 - z) * n + z * state[0],)
+
+
+class RNN(RecurrentLayer):
+    """The simple recurrent network of Elman (1990), with tanh."""
+
+    mode_name = "RNN_TANH"
+    fused = staticmethod(torch.rnn_tanh)
+
+    def equations(self, given: Tensor, carried: Tensor, *state: Tensor) -> State:
+        """H' = tanh(given + carried)."""
+        return ((given + carried).tanh(),)
+
+
+class ReluRNN(RecurrentLayer):
+    """The simple recurrent network with relu, from an identity recurrence (Le et al. 2015, arXiv:1504.00941)."""
+
+    mode_name = "RNN_RELU"
+    fused = staticmethod(torch.rnn_relu)
+
+    def equations(self, given: Tensor, carried: Tensor, *state: Tensor) -> State:
+        """H' = relu(given + carried)."""
+        return ((given + carried).relu(),)
+
+
+CELLS: dict[str, type[RecurrentLayer]] = {"lstm": LSTM, "gru": GRU, "rnn": RNN, "rnn-relu": ReluRNN}
+
+
+@torch.no_grad()
+def initialise(layer: RecurrentLayer) -> None:
+    """Glorot inputs and orthogonal recurrences gate by gate, biases zero but an LSTM's forget gate, which opens.
+
+    Orthogonal: Saxe et al. 2014, arXiv:1312.6120. Forget bias 1: Jozefowicz et al. 2015. A relu recurrence starts
+    from the identity instead, since it neither grows nor shrinks what is carried.
+    """
+    for weight in layer.weight_ih_l0.split(layer.hidden_size):
+        nn.init.xavier_uniform_(weight)
+    for weight in layer.weight_hh_l0.split(layer.hidden_size):
+        if isinstance(layer, ReluRNN):
+            nn.init.eye_(weight)
+        else:
+            nn.init.orthogonal_(weight)
+    layer.bias_ih_l0.zero_()
+    layer.bias_hh_l0.zero_()
+    if isinstance(layer, LSTM):
+        layer.bias_ih_l0[layer.hidden_size : 2 * layer.hidden_size] = 1.0

@@ -1,0 +1,46 @@
+"""The classifier: which label a text has."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from chargen.models.config import ClassifierConfig
+from chargen.models.encoder import Dropout, Encoder
+
+
+class Classifier(nn.Module):
+    """An encoder, its outputs pooled over each text, and a linear head."""
+
+    def __init__(self, config: ClassifierConfig, dropout: Dropout | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config.encoder, dropout)
+        self.head = nn.Linear(config.pooled_size, config.num_labels)
+        nn.init.xavier_uniform_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        """Logits (B, labels) of texts padded to ids (T, B), the first `lengths` (B,) steps of each its own."""
+        outputs, _ = self.encoder(ids, lengths=lengths)
+        logits: Tensor = self.head(pool(outputs, lengths, self.config))
+        return logits
+
+
+def pool(outputs: Tensor, lengths: Tensor, config: ClassifierConfig) -> Tensor:
+    """Outputs (T, B, ·) of texts of `lengths` (B,) to one vector a text, padding left out.
+
+    `final`: after the last symbol, and for the way back after the first; `mean` and `max` over the text; `concat`:
+    all three side by side, as in ULMFiT (Howard & Ruder 2018, arXiv:1801.06146).
+    """
+    streams = torch.arange(len(lengths), device=outputs.device)
+    final = outputs[lengths - 1, streams]  # (B, ·)
+    if config.encoder.bidirectional:
+        hidden = config.encoder.hidden_size
+        final = torch.cat([final[:, :hidden], outputs[0, :, hidden:]], dim=-1)
+    if config.pooling == "final":
+        return final
+    padding = (torch.arange(len(outputs), device=outputs.device)[:, None] >= lengths)[..., None]  # (T, B, 1)
+    mean = outputs.masked_fill(padding, 0).sum(0) / lengths[:, None]
+    largest = outputs.masked_fill(padding, float("-inf")).amax(0)
+    return {"mean": mean, "max": largest, "concat": torch.cat([final, mean, largest], dim=-1)}[config.pooling]

@@ -1,0 +1,109 @@
+"""The shapes of models, as plain records that need no torch to be read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from chargen.errors import ChargenError
+
+GATES = {"lstm": 4, "gru": 3, "rnn": 1, "rnn-relu": 1}  # matrices stacked in one weight, in torch.nn's order
+CELLS = tuple(GATES)
+POOLINGS = ("final", "mean", "max", "concat")
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """The embedding and the stack of recurrent layers that every model shares."""
+
+    vocab_size: int  # V, symbols the embedding knows
+    cell: str = "gru"  # one of CELLS
+    num_layers: int = 2  # L
+    hidden_size: int = 256  # H, units a layer and direction
+    embedding_size: int = 128  # E, numbers a symbol
+    bidirectional: bool = False  # a second stack reads from the end; for classifiers only
+
+    def __post_init__(self) -> None:
+        if self.cell not in CELLS:
+            raise ChargenError(f"unknown cell {self.cell!r}: choose one of {', '.join(CELLS)}")
+        for field in ("vocab_size", "num_layers", "hidden_size", "embedding_size"):
+            if getattr(self, field) < 1:
+                raise ChargenError(f"{field} is {getattr(self, field)}, but must be at least 1")
+
+    @property
+    def output_size(self) -> int:
+        """Numbers the encoder gives a step: H, or 2 H when bidirectional."""
+        return self.hidden_size * (2 if self.bidirectional else 1)
+
+
+@dataclass(frozen=True)
+class LanguageModelConfig:
+    """An encoder and the projection of its outputs to the vocabulary."""
+
+    encoder: EncoderConfig
+    tied: bool = False  # projection and embedding are one matrix (Press & Wolf 2017, arXiv:1608.05859)
+
+    def __post_init__(self) -> None:
+        if self.encoder.bidirectional:
+            raise ChargenError("a language model reads forwards only: bidirectional is for classifiers")
+        if self.tied and self.encoder.embedding_size != self.encoder.hidden_size:
+            raise ChargenError(
+                f"tied weights need embedding size = hidden size, not {self.encoder.embedding_size} and "
+                f"{self.encoder.hidden_size}: make them equal or untie"
+            )
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> LanguageModelConfig:
+        """The config that `dataclasses.asdict` wrote."""
+        return cls(**{**record, "encoder": EncoderConfig(**record["encoder"])})
+
+
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """An encoder, the pooling of its outputs over time, and a linear head."""
+
+    encoder: EncoderConfig
+    num_labels: int
+    pooling: str = "final"  # one of POOLINGS
+
+    def __post_init__(self) -> None:
+        if self.pooling not in POOLINGS:
+            raise ChargenError(f"unknown pooling {self.pooling!r}: choose one of {', '.join(POOLINGS)}")
+        if self.num_labels < 2:
+            raise ChargenError(f"a classifier needs at least two labels, not {self.num_labels}")
+
+    @property
+    def pooled_size(self) -> int:
+        """Numbers the head reads a text: all three poolings side by side for `concat`."""
+        return self.encoder.output_size * (3 if self.pooling == "concat" else 1)
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> ClassifierConfig:
+        """The config that `dataclasses.asdict` wrote."""
+        return cls(**{**record, "encoder": EncoderConfig(**record["encoder"])})
+
+
+ModelConfig = LanguageModelConfig | ClassifierConfig
+
+
+def weight_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every weight that a model of this config stores, in order."""
+    encoder = config.encoder
+    gates = GATES[encoder.cell] * encoder.hidden_size
+    shapes: dict[str, tuple[int, ...]] = {"encoder.embedding.weight": (encoder.vocab_size, encoder.embedding_size)}
+    stacks = ("layers", "backward_layers") if encoder.bidirectional else ("layers",)
+    for stack in stacks:
+        for layer in range(encoder.num_layers):
+            inputs = encoder.output_size if layer else encoder.embedding_size
+            shapes[f"encoder.{stack}.{layer}.weight_ih_l0"] = (gates, inputs)
+            shapes[f"encoder.{stack}.{layer}.weight_hh_l0"] = (gates, encoder.hidden_size)
+            shapes[f"encoder.{stack}.{layer}.bias_ih_l0"] = (gates,)
+            shapes[f"encoder.{stack}.{layer}.bias_hh_l0"] = (gates,)
+    if isinstance(config, ClassifierConfig):
+        shapes["head.weight"] = (config.num_labels, config.pooled_size)
+        shapes["head.bias"] = (config.num_labels,)
+    else:
+        if not config.tied:
+            shapes["projection.weight"] = (encoder.vocab_size, encoder.hidden_size)
+        shapes["projection.bias"] = (encoder.vocab_size,)
+    return shapes

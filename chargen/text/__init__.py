@@ -1,0 +1,1 @@
+"""Text becomes ids: sources, documents, tokenizers, encoded corpora, labelled sets. No torch here."""

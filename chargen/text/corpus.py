@@ -1,0 +1,268 @@
+"""An encoded text: ids on disk, memory-mapped, made once for each content and choice of settings."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import shutil
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from chargen.errors import ChargenError
+from chargen.text.corpora import data_folder
+from chargen.text.documents import read_documents
+from chargen.text.sources import OnRead, Source, fingerprint, read_text, resolve
+from chargen.text.tokenizers import PAGE, SLICE, Ids, Tokenizer, load_tokenizer, train_tokenizer
+
+VERSION = 1  # of the files of an encoded text, and of what makes their ids
+A_DAY = 86_400  # seconds
+DAMAGE = (OSError, ValueError, KeyError, TypeError)  # what reading a broken folder may raise
+
+
+@dataclass(frozen=True)
+class CorpusSettings:
+    """What to encode, and how."""
+
+    inputs: tuple[str, ...]  # files, folders, patterns, `-`, named corpora
+    tokenizer: str = "char"  # its kind
+    vocab_size: int | None = None  # None: all characters, or as many pieces as suit the text
+    min_frequency: int = 1  # characters that occur less often are unknown
+    encoding: str = "utf-8"
+    documents: str | None = None  # one of DOCUMENT_MODES; None: one stream of text
+    text_column: str = "text"  # of JSONL documents
+
+
+@dataclass(frozen=True, eq=False)
+class Corpus:
+    """A text as ids, with what it takes to read them."""
+
+    ids: npt.NDArray[Any]  # (N,) read-only, the narrowest unsigned type that holds V - 1
+    tokenizer: Tokenizer
+    characters: int  # that the ids spell; each document's end counts as one
+    unknown: dict[str, int]  # characters without a symbol, and how often they occur, the most frequent first
+    fingerprint: str  # SHA-256 of the text's bytes
+    documents: bool  # whether documents begin and end with bos and eos
+    sources: list[str]  # their names
+
+    def split(self, val_fraction: float) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """The ids for training and, contiguous at the end, those for validation; nothing is copied.
+
+        Documents stay whole: the cut moves to the next start of one. Raises ChargenError for a fraction
+        outside 0 … 1, and for a single document.
+        """
+        if not 0 <= val_fraction < 1:
+            raise ChargenError(f"the validation fraction is {val_fraction}, but must be from 0 to below 1")
+        cut = int(len(self.ids) * (1 - val_fraction))
+        if self.documents and val_fraction:
+            cut = self._document_start(cut)
+        return self.ids[:cut], self.ids[cut:]
+
+    def _document_start(self, near: int) -> int:
+        """The first start of a document at `near` or after, else the last one before; never that of the first."""
+        for page in range(max(near, 1), len(self.ids), PAGE):
+            if len(found := self._starts(page, page + PAGE)):
+                return page + int(found[0])
+        for page in range(near - near % PAGE, -1, -PAGE):
+            if len(found := self._starts(max(page, 1), page + PAGE)):
+                return max(page, 1) + int(found[-1])
+        raise ChargenError("the text is a single document, so none can be held out: name a validation text")
+
+    def _starts(self, begin: int, end: int) -> npt.NDArray[np.intp]:
+        return np.flatnonzero(self.ids[begin:end] == self.tokenizer.bos_id)
+
+
+def encode_corpus(
+    settings: CorpusSettings,
+    *,
+    tokenizer: Tokenizer | None = None,
+    progress: Callable[[float], object] | None = None,
+) -> Corpus:
+    """The corpus of a text, encoded now or earlier; memory stays bounded whatever its size.
+
+    A given `tokenizer` is used as it is, instead of what the settings say. `progress` is told the fraction
+    (0 … 1) of the work done, if any is. Raises ChargenError for what the sources, documents and tokenizers
+    refuse, and for an empty text.
+    """
+    sources = resolve(settings.inputs)
+    content = fingerprint(sources)
+    folder = data_folder() / "encoded" / _key(settings, content, tokenizer)
+    names = [source.name for source in sources]
+    with contextlib.suppress(*DAMAGE):  # not encoded yet, or damaged since
+        return _open(folder, content, names)
+    with _partial_folder(folder) as partial:
+        _encode(settings, sources, tokenizer, progress, partial)
+        _publish(partial, folder)
+    return _open(folder, content, names)
+
+
+def _key(settings: CorpusSettings, content: str, tokenizer: Tokenizer | None) -> str:
+    """Names what the ids depend on: content, not the names of files, and every setting that matters."""
+    relevant = asdict(settings) | {"version": VERSION, "content": content}
+    del relevant["inputs"]
+    if tokenizer:
+        relevant |= {"tokenizer": tokenizer.kind, "vocab_size": None, "min_frequency": 1}
+        relevant["given"] = hashlib.sha256(tokenizer.to_bytes()).hexdigest()
+    return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:32]
+
+
+@contextlib.contextmanager
+def _partial_folder(folder: Path) -> Iterator[Path]:
+    """A folder to fill beside `folder`; what is not published is removed in the end."""
+    for left in folder.parent.glob(".*"):  # by writers that were killed
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > A_DAY:
+                shutil.rmtree(left)
+    partial = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _publish(partial: Path, folder: Path) -> None:
+    """Give a filled folder its name, at once and whole, unless another process was faster."""
+    try:
+        partial.rename(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
+        with contextlib.suppress(*DAMAGE):
+            _open(folder, "", [])
+            return
+        shutil.rmtree(folder)
+        partial.rename(folder)
+
+
+def _open(folder: Path, content: str, names: list[str]) -> Corpus:
+    record = json.loads((folder / "corpus.json").read_bytes())
+    tokenizer = load_tokenizer(record["tokenizer"], (folder / "tokenizer").read_bytes())
+    ids = np.memmap(folder / "ids", _dtype(tokenizer), mode="r", shape=(record["tokens"],))
+    return Corpus(
+        ids=np.asarray(ids),
+        tokenizer=tokenizer,
+        characters=record["characters"],
+        unknown=record["unknown"],
+        fingerprint=content,
+        documents=record["documents"],
+        sources=names,
+    )
+
+
+def _encode(
+    settings: CorpusSettings,
+    sources: Sequence[Source],
+    tokenizer: Tokenizer | None,
+    progress: Callable[[float], object] | None,
+    folder: Path,
+) -> None:
+    """Writes `ids`, `tokenizer` and `corpus.json` in one or two passes over the text."""
+    passes = 1 if tokenizer or settings.tokenizer == "byte" else 2
+    on_read = _meter(progress, passes * sum(source.size for source in sources)) if progress else None
+    if tokenizer is None:
+        tokenizer = train_tokenizer(
+            settings.tokenizer,
+            _read(settings, sources, on_read),
+            vocab_size=settings.vocab_size,
+            min_frequency=settings.min_frequency,
+        )
+    with (folder / "ids").open("wb", buffering=PAGE) as file:
+        writer = _Writer(tokenizer, file)
+        for text, ids in _parts(tokenizer, _read(settings, sources, on_read), settings.documents is not None):
+            writer.write(text, ids)
+        writer.flush()
+    (folder / "tokenizer").write_bytes(tokenizer.to_bytes())
+    record = {
+        "tokenizer": tokenizer.kind,
+        "tokens": writer.tokens,
+        "characters": writer.characters,
+        "unknown": dict(writer.unknown.most_common()),
+        "documents": settings.documents is not None,
+    }
+    (folder / "corpus.json").write_text(json.dumps(record), encoding="utf-8")
+
+
+def _parts(tokenizer: Tokenizer, texts: Iterator[str], documents: bool) -> Iterator[tuple[str, Ids]]:
+    """Parts of the text and their ids; each document between bos and eos, which are parts without text."""
+    if not documents:
+        yield from ((part, tokenizer.encode(part)) for part in tokenizer.cut(texts))
+        return
+    bos, eos = (np.array([token], np.int32) for token in (tokenizer.bos_id, tokenizer.eos_id))
+    for text in texts:
+        yield "", bos
+        yield from ((part, tokenizer.encode(part)) for part in tokenizer.cut([text]))
+        yield "", eos
+
+
+class _Writer:
+    """Writes ids, those of many short parts at once, and keeps count of what they are."""
+
+    def __init__(self, tokenizer: Tokenizer, file: BinaryIO) -> None:
+        self.tokens = 0
+        self.characters = 0
+        self.unknown: Counter[str] = Counter()
+        self._tokenizer = tokenizer
+        self._file = file
+        self._dtype = _dtype(tokenizer)
+        self._waiting: list[tuple[str, Ids]] = []
+        self._waiting_ids = 0
+
+    def write(self, text: str, ids: Ids) -> None:
+        """Take a part of the text and its ids."""
+        self._waiting.append((text, ids))
+        self._waiting_ids += len(ids)
+        if self._waiting_ids >= SLICE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was taken."""
+        if not self._waiting:
+            return
+        text = "".join(text for text, _ in self._waiting)
+        ids = np.concatenate([ids for _, ids in self._waiting], dtype=self._dtype, casting="unsafe")
+        self._file.write(ids.data)
+        self.tokens += len(ids)
+        self.characters += len(text) + int(np.count_nonzero(ids == self._tokenizer.eos_id))  # each is a line break
+        unk = self._tokenizer.unk_id
+        if unk is not None and (ids == unk).any():
+            self.unknown.update(self._tokenizer.unknown(text))
+        self._waiting, self._waiting_ids = [], 0
+
+
+def _read(settings: CorpusSettings, sources: Sequence[Source], on_read: OnRead | None) -> Iterator[str]:
+    """The text in blocks, or its documents."""
+    if settings.documents is None:
+        return read_text(sources, settings.encoding, on_read)
+    return read_documents(
+        sources,
+        settings.documents,
+        encoding=settings.encoding,
+        text_column=settings.text_column,
+        on_read=on_read,
+    )
+
+
+def _meter(progress: Callable[[float], object], total: int) -> OnRead:
+    """Adds up the bytes read and tells `progress` what part of all they are."""
+    done = 0
+
+    def on_read(read: int) -> None:
+        nonlocal done
+        done += read
+        progress(min(done / total, 1.0))
+
+    return on_read
+
+
+def _dtype(tokenizer: Tokenizer) -> np.dtype[Any]:
+    """The narrowest type for the ids."""
+    return np.min_scalar_type(tokenizer.vocab_size - 1)

@@ -1,0 +1,283 @@
+"""Where text comes from: files, folders, patterns, standard input, named corpora; read in bounded memory."""
+
+from __future__ import annotations
+
+import atexit
+import codecs
+import functools
+import glob
+import io
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from chargen.errors import ChargenError
+from chargen.text import corpora
+
+BLOCK = 1 << 20  # bytes read at once
+COMPRESSED = (".gz", ".xz", ".zst")
+SNIFFED = 1 << 13  # bytes that tell a binary file from text
+
+OnRead = Callable[[int], object]  # told how many more of a source's `size` bytes were read
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file of text, perhaps compressed."""
+
+    name: str  # as the user knows it
+    path: Path
+
+    @property
+    def plain(self) -> Path:
+        """The file's name without the suffix of its compression."""
+        return Path(self.path.stem if self.path.suffix in COMPRESSED else self.path.name)
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk, compressed as they may be."""
+        return self.path.stat().st_size
+
+    def blocks(self, on_read: OnRead | None = None, *, size: int = BLOCK) -> Iterator[bytes]:
+        """The content, decompressed by suffix, `size` bytes at a time; a damaged file is a ChargenError."""
+        with self.path.open("rb") as stored, _decompressed(stored, self) as content:
+            position = 0
+            while block := _read(content, size, self):
+                if on_read:
+                    on_read(stored.tell() - position)
+                    position = stored.tell()
+                yield block
+
+
+def resolve(inputs: Sequence[str], *, kinds: Sequence[str] = ("text",)) -> list[Source]:
+    """The files behind what a user named: files, folders, patterns, `-` for standard input, named corpora.
+
+    Folders give their text files, sorted and at any depth, hidden and binary ones left out. A file wins over
+    a corpus of the same name; a corpus must be of one of the `kinds`. What does not exist is a ChargenError.
+    """
+    return [source for given in inputs for source in _resolve(given, kinds)]
+
+
+def fingerprint(sources: Sequence[Source]) -> str:
+    """SHA-256 of the content, decompressed, in hexadecimal; for one file what `sha256sum` prints.
+
+    Between files stands a NUL, which text cannot hold, so that where one file ends counts as well.
+    """
+    import hashlib
+
+    digest = hashlib.sha256()
+    for number, source in enumerate(sources):
+        digest.update(b"\0" if number else b"")
+        for block in source.blocks():
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def read_text(sources: Sequence[Source], encoding: str = "utf-8", on_read: OnRead | None = None) -> Iterator[str]:
+    r"""The text of all sources, joined as they are, in blocks of about a Mi characters at most.
+
+    Line ends become `\n`, byte order marks are dropped. Raises ChargenError for bytes that the encoding does
+    not allow, for binary files, and when there is no text at all.
+    """
+    empty = True
+    for source in sources:
+        for block in read_source(source, encoding, on_read):
+            empty = False
+            yield block
+    if empty:
+        raise nothing_in(sources)
+
+
+def read_source(source: Source, encoding: str = "utf-8", on_read: OnRead | None = None) -> Iterator[str]:
+    """The text of one source, as `read_text` has it; none if the file is empty."""
+    decoder = _decoder(encoding)
+    consumed = 0
+    start = True
+    for block in _and_the_end(source.blocks(on_read, size=BLOCK)):
+        consumed += len(block)
+        try:
+            text = decoder.decode(block, final=not block)
+        except UnicodeError as error:
+            raise _undecodable(source, encoding, error, consumed) from error
+        if "\0" in text:
+            raise _binary(source)
+        if start and text:
+            text = text.removeprefix("\ufeff")
+            start = False
+        if text:
+            yield text
+
+
+def nothing_in(sources: Sequence[Source]) -> ChargenError:
+    """The error for sources without any text."""
+    names = ", ".join(source.name for source in sources[:3]) + (", …" if len(sources) > 3 else "")
+    return ChargenError(f"there is no text in {names or 'nothing'}: name a file that has some")
+
+
+def _resolve(given: str, kinds: Sequence[str]) -> list[Source]:
+    if given == "-":
+        return [Source("standard input", _spool(sys.stdin.buffer))]
+    path = Path(given)
+    if path.is_dir():
+        return _text_files(path)
+    if path.is_file():
+        return [Source(given, path)]
+    if path.exists():  # a pipe, as the shell's <(command) makes one: it can be read only once
+        with path.open("rb") as stream:
+            return [Source(given, _spool(stream))]
+    matches = sorted(glob.glob(given, recursive=True))  # noqa: PTH207 - Path.glob refuses absolute patterns
+    if found := [source for match in matches if Path(match).exists() for source in _resolve(match, kinds)]:
+        return found
+    if given in corpora.CORPORA:
+        return [Source(str(path), path) for path in corpora.training_files(given, kinds)]
+    raise _missing(given)
+
+
+def _text_files(folder: Path) -> list[Source]:
+    def fail(error: OSError) -> None:
+        raise error  # os.walk passes over folders it may not read; here nothing is left out unsaid
+
+    paths = []
+    for parent, folders, names in os.walk(folder, onerror=fail):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        paths += [Path(parent, name) for name in names if not name.startswith(".")]
+    sources = [Source(str(path), path) for path in sorted(paths) if path.is_file()]
+    text = [source for source in sources if _looks_like_text(source)]
+    if not text:
+        what = "only binary files" if sources else "no files"
+        raise ChargenError(f"the folder {folder} has {what} in it: name one with text files")
+    return text
+
+
+def _looks_like_text(source: Source) -> bool:
+    head = next(source.blocks(size=SNIFFED), b"")
+    return b"\0" not in head or head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+
+
+@functools.cache  # asked for again, standard input is the text that it was
+def _spool(stream: BinaryIO) -> Path:
+    """A temporary copy of a stream, so that it can be read more than once; gone when Python ends."""
+    with tempfile.NamedTemporaryFile(prefix="chargen-", delete=False) as copy:
+        path = Path(copy.name)
+        atexit.register(path.unlink, missing_ok=True)
+        shutil.copyfileobj(stream, copy, BLOCK)
+    return path
+
+
+def _missing(given: str) -> ChargenError:
+    import difflib
+
+    folder = Path(given).parent
+    nearby = {path.name: str(path) for path in folder.iterdir()} if folder.is_dir() else {}
+    names = difflib.get_close_matches(Path(given).name, [*nearby, *corpora.CORPORA], n=2, cutoff=0.75)
+    close = [nearby.get(name, name) for name in names]
+    hint = f" (did you mean {' or '.join(close)}?)" if close else ""
+    return ChargenError(
+        f"there is no file, folder or corpus {given!r}{hint}: "
+        f"name one that exists, or a corpus: {', '.join(corpora.CORPORA)}"
+    )
+
+
+def _decoder(encoding: str) -> io.IncrementalNewlineDecoder:
+    try:
+        "".encode(encoding)  # refuses codecs that are no text encodings, such as base64
+        return io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(), translate=True)
+    except LookupError as error:
+        raise ChargenError(
+            f"Python knows no text encoding {encoding!r}: try --encoding utf-8, latin-1 or utf-16"
+        ) from error
+
+
+def _and_the_end(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    yield from blocks
+    yield b""  # tells a decoder that no more will come
+
+
+def _undecodable(source: Source, encoding: str, error: UnicodeError, consumed: int) -> ChargenError:
+    if not isinstance(error, UnicodeDecodeError):  # UTF-16 without its byte order mark
+        return ChargenError(f"{source.name} is not valid {encoding} ({error}): name its encoding with --encoding")
+    if b"\0" in error.object and "16" not in encoding and "32" not in encoding:
+        return _binary(source)
+    offset = consumed - len(error.object) + error.start
+    instead = "latin-1 or cp1252" if codecs.lookup(encoding).name == "utf-8" else "utf-8"
+    return ChargenError(
+        f"{source.name} is not valid {encoding}: byte 0x{error.object[error.start]:02x} at offset {offset:,}; "
+        f"if it is text, name its encoding, for example --encoding {instead}"
+    )
+
+
+def _binary(source: Source) -> ChargenError:
+    return ChargenError(
+        f"{source.name} is a binary file, not text: name a text file, or try --encoding utf-16 if it is one"
+    )
+
+
+def _read(content: Any, size: int, source: Source) -> bytes:
+    try:
+        block: bytes = content.read(size)
+        return block
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the disk's fault, not the file's
+        raise ChargenError(
+            f"{source.name} is damaged, or no {source.path.suffix} file at all ({error}): get it again"
+        ) from error
+
+
+def _decompressed(stored: BinaryIO, source: Source) -> Any:
+    """A reader of what the suffix says the file holds."""
+    match source.path.suffix:
+        case ".gz":
+            import gzip
+
+            return gzip.GzipFile(fileobj=stored)
+        case ".xz":
+            import lzma
+
+            return lzma.LZMAFile(stored)
+        case ".zst":
+            return io.BufferedReader(_ZstdFile(stored, source.name), BLOCK)
+    return stored
+
+
+class _ZstdFile(io.RawIOBase):
+    """What zstd frames hold, one after another; zstandard's own reader does not notice a file cut short."""
+
+    def __init__(self, stored: BinaryIO, name: str) -> None:
+        try:
+            import zstandard
+        except ImportError as error:
+            raise ChargenError(
+                f"{name} needs the zstandard package: pip install 'chargen[zstd]', or decompress the file"
+            ) from error
+        self._stored = stored
+        self._new_frame = zstandard.ZstdDecompressor().decompressobj
+        self._frame: Any = None
+        self._ready = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready and (stored := self._frame_rest() or self._stored.read(1 << 12)):
+            self._frame = self._frame or self._new_frame()
+            self._ready = self._frame.decompress(stored)
+        if not self._ready and self._frame:
+            raise EOFError("it ends too early")
+        taken = self._ready[: len(buffer)]
+        self._ready = self._ready[len(taken) :]
+        buffer[: len(taken)] = taken
+        return len(taken)
+
+    def _frame_rest(self) -> bytes:
+        """What was read beyond the end of a finished frame, which is then done with."""
+        if not (self._frame and self._frame.eof):
+            return b""
+        rest: bytes = self._frame.unused_data
+        self._frame = None
+        return rest

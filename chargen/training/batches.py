@@ -1,0 +1,90 @@
+"""Batches as pure functions of the step: a resumed training needs only the step's number to go on where it was.
+
+Shapes: N tokens, B streams or texts, T steps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Streams:
+    """A text of ids (N,) read by B parallel streams, T steps a batch, for truncated back-propagation through time.
+
+    Each epoch turns the text by another random offset, so that windows and streams begin at other places; within an
+    epoch every stream reads on where its last window ended, and the recurrent state goes with it.
+    """
+
+    ids: np.ndarray  # (N,), any integer type, may be memory-mapped
+    streams: int  # B
+    window: int  # T
+    seed: int = 0
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches that read the whole text once, up to a remainder shorter than one."""
+        return len(self.ids) // (self.streams * self.window)
+
+    def is_fresh(self, step: int) -> bool:
+        """Whether the streams begin anew at this step, so that the state must be zero."""
+        return step % self.steps_per_epoch == 0
+
+    def batch(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """Inputs and targets of a step, both (T, B) int64, the targets one symbol later."""
+        epoch, window = divmod(step, self.steps_per_epoch)
+        offset = int(np.random.default_rng((self.seed, epoch)).integers(len(self.ids)))
+        stride = self.steps_per_epoch * self.window  # tokens a stream reads an epoch
+        first = offset + np.arange(self.streams) * stride + window * self.window  # (B,)
+        places = first + np.arange(self.window + 1)[:, None]  # (T + 1, B)
+        tokens = self.ids[places % len(self.ids)].astype(np.int64)
+        return tokens[:-1], tokens[1:]
+
+
+def fit_streams(tokens: int, streams: int, window: int) -> tuple[int, int]:
+    """The largest streams and window, at most those asked for, that give a text of `tokens` eight steps an epoch.
+
+    Streams go first, since a short text in many streams is read in snippets; then the window.
+    """
+    streams = max(1, min(streams, tokens // (8 * window)))
+    return streams, max(1, min(window, tokens // 8))
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Labelled texts in batches of B of about one length, in another order each epoch."""
+
+    texts: list[np.ndarray]  # ids of each text, at least one symbol each
+    labels: np.ndarray  # (texts,)
+    batch_size: int  # B
+    seed: int = 0
+    pool: int = 32  # batches whose texts are sorted by length together: more mix less, but pad less
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches that read every text once."""
+        return -(-len(self.texts) // self.batch_size)
+
+    def batch(self, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Padded ids (T, B), lengths (B,) and labels (B,) of a step, all int64."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        rng = np.random.default_rng((self.seed, epoch))
+        order = rng.permutation(len(self.texts))
+        lengths = np.array([len(self.texts[i]) for i in order])
+        pools = np.arange(len(order)) // (self.pool * self.batch_size)
+        order = order[np.lexsort((lengths, pools))]
+        batches = rng.permutation(self.steps_per_epoch)
+        chosen = order[batches[place] * self.batch_size :][: self.batch_size]
+        ids, sizes = pad([self.texts[i] for i in chosen])
+        return ids, sizes, self.labels[chosen]
+
+
+def pad(texts: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Texts side by side as ids (T, B), zeros after each one's end, and their lengths (B,), both int64."""
+    lengths = np.array([len(text) for text in texts])
+    ids = np.zeros((lengths.max(), len(texts)), np.int64)
+    for column, text in enumerate(texts):
+        ids[: len(text), column] = text
+    return ids, lengths

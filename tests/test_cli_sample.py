@@ -1,0 +1,228 @@
+"""`chargen sample` as a user meets it: what is on standard output, what on standard error, how it ends."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from chargen.checkpoint import CLASSIFIER, LANGUAGE_MODEL, create_run
+from chargen.cli import main
+from chargen.generation.samplers import Sampling
+from chargen.models.config import ClassifierConfig, EncoderConfig, LanguageModelConfig, ModelConfig, weight_shapes
+from chargen.text.tokenizers import CharTokenizer
+
+TOKENIZER = CharTokenizer("\n -abcdeé")
+
+
+def make_run(path: Path, documents: str | None = None, *, classifier: bool = False) -> str:
+    """A run of random weights that writes TOKENIZER's characters; gives its path."""
+    encoder = EncoderConfig(TOKENIZER.vocab_size, "lstm", num_layers=2, hidden_size=6, embedding_size=4)
+    model: ModelConfig = ClassifierConfig(encoder, 2) if classifier else LanguageModelConfig(encoder)
+    data = {"documents": documents, "text_column": "text", "encoding": "utf-8"}
+    config = {"kind": CLASSIFIER if classifier else LANGUAGE_MODEL, "model": asdict(model), "data": data}
+    run = create_run(path, config, TOKENIZER, ["x", "y"] if classifier else None)
+    random = np.random.default_rng(0)
+    run.save_weights({name: random.normal(0, 1, shape).astype("f") for name, shape in weight_shapes(model).items()})
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def stream(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return make_run(tmp_path_factory.mktemp("runs") / "stream")
+
+
+@pytest.fixture(scope="module")
+def documents(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return make_run(tmp_path_factory.mktemp("runs") / "documents", "line")
+
+
+def sample(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["sample", *arguments])
+
+
+def written(*arguments: str) -> str:
+    result = sample(*arguments)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_prompt_and_text_are_all_there_is_on_standard_output(stream: str) -> None:
+    result = sample("abc é", "-m", stream, "--length", "40", "--seed", "1")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("abc é")
+    assert len(result.stdout.removesuffix("\n")) in (45, 44)  # a text that ends with a line break gets no other
+    assert result.stderr == ""
+
+
+def test_a_seed_writes_the_same_text_and_verbose_says_which_it_was(stream: str) -> None:
+    first = sample("-m", stream, "--verbose")
+    seed = first.stderr.split("seed ")[1].split(":")[0]
+    assert "500 characters in" in first.stderr
+    assert written("-m", stream, "--seed", seed) == first.stdout
+    assert written("-m", stream, "--seed", str(int(seed) + 1)) != first.stdout
+
+
+def test_temperature_zero_needs_no_seed(stream: str) -> None:
+    assert written("-m", stream, "-t", "0") == written("-m", stream, "-t", "0")
+
+
+def test_samples_come_one_after_another(stream: str) -> None:
+    rule = "-" * 40
+    texts = written("ab", "-m", stream, "-n", "3", "-l", "30", "--seed", "2", "--forbid", "-").split(rule + "\n")
+    assert len(texts) == 3
+    assert all(text.startswith("ab") and text.endswith("\n") for text in texts)
+    assert len(set(texts)) == 3
+
+
+def test_documents_come_one_a_line(documents: str) -> None:
+    text = written("-m", documents, "-n", "5", "--forbid", r"\n", "--seed", "2")
+    assert len(text.splitlines()) == 5
+    ends = [json.loads(line)["end"] for line in written("-m", documents, "-n", "5", "--json").splitlines()]
+    assert ends == ["document"] * 5
+
+
+def test_a_text_that_ends_with_a_line_break_gets_no_other(documents: str) -> None:
+    options = ("-m", documents, "--allow", r"\n", "--logit-bias", r"\n=5", "--seed", "1")
+    text = json.loads(written(*options, "--json"))["text"]
+    assert text
+    assert written(*options) == text
+
+
+def test_json_tells_all_of_each_text(stream: str) -> None:
+    options = ("ab", "-m", stream, "-n", "2", "-l", "25", "--seed", "3", "--allow", r"abc\n")
+    records = [json.loads(line) for line in written(*options, "--json").splitlines()]
+    plain = written(*options).split("-" * 40 + "\n")
+    for record, text in zip(records, plain, strict=True):
+        assert (record["prompt"] + record["text"]).removesuffix("\n") == text.removesuffix("\n")
+        assert record["tokens"] == 25
+        assert record["end"] == "length"
+        assert record["log_probability"] < 0
+        assert record["seconds"] > 0
+        assert record["seed"] == 3
+        assert record["model"] == stream
+
+
+def test_stop_allow_and_bias_know_line_breaks(stream: str) -> None:
+    assert "\n" not in written("-m", stream, "--stop", r"\n", "-l", "100000").removesuffix("\n")
+    assert set(written("-m", stream, "--allow", r"a\n")) == {"a", "\n"}
+    assert set(written("-m", stream, "--logit-bias", "e=1000")) == {"e", "\n"}
+
+
+def test_every_sampling_option_reaches_the_sampler(stream: str) -> None:
+    greedy = written("-m", stream, "-t", "0", "-l", "60")
+    for option, value in (("--top-k", "1"), ("--top-p", "0.0001"), ("--min-p", "1"), ("-t", "0.001")):
+        assert written("-m", stream, option, value, "-l", "60") == greedy
+    plain = written("-m", stream, "--seed", "5")
+    for options in (("--typical", "0.3"), ("--repetition-penalty", "3")):
+        assert written("-m", stream, "--seed", "5", *options) != plain
+    penalty = ("-m", stream, "--seed", "5", "--repetition-penalty", "3")
+    assert written(*penalty, "--repetition-window", "1") != written(*penalty)
+
+
+def test_help_names_the_defaults_that_hold() -> None:
+    help_text = " ".join(written("--help").split())
+    assert f"0 the likeliest. [default: {Sampling().temperature}]" in help_text
+    assert f"just written. [default: {Sampling().repetition_window}]" in help_text
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--temperature", "-1"], "temperature is -1.0"),
+        (["--top-p", "1.5"], "top-p is 1.5"),
+        (["--length", "0"], "length is 0"),
+        (["-n", "0"], "0 samples"),
+        (["-t", "0", "--top-k", "3"], "leave out one of the two"),
+        (["--allow", ""], "every symbol of the model is forbidden"),
+        (["--allow", "ab", "--forbid", "b"], "cannot be both allowed and forbidden"),
+        (["--logit-bias", "ab=1"], "'ab' cannot be set"),
+        (["abzé№"], "characters the model never saw, 'z', '№'"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(stream: str, options: list[str], sentence: str) -> None:
+    result = sample("-m", stream, *options)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert sentence in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_wrong_command_line_is_code_2(stream: str) -> None:
+    for options in (
+        ["--logit-bias", "e"],
+        ["--logit-bias", "e=much"],
+        ["--score", "text", "--seed", "1"],
+        ["a", "--score", "b"],
+    ):
+        result = sample("-m", stream, *options)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "--logit-bias" in result.stderr or "--score only reads" in result.stderr
+
+
+def test_a_classifier_is_sent_to_classify(tmp_path: Path) -> None:
+    result = sample("-m", make_run(tmp_path / "labels", classifier=True))
+    assert result.exit_code == 1
+    assert "chargen classify" in result.stderr
+
+
+def test_score_prints_a_line_a_symbol(stream: str, tmp_path: Path) -> None:
+    file = tmp_path / "text"
+    file.write_text("ab\nc?é", encoding="utf-8")
+    result = sample("-m", stream, "--score", str(file))
+    assert result.exit_code == 0
+    rows = [line.split("\t") for line in result.stdout.splitlines()]
+    assert [json.loads(symbol) for _, symbol in rows] == ["a", "b", "\n", "c", "\ufffd", "é"]
+    nats = -sum(float(value) for value, _ in rows) / 6
+    found = re.search(r"6 characters, (.+) nats or (.+) bits", result.stderr)
+    assert found
+    assert [float(number) for number in found.groups()] == pytest.approx([nats, nats / math.log(2)], abs=1e-3)
+    assert "never saw them: 1 characters" in result.stderr
+    record = json.loads(written("-m", stream, "--score", str(file), "--json"))
+    assert record["text"] == "ab\nc?é"
+    assert record["log_probability"] == pytest.approx(-6 * nats, abs=1e-3)
+    assert [symbol for symbol, _ in record["tokens"]] == ["a", "b", "\n", "c", "\ufffd", "é"]
+
+
+def test_score_reads_documents_as_documents(documents: str, tmp_path: Path) -> None:
+    file = tmp_path / "text"
+    file.write_text("abc\nde\n", encoding="utf-8")
+    records = [json.loads(line) for line in written("-m", documents, "--score", str(file), "--json").splitlines()]
+    assert [[symbol for symbol, _ in record["tokens"]] for record in records] == [["a", "b", "c", ""], ["d", "e", ""]]
+
+
+def test_a_reader_that_leaves_ends_it_quietly(stream: str) -> None:
+    command = [sys.executable, "-m", "chargen", "sample", "-m", stream, "--length", "10000000"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert len(process.stdout.read(10)) == 10
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(timeout=60) == 0
+
+
+def test_a_narrow_encoding_does_not_end_the_text(stream: str) -> None:
+    command = [sys.executable, "-m", "chargen", "sample", "é", "-m", stream, "--allow", "é", "--length", "3"]
+    environment = {"PYTHONIOENCODING": "ascii", "PATH": ""}
+    assert subprocess.run(command, env=environment, capture_output=True, check=True).stdout == b"????\n"
+
+
+def test_sampling_and_its_help_import_no_torch(stream: str) -> None:
+    heavy = {"torch", "sentencepiece", "sklearn"}
+    for arguments, slow in (["sample", "--help"], heavy | {"numpy"}), (["sample", "-m", stream], heavy):
+        code = (
+            "import sys\nfrom chargen.cli import main\n"
+            f"try:\n    main({arguments!r})\nexcept SystemExit as end:\n    assert not end.code\n"
+            f"slow = {slow}\n"
+            "assert not slow & sys.modules.keys(), slow & sys.modules.keys()"
+        )
+        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

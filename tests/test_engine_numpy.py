@@ -1,0 +1,154 @@
+"""The NumPy engine against torch.nn with the same weights, and its own laws."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from chargen.generation import engine_numpy
+from chargen.generation.engine_numpy import NumpyEngine
+from chargen.models.config import CELLS, EncoderConfig, LanguageModelConfig, weight_shapes
+
+V, E, H, L, B = 7, 4, 5, 2, 3
+Weights = dict[str, np.ndarray]
+
+
+def make(cell: str, *, tied: bool = False, layers: int = L) -> tuple[LanguageModelConfig, Weights]:
+    """A model of random weights, all of them different from zero, biases too."""
+    config = LanguageModelConfig(EncoderConfig(V, cell, layers, H, H if tied else E), tied=tied)
+    random = np.random.default_rng(0)
+    shapes = weight_shapes(config)
+    return config, {name: random.normal(0, 0.5, shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+def torch_logits(
+    config: LanguageModelConfig, weights: Weights, ids: np.ndarray, state: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Logits (T, B, V) and state (S, L, B, H), by torch.nn's own layers, a whole sequence at once."""
+    encoder = config.encoder
+    x = torch.from_numpy(weights["encoder.embedding.weight"])[torch.from_numpy(ids)]
+    final = np.empty_like(state)
+    for n in range(encoder.num_layers):
+        sizes = encoder.hidden_size if n else encoder.embedding_size, encoder.hidden_size
+        layer: torch.nn.RNNBase
+        if encoder.cell in ("lstm", "gru"):
+            layer = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[encoder.cell](*sizes)
+        else:
+            layer = torch.nn.RNN(*sizes, nonlinearity="relu" if encoder.cell == "rnn-relu" else "tanh")
+        prefix = f"encoder.layers.{n}."
+        own = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+        layer.load_state_dict({name: torch.from_numpy(value) for name, value in own.items()})
+        before = tuple(torch.from_numpy(part[None, n]) for part in state)
+        with torch.no_grad():
+            x, after = layer(x, before if encoder.cell == "lstm" else before[0])
+        final[:, n] = torch.cat(after if encoder.cell == "lstm" else (after,)).numpy()
+    projection = weights["encoder.embedding.weight" if config.tied else "projection.weight"]
+    return x.numpy() @ projection.T + weights["projection.bias"], final
+
+
+def some_state(engine: NumpyEngine, batch: int = B) -> np.ndarray:
+    return np.random.default_rng(1).normal(size=engine.start(batch).shape).astype(np.float32)
+
+
+def some_ids(steps: int, batch: int = B) -> np.ndarray:
+    return np.random.default_rng(2).integers(0, V, (steps, batch))
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_thousand_steps_give_the_logits_of_torch(cell: str, tied: bool) -> None:
+    config, weights = make(cell, tied=tied)
+    for name in weights:
+        if "weight_hh" in name:
+            weights[name] *= 0.4  # a tame recurrence: relu would overflow, others magnify rounding
+    engine = NumpyEngine(config, weights)
+    ids, state = some_ids(1000), some_state(engine)
+    expected, final = torch_logits(config, weights, ids, state)
+    for row, logits in zip(ids, expected, strict=True):
+        actual, state = engine.step(row, state)
+        np.testing.assert_allclose(actual, logits, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(state, final, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("batch", [1, 2, engine_numpy.GEMV_STREAMS + 1])
+@pytest.mark.parametrize("layers", [1, 3])
+@pytest.mark.parametrize("cell", CELLS)
+def test_batches_and_depths_give_the_logits_of_torch(cell: str, layers: int, batch: int) -> None:
+    config, weights = make(cell, layers=layers)
+    engine = NumpyEngine(config, weights)
+    ids, state = some_ids(3, batch), some_state(engine, batch)
+    expected, final = torch_logits(config, weights, ids, state)
+    logits, actual = engine.read_all(ids, state)
+    np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(actual, final, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("table", [True, False])
+@pytest.mark.parametrize("cell", CELLS)
+def test_reading_is_stepping(cell: str, table: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_numpy, "CHUNK_ROWS", 4 * B)  # 11 steps are three chunks, the last of them short
+    if not table:
+        monkeypatch.setattr(engine_numpy, "TABLE_BYTES", 0)
+    engine = NumpyEngine(*make(cell))
+    assert (engine.table is not None) == table
+    ids, start = some_ids(11), some_state(engine)
+    state, each = start, []
+    for row in ids:
+        logits, state = engine.step(row, state)
+        each.append(logits)
+    for read, expected in ((engine.read, each[-1]), (engine.read_all, np.stack(each))):
+        logits, after = read(ids, start)
+        np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(after, state, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_state_and_logits_belong_to_the_caller(cell: str) -> None:
+    engine = NumpyEngine(*make(cell))
+    state = some_state(engine)
+    kept = state.copy()
+    first, after = engine.step(np.array([1, 2, 3]), state)
+    copies = first.copy(), after.copy()
+    engine.step(np.array([4, 5, 6]), after)
+    engine.read(some_ids(4), state)
+    np.testing.assert_array_equal(state, kept)
+    np.testing.assert_array_equal(first, copies[0])
+    np.testing.assert_array_equal(after, copies[1])
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_streams_do_not_touch_each_other(cell: str) -> None:
+    engine = NumpyEngine(*make(cell))
+    state, ids = some_state(engine), np.array([1, 2, 3])
+    logits, after = engine.step(ids, state)
+    chosen = np.array([2, 0, 2, 1])
+    again, moved = engine.step(ids[chosen], engine.select(state, chosen))
+    np.testing.assert_allclose(again, logits[chosen], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(moved, engine.select(after, chosen), rtol=0, atol=1e-6)
+
+
+def test_a_stream_that_read_nothing_is_all_zeros() -> None:
+    state = NumpyEngine(*make("lstm")).start(B)
+    assert state.shape == (2, L, B, H)
+    assert not state.any()
+    assert NumpyEngine(*make("gru")).start(B).shape == (1, L, B, H)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_huge_weights_saturate_without_overflow(cell: str) -> None:
+    config, weights = make(cell)
+    engine = NumpyEngine(config, {name: 1e4 * value for name, value in weights.items()})
+    logits, state = engine.read(some_ids(5), engine.start(B))  # a warning would be an error here
+    assert np.isfinite(logits).all()
+    assert (np.abs(state[0]) <= 1).all()
+
+
+def test_generating_imports_no_torch() -> None:
+    code = (
+        "import sys, chargen.generation.generate, chargen.generation.engine_numpy; assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chargen.errors import ChargenError
+from chargen.text.labelled import LabelledSet, read_labelled, stratified_split
+
+GOOD_BAD = LabelledSet(["so good", "so bad, really", 'a "fine" one'], ["pos", "neg", "pos"])
+
+
+def read(path: Path, text: str, **options: str) -> LabelledSet:
+    """The set in a file with this text; labels may come once only."""
+    path.write_bytes(text.encode())
+    return read_labelled([str(path)], for_training=False, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("usual.csv", 'label,sentence\npos,so good\nneg,"so bad, really"\npos,"a ""fine"" one"\n'),
+        ("marked.csv", '\ufefftext,label\r\nso good,pos\r\n"so bad, really",neg\r\n"a ""fine"" one",pos\r\n'),
+        ("plain.csv", 'pos,so good\nneg,"so bad, really"\n\npos,"a ""fine"" one"\n'),
+        ("other.csv", 'Mood,Id,Words\npos,1,so good\nneg,2,"so bad, really"\npos,3,"a ""fine"" one"\n'),
+        ("spaced.csv", 'label,text\n pos ,so good\nneg,"so bad, really"\npos,"a ""fine"" one"\nneg,\n'),
+        ("quoted.tsv", 'text\tlabel\nso good\tpos\nso bad, really\tneg\n"a ""fine"" one"\tpos\n'),
+        ("quoteless.tsv", 'so good\tpos\nso bad, really\tneg\na "fine" one\tpos\n'),
+        (
+            "lines.jsonl",
+            '{"text": "so good", "label": "pos"}\n{"label": "neg", "text": "so bad, really"}\n'
+            '{"text": "a \\"fine\\" one", "label": "pos", "id": 7}\n{"text": null, "label": "pos"}\n',
+        ),
+    ],
+)
+def test_tables_of_many_shapes_hold_the_same_set(tmp_path: Path, name: str, text: str) -> None:
+    assert read(tmp_path / name, text) == GOOD_BAD
+
+
+def test_quotes_that_open_nothing_are_characters_in_a_tsv(tmp_path: Path) -> None:
+    found = read(tmp_path / "data.tsv", 'label\ttext\npos\t"so" good\nneg\t"so bad\n')
+    assert found.texts == ['"so" good', '"so bad']
+
+
+def test_columns_without_header_are_numbered_and_the_longest_is_the_text(tmp_path: Path) -> None:
+    rows = '"3","Title","A long text, of news"\n"4","Other","Another long text"\n"3","More","And more of it"\n'
+    found = read(tmp_path / "news.csv", rows)
+    assert (found.texts[0], found.labels) == ("A long text, of news", ["3", "4", "3"])
+    assert read(tmp_path / "news.csv", rows, text_column="2").texts == ["Title", "Other", "More"]
+    with pytest.raises(ChargenError, match="no column '4'"):
+        read(tmp_path / "news.csv", rows, label_column="4")
+
+
+def test_columns_can_be_named_against_the_usual_names(tmp_path: Path) -> None:
+    rows = "label,text,lang,title\n1,a b c,en,T\n2,d e f,de,U\n"
+    found = read(tmp_path / "data.csv", rows, text_column="title", label_column="lang")
+    assert found == LabelledSet(["T", "U"], ["en", "de"])
+
+
+def test_an_absent_column_lists_those_there_are(tmp_path: Path) -> None:
+    for name, text in (("a.csv", "mood,words\npos,good\n"), ("a.jsonl", '{"mood": "pos", "words": "good"}\n')):
+        with pytest.raises(ChargenError, match=f"{name} has no column 'label': name one of mood, words with --label"):
+            read(tmp_path / name, text, label_column="label")
+    with pytest.raises(ChargenError, match=r"no telling which column of .* name one of id, no, words"):
+        read(tmp_path / "b.csv", "id,no,words\n1,a,good\n2,b,bad\n3,c,fine\n")
+
+
+def test_numbers_and_truth_values_are_labels(tmp_path: Path) -> None:
+    found = read(tmp_path / "a.jsonl", '{"text": "a", "label": 0}\n{"text": "b", "label": true}\n')
+    assert found.labels == ["0", "true"]
+
+
+def test_cells_may_be_long_and_have_line_breaks(tmp_path: Path) -> None:
+    long = "word " * 60_000
+    found = read(tmp_path / "a.csv", f'label,text\npos,"{long}"\nneg,"one\r\ntwo\n\nthree"\n')
+    assert found.texts == [long, "one\ntwo\n\nthree"]
+
+
+@given(
+    rows=st.lists(st.tuples(st.text("a \n\"',\té", min_size=1).filter(str.strip), st.sampled_from("ab")), min_size=1)
+)
+def test_what_csv_writes_is_read_back(tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]]) -> None:
+    for suffix, delimiter in ((".csv", ","), (".tsv", "\t")):
+        table = io.StringIO()
+        csv.writer(table, delimiter=delimiter, lineterminator="\n").writerows([("text", "label"), *rows])
+        found = read(tmp_path_factory.getbasetemp() / f"any{suffix}", table.getvalue())
+        assert list(zip(found.texts, found.labels, strict=True)) == rows
+
+
+def test_compressed_and_streamed_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    records = [{"text": text, "label": label} for text, label in zip(GOOD_BAD.texts, GOOD_BAD.labels, strict=True)]
+    lines = "".join(json.dumps(record) + "\n" for record in records).encode()
+    (tmp_path / "set.jsonl.gz").write_bytes(gzip.compress(lines))
+    assert read_labelled([str(tmp_path / "set.jsonl.gz")], for_training=False) == GOOD_BAD
+    for content in (lines, b'pos\tso good\nneg\tso bad, really\npos\ta "fine" one\n'):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+        assert read_labelled(["-"], for_training=False) == GOOD_BAD
+
+
+def test_folders_by_file_and_by_folder(tmp_path: Path) -> None:
+    (tmp_path / "names").mkdir()
+    (tmp_path / "names/Greek.txt").write_text("Pappas\n\nKouris\n")
+    (tmp_path / "names/Czech.txt").write_text(" Novak \nHus")
+    expected = LabelledSet(["Novak", "Hus", "Pappas", "Kouris"], ["Czech", "Czech", "Greek", "Greek"])
+    assert read_labelled([str(tmp_path / "names")]) == expected
+    assert read_labelled([str(tmp_path / "names/*.txt")]) == expected
+    assert expected.names == ["Czech", "Greek"]
+    for name, text in (("pos/1.txt", "Good\n\nfilm\n"), ("pos/2.txt", "Fine"), ("neg/deep/1.txt", "Bad\n")):
+        (tmp_path / "films" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "films" / name).write_text(text)
+    found = read_labelled([str(tmp_path / "films")], for_training=False)
+    assert found == LabelledSet(["Bad", "Good\n\nfilm", "Fine"], ["neg", "pos", "pos"])
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "sentence"),
+    [
+        ("a.csv", "", "there is no text|a.csv is empty"),
+        ("a.csv", "label,text\n", "there is no example in .*a.csv"),
+        ("a.csv", "just\none column\n", "a.csv has one column only"),
+        ("a.csv", "label,text\npos,good\n,bad\n", "a.csv, line 3, has no label in 'label': add it"),
+        ("a.csv", "label,text\npos,good, really\n", "a.csv, line 2, has 3 cells, but the first row has 2"),
+        ("a.csv", 'label,text\npos,"good\nneg,bad\n', r"a.csv is not valid CSV \(unexpected end of data\)"),
+        ("a.jsonl", '{"text": "a", "label": "b"}\n[1]\n', "a.jsonl, line 2, is not a JSON object"),
+        ("a.jsonl", '{"text": "a", "label": "b"}\n{\n', "a.jsonl, line 2, is not JSON"),
+    ],
+)
+def test_bad_tables_get_one_sentence(tmp_path: Path, name: str, text: str, sentence: str) -> None:
+    with pytest.raises(ChargenError, match=sentence):
+        read(tmp_path / name, text)
+
+
+def test_bytes_of_another_encoding_get_file_and_offset(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes("label,text\npos,gr\xf6\xdfer\nneg,klein\n".encode("latin-1"))
+    with pytest.raises(ChargenError, match=r"a\.csv is not valid utf-8: byte 0xf6 at offset 17"):
+        read_labelled([str(tmp_path / "a.csv")])
+    assert read_labelled([str(tmp_path / "a.csv")], encoding="latin-1", for_training=False).texts[0] == "größer"
+
+
+def test_a_set_to_learn_from_needs_two_labels_of_two_examples(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("label,text\npos,good\npos,fine\n")
+    with pytest.raises(ChargenError, match=r"all examples in .*a.csv are labelled 'pos': .* at least two labels"):
+        read_labelled([str(path)])
+    path.write_text("label,text\npos,good\npos,fine\nneg,bad\n")
+    with pytest.raises(ChargenError, match=r"the label 'neg' has a single example in .*a.csv"):
+        read_labelled([str(path)])
+    assert len(read_labelled([str(path)], for_training=False).texts) == 3
+
+
+def test_a_folder_of_tables_asks_which(tmp_path: Path) -> None:
+    (tmp_path / "dev.csv").write_text("label,text\n")
+    with pytest.raises(ChargenError, match=r"holds tables: name one of them, such as .*dev\.csv"):
+        read_labelled([str(tmp_path)])
+
+
+@given(
+    counts=st.dictionaries(st.sampled_from("abcd"), st.integers(2, 20), min_size=1),
+    fraction=st.floats(0.01, 0.99),
+    seed=st.integers(0, 5),
+)
+def test_a_split_keeps_each_label_on_both_sides_in_proportion(
+    counts: dict[str, int], fraction: float, seed: int
+) -> None:
+    labels = [label for label, count in counts.items() for _ in range(count)]
+    train, held_out = stratified_split(labels, fraction, seed)
+    assert sorted(train + held_out) == list(range(len(labels)))
+    assert (train, held_out) == (sorted(train), sorted(held_out))
+    for label, count in counts.items():
+        held = sum(labels[index] == label for index in held_out)
+        assert 1 <= held < count
+        assert abs(held - fraction * count) <= 1
+    assert stratified_split(labels, fraction, seed) == (train, held_out)
+
+
+def test_a_split_is_the_same_on_every_python_and_another_for_another_seed() -> None:
+    labels = list("abababababbb")
+    assert stratified_split(labels, 0.3, seed=1) == ([0, 1, 2, 7, 8, 9, 10, 11], [3, 4, 5, 6])
+    assert stratified_split(labels, 0.3, seed=2) == ([0, 3, 5, 6, 7, 8, 9, 11], [1, 2, 4, 10])
+
+
+def test_a_split_refuses_what_it_cannot_do() -> None:
+    with pytest.raises(ChargenError, match="the label 'b' has a single example"):
+        stratified_split(["a", "a", "b"], 0.5)
+    for fraction in (0.0, 1.0):
+        with pytest.raises(ChargenError, match=f"fraction held out is {fraction}, but must be between 0 and 1"):
+            stratified_split(["a", "a"], fraction)

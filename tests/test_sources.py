@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import lzma
+import os
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chargen.errors import ChargenError
+from chargen.text import sources
+from chargen.text.sources import Source, fingerprint, read_text, resolve
+
+TEXT = "Größe\nand some more of it\n" * 50
+COMPRESS: dict[str, Callable[[bytes], bytes]] = {
+    ".gz": gzip.compress,
+    ".xz": lzma.compress,
+    ".zst": zstandard.compress,
+}
+
+
+def write(path: Path, content: bytes) -> Source:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return Source(path.name, path)
+
+
+def names(inputs: list[str]) -> list[str]:
+    return [source.path.name for source in resolve(inputs)]
+
+
+def test_a_folder_gives_its_text_files_sorted_without_hidden_and_binary_ones(tmp_path: Path) -> None:
+    for name in ("b.txt", "a/z.txt", "a.txt", ".hidden.txt", ".git/config"):
+        write(tmp_path / name, b"text")
+    write(tmp_path / "picture.png", b"\x89PNG\0\0")
+    write(tmp_path / "wide.txt", "wide".encode("utf-16"))
+    write(tmp_path / "packed.gz", gzip.compress(b"text"))
+    write(tmp_path / "picture.gz", gzip.compress(b"\x89PNG\0\0"))
+    assert names([str(tmp_path)]) == ["z.txt", "a.txt", "b.txt", "packed.gz", "wide.txt"]
+
+
+def test_patterns_give_what_they_match_and_inputs_keep_their_order(tmp_path: Path) -> None:
+    for name in ("b.txt", "a.txt", "c.md", "deep/d.txt", "[a].md"):
+        write(tmp_path / name, b"text")
+    assert names([f"{tmp_path}/c.md", f"{tmp_path}/*.txt"]) == ["c.md", "a.txt", "b.txt"]
+    assert names([f"{tmp_path}/**/*.txt"]) == ["a.txt", "b.txt", "d.txt"]
+    assert names([f"{tmp_path}/[a].md"]) == ["[a].md"]
+
+
+def test_standard_input_can_be_read_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(TEXT.encode())))
+    for _ in range(2):
+        (source,) = resolve(["-"])
+        assert [*read_text([source]), *read_text([source])] == [TEXT, TEXT]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_can_be_read_twice(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=(TEXT, "utf-8"))
+    writer.start()
+    (source,) = resolve([str(pipe)])
+    writer.join()
+    assert (source.name, [*read_text([source]), *read_text([source])]) == (str(pipe), [TEXT, TEXT])
+
+
+def test_a_missing_input_names_what_is_near_and_the_corpora(tmp_path: Path) -> None:
+    write(tmp_path / "moby-dick.txt", b"text")
+    with pytest.raises(ChargenError, match=r"moby-dik.txt.*did you mean .*moby-dick.txt\?.*tinyshakespeare"):
+        resolve([str(tmp_path / "moby-dik.txt")])
+    with pytest.raises(ChargenError, match="did you mean tinyshakespeare"):
+        resolve(["tinyshakespear"])
+    with pytest.raises(ChargenError, match="no file, folder or corpus 'nowhere/at/all'"):
+        resolve(["nowhere/at/all"])
+
+
+def test_a_link_to_nothing_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("nothing")
+    for name in ("link", "li*"):
+        with pytest.raises(ChargenError, match="there is no file, folder or corpus"):
+            resolve([str(tmp_path / name)])
+
+
+def test_folders_without_text_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ChargenError, match="has no files in it"):
+        resolve([str(tmp_path)])
+    write(tmp_path / "picture.png", b"\x89PNG\0\0")
+    with pytest.raises(ChargenError, match="has only binary files in it"):
+        resolve([str(tmp_path)])
+
+
+@pytest.mark.parametrize("suffix", COMPRESS)
+def test_compressed_text_reads_like_the_text(tmp_path: Path, suffix: str) -> None:
+    packed = COMPRESS[suffix](TEXT.encode())
+    assert list(read_text([write(tmp_path / f"once{suffix}", packed)])) == [TEXT]
+    assert "".join(read_text([write(tmp_path / f"twice{suffix}", packed * 2)])) == TEXT * 2
+
+
+@pytest.mark.parametrize("suffix", COMPRESS)
+def test_damaged_files_are_refused_and_never_read_in_part(tmp_path: Path, suffix: str) -> None:
+    packed = COMPRESS[suffix](TEXT.encode())
+    for content in (packed[:-5], packed[:20], b"plain text, no archive"):
+        with pytest.raises(ChargenError, match=f"packed{suffix} is damaged, or no {suffix} file"):
+            list(read_text([write(tmp_path / f"packed{suffix}", content)]))
+
+
+def test_zstd_without_its_package_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = write(tmp_path / "packed.zst", zstandard.compress(b"text"))
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    with pytest.raises(ChargenError, match=r"pip install 'chargen\[zstd\]'"):
+        list(read_text([source]))
+
+
+@given(text=st.text(alphabet="aé€😀\r\n", max_size=30), size=st.integers(1, 5))
+def test_blocks_join_to_the_text_with_universal_newlines(
+    tmp_path_factory: pytest.TempPathFactory, text: str, size: int
+) -> None:
+    source = write(tmp_path_factory.getbasetemp() / "any.txt", ("x" + text).encode())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sources, "BLOCK", size)
+        blocks = list(read_text([source]))
+    assert "".join(blocks) == source.path.read_text(encoding="utf-8")
+    assert max(map(len, blocks)) <= size + 1
+
+
+@given(text=st.text(alphabet="aé€😀\r\n", max_size=30), size=st.integers(1, 5))
+def test_invalid_bytes_are_named_with_their_exact_offset(
+    tmp_path_factory: pytest.TempPathFactory, text: str, size: int
+) -> None:
+    source = write(tmp_path_factory.getbasetemp() / "bad.txt", text.encode() + b"\xff and more")
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(ChargenError) as caught:
+        patch.setattr(sources, "BLOCK", size)
+        list(read_text([source]))
+    assert f"bad.txt is not valid utf-8: byte 0xff at offset {len(text.encode())};" in str(caught.value)
+    assert "--encoding latin-1" in str(caught.value)
+
+
+def test_a_text_that_ends_inside_a_character_is_invalid(tmp_path: Path) -> None:
+    with pytest.raises(ChargenError, match="byte 0xe2 at offset 3;"):
+        list(read_text([write(tmp_path / "cut.txt", "abc€".encode()[:-1])]))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "gb18030"])
+def test_encodings_and_byte_order_marks(tmp_path: Path, encoding: str) -> None:
+    files = [write(tmp_path / name, ("\ufeff" + TEXT).encode(encoding)) for name in ("a", "b")]
+    assert "".join(read_text(files, encoding)) == TEXT * 2
+
+
+def test_files_are_joined_as_they_are(tmp_path: Path) -> None:
+    files = [write(tmp_path / "a", b"no line break"), write(tmp_path / "b", b""), write(tmp_path / "c", b"at all")]
+    assert "".join(read_text(files)) == "no line breakat all"
+
+
+def test_what_is_no_text_gets_a_sentence(tmp_path: Path) -> None:
+    binary = write(tmp_path / "program", b"MZ\0\0")
+    wide = write(tmp_path / "wide.txt", TEXT.encode("utf-16"))
+    for source in (binary, wide):
+        with pytest.raises(ChargenError, match=f"{source.name} is a binary file.*--encoding utf-16"):
+            list(read_text([source]))
+    with pytest.raises(ChargenError, match=r"there is no text in empty\.txt, empty\.txt"):
+        list(read_text([write(tmp_path / "empty.txt", b"")] * 2))
+    for encoding in ("utf-9", "base64"):
+        with pytest.raises(ChargenError, match=f"no text encoding '{encoding}'"):
+            list(read_text([wide], encoding))
+    with pytest.raises(ChargenError, match="is not valid utf-16"):
+        list(read_text([write(tmp_path / "unmarked", "text".encode("utf-16-le"))], "utf-16"))
+
+
+@pytest.mark.parametrize("suffix", ["", *COMPRESS])
+def test_progress_adds_up_to_the_size_on_disk(tmp_path: Path, suffix: str) -> None:
+    content = COMPRESS.get(suffix, bytes)(os.urandom(1 << 19).hex().encode())
+    source = write(tmp_path / f"text{suffix}", content)
+    read: list[int] = []
+    list(read_text([source], on_read=read.append))
+    assert sum(read) == source.size == len(content)
+
+
+def test_the_fingerprint_is_of_the_text_and_of_where_files_end(tmp_path: Path) -> None:
+    plain = write(tmp_path / "a.txt", TEXT.encode())
+    packed = write(tmp_path / "a.txt.gz", gzip.compress(TEXT.encode()))
+    assert fingerprint([plain]) == fingerprint([packed]) == hashlib.sha256(TEXT.encode()).hexdigest()
+    ab_c = [write(tmp_path / "1", b"ab"), write(tmp_path / "2", b"c")]
+    a_bc = [write(tmp_path / "3", b"a"), write(tmp_path / "4", b"bc")]
+    assert fingerprint(ab_c) != fingerprint(a_bc)
