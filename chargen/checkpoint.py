@@ -261,7 +261,7 @@ def _write(path: Path, content: bytes) -> None:
 def _save_tensors(path: Path, tensors: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:
     from safetensors.numpy import save
 
-    contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+    contiguous = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
     _write(path, save(contiguous, metadata={"chargen": json.dumps(facts)}))
 
 

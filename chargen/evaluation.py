@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from torch.nn.functional import cross_entropy
 
 from chargen.models.encoder import StackState
 from chargen.models.language_model import LanguageModel
+from chargen.text.stats import xz_bits
+from chargen.text.tokenizers import Tokenizer
 
 IGNORED = -100  # cross_entropy's mark for a target that does not count
 
@@ -41,8 +44,23 @@ class TextLoss:
 
     @property
     def perplexity(self) -> float:
-        """e to the nats per token; comparable under one tokenizer only."""
+        """The exponential of the nats per token; comparable under one tokenizer only."""
         return math.exp(min(self.nats_per_token, 700))  # beyond, a float overflows
+
+    def figures(self) -> dict[str, float | int]:
+        """All of them by name."""
+        return {
+            "nats_per_token": self.nats_per_token,
+            "bits_per_character": self.bits_per_character,
+            "perplexity": self.perplexity,
+            "tokens": self.tokens,
+            "characters": self.characters,
+        }
+
+
+def text_loss(model: LanguageModel, tokenizer: Tokenizer, ids: np.ndarray) -> TextLoss:
+    """What a model needs for ids (N,), N at least 2, of a tokenizer, each predicted from all before it."""
+    return TextLoss(sum_nats(model, ids), len(ids) - 1, tokenizer.count_characters(ids[1:]))
 
 
 @torch.inference_mode()
@@ -78,6 +96,15 @@ def sum_nats(model: LanguageModel, ids: np.ndarray, *, streams: int = 64, window
         total += cross_entropy(logits.flatten(0, 1).float(), wanted, ignore_index=IGNORED, reduction="sum").item()
     model.train(was_training)
     return total
+
+
+def xz_bits_per_character(tokenizer: Tokenizer, ids: np.ndarray) -> float:
+    """What `xz` needs for the text that ids (N,) spell, each end of a document being a line break."""
+    ends = np.flatnonzero(ids == tokenizer.eos_id).tolist()
+    parts = (
+        ("\n" if start else "") + tokenizer.decode(ids[start:end]) for start, end in pairwise([0, *ends, len(ids)])
+    )
+    return xz_bits(parts) / tokenizer.count_characters(ids)
 
 
 def _passed_on(state: StackState) -> StackState:

@@ -11,7 +11,6 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import fields
 from itertools import groupby
 from operator import attrgetter
@@ -19,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
+
+from chargen.cli.output import reader_may_leave
 
 if TYPE_CHECKING:
     from chargen.checkpoint import Run
@@ -87,7 +88,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     engine = NumpyEngine(config, run.weights())
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # what a terminal cannot show must not end the text
-    with _reader_may_leave():
+    with reader_may_leave():
         act = _sample if options["score"] is None else _score
         act(run, engine, run.tokenizer(), options)
 
@@ -250,13 +251,3 @@ def _named_number(text: str) -> tuple[str, float]:
 def _unescape(text: str) -> str:
     r"""The text with `\n`, `\t` and `\\` as line break, tab and backslash, which are hard to type in a shell."""
     return re.sub(r"\\([nt\\])", lambda found: {"n": "\n", "t": "\t"}.get(found[1], "\\"), text)
-
-
-@contextmanager
-def _reader_may_leave() -> Iterator[None]:
-    """End quietly when what reads standard output, such as `head`, has had enough."""
-    try:
-        yield
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit

@@ -9,7 +9,7 @@ Shapes: T steps, B streams, I inputs, H hidden, G gates. A state is a tuple of (
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -45,7 +45,8 @@ class RecurrentLayer(nn.RNNBase):
         """
         (weights,) = self.all_weights
         if weight_drop and self.training:
-            weights = [weights[0], dropout(self.weight_hh_l0, weight_drop), *weights[2:]]
+            dropped = cast("nn.Parameter", dropout(self.weight_hh_l0, weight_drop))
+            weights = [weights[0], dropped, *weights[2:]]
         hidden = tuple(part[None] for part in state)
         # has_biases, num_layers, dropout, train, bidirectional, batch_first
         flags = (True, 1, 0.0, self.training, False, False)
@@ -126,9 +127,9 @@ def initialise(layer: RecurrentLayer) -> None:
     Orthogonal: Saxe et al. 2014, arXiv:1312.6120. Forget bias 1: Jozefowicz et al. 2015. A relu recurrence starts
     from the identity instead, since it neither grows nor shrinks what is carried.
     """
-    for weight in layer.weight_ih_l0.split(layer.hidden_size):
+    for weight in torch.split(layer.weight_ih_l0, layer.hidden_size):
         nn.init.xavier_uniform_(weight)
-    for weight in layer.weight_hh_l0.split(layer.hidden_size):
+    for weight in torch.split(layer.weight_hh_l0, layer.hidden_size):
         if isinstance(layer, ReluRNN):
             nn.init.eye_(weight)
         else:

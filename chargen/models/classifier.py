@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -44,3 +47,28 @@ def pool(outputs: Tensor, lengths: Tensor, config: ClassifierConfig) -> Tensor:
     mean = outputs.masked_fill(padding, 0).sum(0) / lengths[:, None]
     largest = outputs.masked_fill(padding, float("-inf")).amax(0)
     return {"mean": mean, "max": largest, "concat": torch.cat([final, mean, largest], dim=-1)}[config.pooling]
+
+
+@torch.inference_mode()
+def label_logits(model: Classifier, texts: Sequence[np.ndarray], batch_size: int = 128) -> np.ndarray:
+    """Logits (texts, labels), float32, of texts given as ids of any lengths, at least one symbol each."""
+    device = model.head.weight.device
+    was_training = model.training
+    model.eval()
+    logits = np.empty((len(texts), model.config.num_labels), np.float32)
+    by_length = np.argsort([len(text) for text in texts], kind="stable")  # so that little is padded
+    for start in range(0, len(texts), batch_size):
+        chosen = by_length[start : start + batch_size]
+        ids, lengths = (torch.from_numpy(array).to(device) for array in pad([texts[i] for i in chosen]))
+        logits[chosen] = model(ids, lengths).float().cpu().numpy()
+    model.train(was_training)
+    return logits
+
+
+def pad(texts: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Texts side by side as ids (T, B), zeros after each one's end, and their lengths (B,), both int64."""
+    lengths = np.array([len(text) for text in texts])
+    ids = np.zeros((lengths.max(), len(texts)), np.int64)
+    for column, text in enumerate(texts):
+        ids[: len(text), column] = text
+    return ids, lengths

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from chargen.errors import ChargenError
 from chargen.text.documents import read_lines
 from chargen.text.sources import Source, read_source, resolve
 from chargen.text.tables import DELIMITERS, JSON_LINES, find_columns, read_table
+from chargen.text.tokenizers import Ids, Tokenizer
 
 Example = tuple[str, str]  # text, label
 
@@ -27,6 +31,17 @@ class LabelledSet:
     def names(self) -> list[str]:
         """The distinct labels, sorted."""
         return sorted(set(self.labels))
+
+    def select(self, indices: Sequence[int]) -> LabelledSet:
+        """Some of the examples."""
+        return LabelledSet([self.texts[i] for i in indices], [self.labels[i] for i in indices])
+
+    def fingerprint(self) -> str:
+        """SHA-256 of texts and labels, in hexadecimal."""
+        digest = hashlib.sha256()
+        for part in (*self.texts, *self.labels):
+            digest.update(part.encode() + b"\0")
+        return digest.hexdigest()
 
 
 def read_labelled(
@@ -84,6 +99,20 @@ def stratified_split(labels: Sequence[str], fraction: float, seed: int = 0) -> t
         held_out += members[:count]
         train += members[count:]
     return sorted(train), sorted(held_out)
+
+
+def encode_example(tokenizer: Tokenizer, text: str, *, documents: bool, max_length: int) -> Ids:
+    """The ids (N,) of a text as a classifier reads it, N from 1 to `max_length`.
+
+    documents: between begin and end symbol; else between line breaks, where the tokenizer has them, which is how
+    texts stand in the stream that an encoder taken over from a language model knows.
+    """
+    if documents:
+        edges = [np.array([token], np.int32) for token in (tokenizer.bos_id, tokenizer.eos_id)]
+    else:
+        edges = [tokenizer.encode("" if tokenizer.unknown("\n") else "\n")] * 2
+    ids = np.concatenate([edges[0], tokenizer.encode(text), edges[1]])[:max_length]
+    return ids if len(ids) else np.array([tokenizer.bos_id], np.int32)
 
 
 def _require_variety(labels: list[str], where: str) -> None:

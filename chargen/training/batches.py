@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from chargen.models.classifier import pad
+
 
 @dataclass(frozen=True)
 class Streams:
@@ -32,15 +34,13 @@ class Streams:
         """Whether the streams begin anew at this step, so that the state must be zero."""
         return step % self.steps_per_epoch == 0
 
-    def batch(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """Inputs and targets of a step, both (T, B) int64, the targets one symbol later."""
+    def places(self, step: int) -> np.ndarray:
+        """Where in the text a step's tokens are, (T + 1, B): the last not read, the first not predicted."""
         epoch, window = divmod(step, self.steps_per_epoch)
         offset = int(np.random.default_rng((self.seed, epoch)).integers(len(self.ids)))
         stride = self.steps_per_epoch * self.window  # tokens a stream reads an epoch
         first = offset + np.arange(self.streams) * stride + window * self.window  # (B,)
-        places = first + np.arange(self.window + 1)[:, None]  # (T + 1, B)
-        tokens = self.ids[places % len(self.ids)].astype(np.int64)
-        return tokens[:-1], tokens[1:]
+        return (first + np.arange(self.window + 1)[:, None]) % len(self.ids)
 
 
 def fit_streams(tokens: int, streams: int, window: int) -> tuple[int, int]:
@@ -79,12 +79,3 @@ class Texts:
         chosen = order[batches[place] * self.batch_size :][: self.batch_size]
         ids, sizes = pad([self.texts[i] for i in chosen])
         return ids, sizes, self.labels[chosen]
-
-
-def pad(texts: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Texts side by side as ids (T, B), zeros after each one's end, and their lengths (B,), both int64."""
-    lengths = np.array([len(text) for text in texts])
-    ids = np.zeros((lengths.max(), len(texts)), np.int64)
-    for column, text in enumerate(texts):
-        ids[: len(text), column] = text
-    return ids, lengths

@@ -34,13 +34,14 @@ class Step:
     learning_rate: float
     fraction: float  # of the budget spent, 0 to 1
     seconds: float  # of training so far, earlier sittings included
-    tokens_per_second: float
+    tokens: int  # read so far, those of all processes
 
 
 @dataclass(frozen=True)
 class Evaluated:
     """The model was measured on the validation text and saved."""
 
+    run: Run
     record: dict[str, Any]  # what metrics.jsonl holds of it
     best: bool  # the lowest validation loss so far, so these weights are now the run's
 

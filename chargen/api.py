@@ -1,0 +1,119 @@
+"""chargen from Python: train, load, evaluate; what is loaded writes or classifies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from chargen.checkpoint import LANGUAGE_MODEL, Run, find_run
+from chargen.classification import TextClassifier
+from chargen.errors import ChargenError
+from chargen.evaluation import classification_report, text_loss, xz_bits_per_character
+from chargen.generation.writer import TextWriter
+from chargen.models.config import LanguageModelConfig
+from chargen.models.language_model import LanguageModel
+from chargen.text.labelled import read_labelled
+from chargen.training.classifying import read_split
+from chargen.training.events import Done, Event
+from chargen.training.language_modelling import encode, split
+from chargen.training.options import ClassifierOptions, LanguageModelOptions, Options
+from chargen.training.start import options_of, start
+
+
+def train(
+    *inputs: str | Path,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    on_event: Callable[[Event], object] | None = None,
+    **options: Any,
+) -> TextWriter:
+    """Train a language model on texts and load it.
+
+    inputs: files, folders, patterns, named corpora; out: the run's folder; options: the fields of
+    `LanguageModelOptions`, such as minutes, hidden or documents; on_event: told each event of the training.
+    ChargenError for what cannot be done.
+    """
+    asked = LanguageModelOptions(inputs=tuple(map(str, inputs)) or ("python-docs",), **options)
+    return TextWriter(_finish(asked, out, overwrite, on_event))
+
+
+def train_classifier(
+    *inputs: str | Path,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    on_event: Callable[[Event], object] | None = None,
+    **options: Any,
+) -> TextClassifier:
+    """Train a classifier on labelled texts and load it; arguments as for `train`, of `ClassifierOptions`."""
+    asked = ClassifierOptions(inputs=tuple(map(str, inputs)) or ("python-lines",), **options)
+    return TextClassifier(_finish(asked, out, overwrite, on_event))
+
+
+def load(name: str | Path | None = None) -> TextWriter | TextClassifier:
+    """A trained run by its name under `checkpoints/`, or its path; the newest one when None is named."""
+    run = find_run(None if name is None else str(name))
+    return TextWriter(run) if run.kind == LANGUAGE_MODEL else TextClassifier(run)
+
+
+def evaluate(run: Run | str | Path, inputs: Sequence[str] = (), **reading: Any) -> dict[str, Any]:
+    """The figures of a run on `inputs`, or on what it held out of its own data.
+
+    reading: options of reading that differ from training's: encoding, text_column, label_column. ChargenError for
+    texts and labels that are refused, and for labels that the run does not know.
+    """
+    run = run if isinstance(run, Run) else find_run(str(run))
+    options = replace(options_of(run), **reading)
+    if isinstance(options, ClassifierOptions):
+        return _evaluate_classifier(run, options, inputs)
+    assert isinstance(options, LanguageModelOptions)
+    return _evaluate_language_model(run, options, inputs)
+
+
+def _evaluate_language_model(run: Run, options: LanguageModelOptions, inputs: Sequence[str]) -> dict[str, Any]:
+    tokenizer, config = run.tokenizer(), run.model_config()
+    assert isinstance(config, LanguageModelConfig)
+    if inputs:
+        corpus = encode(replace(options, inputs=tuple(inputs)), tokenizer, None)
+        ids, unknown = corpus.ids, sum(corpus.unknown.values())
+    else:
+        _, ids = split(encode(options, tokenizer, None), options)
+        unknown = 0 if tokenizer.unk_id is None else int((ids == tokenizer.unk_id).sum())
+    if len(ids) < 2:
+        raise ChargenError("the text has a single token, so there is nothing to predict: name a longer one")
+    model = LanguageModel(config)
+    weights = {name: torch.from_numpy(weight) for name, weight in run.weights().items()}
+    model.load_state_dict(weights, strict=not config.tied)  # what is tied is stored once
+    figures = text_loss(model, tokenizer, ids).figures()
+    return figures | {"unknown": unknown, "xz_bits_per_character": xz_bits_per_character(tokenizer, ids)}
+
+
+def _evaluate_classifier(run: Run, options: ClassifierOptions, inputs: Sequence[str]) -> dict[str, Any]:
+    if inputs:
+        columns = {"text_column": options.text_column, "label_column": options.label_column}
+        examples = read_labelled(inputs, **columns, encoding=options.encoding, for_training=False)
+    else:
+        _, examples = read_split(options)
+    classifier = TextClassifier(run)
+    if strange := sorted(set(examples.labels) - set(classifier.labels)):
+        raise ChargenError(
+            f"{run.name} knows no label {strange[0]!r}, only {', '.join(classifier.labels)}: remove such examples"
+        )
+    truth = [classifier.labels.index(label) for label in examples.labels]
+    chosen = classifier.probabilities(examples.texts).argmax(axis=1)
+    return classification_report(truth, chosen.tolist(), classifier.labels)
+
+
+def _finish(
+    options: Options, out: str | Path | None, overwrite: bool, on_event: Callable[[Event], object] | None
+) -> Run:
+    """Run a training to its end."""
+    for event in start(options, None if out is None else Path(out), overwrite=overwrite):
+        if on_event:
+            on_event(event)
+        if isinstance(event, Done):
+            return event.run
+    raise AssertionError("a training ends with Done")

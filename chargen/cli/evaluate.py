@@ -1,0 +1,72 @@
+"""`chargen evaluate`: the figures of a run."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from chargen.checkpoint import Run
+
+CELL = 9  # width of a column of numbers
+
+
+@click.command()
+@click.argument("data", nargs=-1)
+@click.option("-m", "--model", help="A run: its name under checkpoints/, or a path.  [default: the newest]")
+@click.option("--encoding", help="How DATA is encoded.  [default: as the training text]")
+@click.option("--text-column", help="Column of the texts.  [default: as in training]")
+@click.option("--label-column", help="Column of the labels.  [default: as in training]")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def command(data: tuple[str, ...], model: str | None, as_json: bool, **changes: str | None) -> None:
+    """Measure a run on DATA, or on what it held out of its own text.
+
+    A language model: nats, perplexity and bits per character, beside what xz needs for the same text. A
+    classifier: accuracy, macro-F1, a table of labels and who is taken for whom.
+
+    \b
+    chargen evaluate test.txt
+    chargen evaluate -m reviews test.csv --json
+    """
+    from chargen.api import evaluate
+    from chargen.checkpoint import CLASSIFIER, find_run
+
+    run = find_run(model)
+    figures = evaluate(run, data, **{name: value for name, value in changes.items() if value is not None})
+    if as_json:
+        click.echo(json.dumps({"model": run.name, **figures}, ensure_ascii=False))
+    elif run.kind == CLASSIFIER:
+        _show_classifier(run, figures)
+    else:
+        _show_language_model(run, figures)
+
+
+def _show_language_model(run: Run, figures: dict[str, Any]) -> None:
+    click.echo(f"model               {run.name}")
+    click.echo(f"text                {figures['characters']:,} characters, {figures['tokens']:,} tokens")
+    click.echo(f"nats a token        {figures['nats_per_token']:.4f}")
+    click.echo(f"bits per character  {figures['bits_per_character']:.4f}")
+    click.echo(f"perplexity          {figures['perplexity']:.3f}")
+    click.echo(f"xz                  {figures['xz_bits_per_character']:.4f} bits per character")
+    if figures["unknown"]:
+        click.echo(f"unknown             {figures['unknown']:,} characters the model never saw", err=True)
+
+
+def _show_classifier(run: Run, figures: dict[str, Any]) -> None:
+    click.echo(f"model     {run.name}")
+    click.echo(f"texts     {figures['examples']:,}")
+    click.echo(f"accuracy  {figures['accuracy']:.4f}")
+    click.echo(f"macro-F1  {figures['macro_f1']:.4f}\n")
+    rows, names = figures["labels"], [row["label"] for row in figures["labels"]]
+    width = max(map(len, (*names, "truth")))
+    heading = ("precision", "recall", "f1", "examples")
+    click.echo("label".ljust(width) + "".join(f"  {name:>{CELL}}" for name in heading))
+    for row in rows:
+        numbers = "".join(f"  {row[name]:>{CELL}.4f}" for name in heading[:3])
+        click.echo(f"{row['label']:<{width}}{numbers}  {row['examples']:>{CELL},}")
+    click.echo("\n" + "truth".ljust(width) + "  taken for")
+    for name, counts in zip(names, figures["confusion"], strict=True):
+        found = sorted(zip(counts, names, strict=True), key=lambda pair: -pair[0])
+        click.echo(name.ljust(width) + "".join(f"  {taken} {count:,}" for count, taken in found if count))

@@ -1,0 +1,294 @@
+"""`chargen train`: options in, events shown."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from chargen.checkpoint import Run
+    from chargen.training.events import Done, Evaluated, Event, Started, Step
+    from chargen.training.options import Options
+
+TASKS = {"language-model": "python-docs", "classify": "python-lines"}  # each with what it trains on by default
+AS_LONG_AS = ("minutes", "epochs", "steps", "device")  # what may change when a run goes on
+SAMPLE_LENGTH = 160  # characters shown at an evaluation
+BAR = "{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
+SMOOTHING = 0.05  # of the loss that the bar shows
+LABELS_SHOWN = 12
+
+
+@click.command()
+@click.argument("inputs", metavar="[INPUT]...", nargs=-1)
+@click.option("--task", type=click.Choice(list(TASKS)), default="language-model", show_default=True)
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), help="The run's folder.  [default: checkpoints/<input>]"
+)
+@click.option("--overwrite", is_flag=True, help="Replace the run that is there.")
+@click.option("--resume", is_flag=True, help="Go on with a run; with a larger budget, also with a finished one.")
+@click.option("--from", "start_from", metavar="RUN", help="Begin with another run's encoder and tokenizer.")
+@click.option("--config", type=click.Path(path_type=Path), help="Replay the options in a run's config.json.")
+@click.option("-m", "--minutes", type=float, help="Train for so long.  [default: 3, if no other limit is set]")
+@click.option("--epochs", type=float, help="Passes over the text.")
+@click.option("--steps", type=int, help="Updates of the weights; the same options then give the same weights.")
+@click.option(
+    "--val", multiple=True, metavar="INPUT", help="Measure on this text, not on part of the input; repeatable."
+)
+@click.option(
+    "--val-fraction", type=float, help="Part held out to measure on.  [default: the last 0.1; of labels 0.2]"
+)
+@click.option("--tokenizer", type=click.Choice(["char", "byte", "bpe", "unigram"]), help="[default: char]")
+@click.option("--vocab-size", type=int, help="Symbols at most.  [default: all characters; pieces that suit the text]")
+@click.option("--min-frequency", type=int, help="Rarer characters become the unknown symbol.  [default: 1]")
+@click.option("--encoding", help="How the text is encoded.  [default: utf-8]")
+@click.option(
+    "--documents",
+    type=click.Choice(["line", "blank-line", "file", "jsonl"]),
+    help="The text is a collection: each of these begins and ends on its own.  [default: one stream of text]",
+)
+@click.option("--text-column", help="Column of the texts, in tables and JSON lines.")
+@click.option("--label-column", help="Column of the labels.")
+@click.option("--size", help="auto, tiny, small, medium or large.  [default: auto, from text, budget and device]")
+@click.option("--cell", type=click.Choice(["lstm", "gru", "rnn", "rnn-relu"]), help="[default: by size]")
+@click.option("--layers", type=int, help="Recurrent layers.")
+@click.option("--hidden", type=int, help="Units a layer.")
+@click.option("--embedding", type=int, help="Numbers a symbol.")
+@click.option("--tied/--untied", default=None, help="Use one matrix for embedding and projection.")
+@click.option("--bidirectional/--unidirectional", default=None, help="Classifiers: read from both ends.")
+@click.option("--pooling", help="Classifiers: what of the outputs is judged: final, mean, max or concat.")
+@click.option("--max-length", type=int, help="Classifiers: tokens of a text that are read.  [default: 1000]")
+@click.option("--batch", type=int, help="Parallel streams, or texts a step.")
+@click.option("--window", type=int, help="Steps that gradients go back.")
+@click.option("--learning-rate", type=float, help="At its peak.")
+@click.option("--weight-decay", type=float)
+@click.option("--clip", type=float, help="Largest norm of the gradients.")
+@click.option("--dropout", type=float, help="Share left out between layers and after the last.")
+@click.option("--dropout-input", type=float, help="Share left out before the first layer.")
+@click.option("--dropout-embedding", type=float, help="Share of symbols left out.")
+@click.option("--weight-drop", type=float, help="Share of recurrent weights left out.")
+@click.option("--patience", type=int, help="Stop after so many evaluations without a better one.")
+@click.option("--seed", type=int, help="[default: 0]")
+@click.option("--device", help="auto, cpu, cuda, …  [default: auto]")
+@click.option("--precision", help="auto, fp32 or bf16.  [default: auto, bf16 where the hardware has it]")
+@click.option("-q", "--quiet", is_flag=True, help="Show nothing but the last line.")
+def command(**given: Any) -> None:
+    """Train a language model on text, or a classifier on labelled texts.
+
+    An INPUT is a file, a folder, a pattern, - for standard input, or a named corpus; with none, it is one made
+    from your own Python.
+
+    \b
+    chargen train book.txt --minutes 10
+    chargen train titles.txt --documents line
+    chargen train reviews.csv --task classify
+    chargen train reviews.csv --task classify --from book
+    """
+    task, out, quiet = given.pop("task"), given.pop("out"), given.pop("quiet")
+    overwrite, resume, config = given.pop("overwrite"), given.pop("resume"), given.pop("config")
+    asked = {name: value for name, value in given.items() if value not in (None, ())}
+    if resume and (overwrite or config):
+        raise click.UsageError("--resume goes on with a run as it is: leave --overwrite and --config out")
+    with _interruptible() as stop:
+        if resume:
+            events = _resume(asked, task, out, stop, quiet)
+        else:
+            events = _start(asked, task, out, config, overwrite, stop, quiet)
+        done = _show(events, quiet)
+    if done is not None and done.summary["stopped"] == "interrupted":
+        sys.exit(130)
+
+
+def _start(
+    asked: dict[str, Any],
+    task: str,
+    out: Path | None,
+    config: Path | None,
+    overwrite: bool,
+    stop: Callable[[], bool],
+    quiet: bool,
+) -> Iterator[Event]:
+    from chargen.checkpoint import CLASSIFIER, LANGUAGE_MODEL
+    from chargen.training.options import from_record
+    from chargen.training.start import OPTIONS, Hooks, start
+
+    kind = CLASSIFIER if task == "classify" else LANGUAGE_MODEL
+    record: dict[str, Any] = {}
+    if config:
+        kind, record = _read_config(config)
+    _refuse_foreign(asked, OPTIONS, kind)
+    record |= asked
+    record.setdefault("inputs", (TASKS[task],))
+    options = from_record(OPTIONS[kind], record)
+    with _encoding_bar(quiet) as encoding:
+        yield from start(options, out, overwrite=overwrite, hooks=Hooks(stop, encoding))
+
+
+def _resume(
+    asked: dict[str, Any], task: str, out: Path | None, stop: Callable[[], bool], quiet: bool
+) -> Iterator[Event]:
+    from chargen.checkpoint import CLASSIFIER, LANGUAGE_MODEL, find_run
+    from chargen.training.options import LanguageModelOptions
+    from chargen.training.schedule import Budget
+    from chargen.training.start import Hooks, default_folder, resume
+
+    changed = asked.keys() - {*AS_LONG_AS, "inputs"}
+    if changed:
+        raise click.UsageError(
+            f"{_flag(min(changed))} cannot change when a run goes on: leave it out, or begin another with --from"
+        )
+    if out is None and "inputs" in asked:
+        out = default_folder(LanguageModelOptions(inputs=asked["inputs"]))
+    run = find_run(
+        None if out is None else str(out), None if out else CLASSIFIER if task == "classify" else LANGUAGE_MODEL
+    )
+    budget = Budget(asked.get("minutes"), asked.get("epochs"), asked.get("steps"))
+    with _encoding_bar(quiet) as encoding:
+        yield from resume(run, budget, device=asked.get("device"), hooks=Hooks(stop, encoding))
+
+
+def _read_config(path: Path) -> tuple[str, dict[str, Any]]:
+    """The kind and the options in a run's config.json."""
+    from chargen.errors import ChargenError
+
+    try:
+        config = json.loads(path.read_bytes())
+        return config["kind"], config["options"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ChargenError(f"{path} is no config.json of a run: name one that chargen wrote") from error
+
+
+def _refuse_foreign(asked: dict[str, Any], known: dict[str, type[Options]], kind: str) -> None:
+    own = {field.name for field in fields(known[kind])}
+    foreign = sorted(asked.keys() - own)
+    if foreign:
+        flag = "--tied/--untied" if foreign[0] == "tied" else _flag(foreign[0])
+        raise click.UsageError(
+            f"{flag} is not for a {kind.replace('-', ' ')}: leave it out, or choose another --task"
+        )
+
+
+def _flag(name: str) -> str:
+    return "--from" if name == "start_from" else f"--{name.replace('_', '-')}"
+
+
+def _show(events: Iterator[Event], quiet: bool) -> Done | None:
+    """Draw a training as it goes on standard error; gives its last event."""
+    from tqdm import tqdm
+
+    from chargen.training.distributed import launched_rank
+    from chargen.training.events import Done, Evaluated, Note, Started, Step
+
+    quiet = quiet or launched_rank() > 0
+    done: Done | None = None
+    loss: float | None = None
+    with tqdm(total=1, bar_format=BAR, disable=True if quiet else None, leave=False, file=sys.stderr) as bar:
+        for event in events:
+            match event:
+                case Step():
+                    loss = event.loss if loss is None else loss + SMOOTHING * (event.loss - loss)
+                    bar.n = min(1.0, event.fraction)
+                    bar.set_postfix_str(_progress(event, loss), refresh=False)
+                    bar.update(0)
+                case Note() if not quiet:
+                    bar.write(f"chargen: {event.text}", file=sys.stderr)
+                case Started() if not quiet:
+                    bar.write(_beginning(event), file=sys.stderr)
+                case Evaluated() if not quiet:
+                    bar.write(_evaluation(event), file=sys.stderr)
+                    if event.best and event.run.kind == "language-model":
+                        bar.write(_sample(event.run), file=sys.stderr)
+                case Done():
+                    done = event
+    if done is not None and launched_rank() == 0:
+        click.echo(_ending(done), err=True)
+    return done
+
+
+def _beginning(event: Started) -> str:
+    options = event.run.config["options"]
+    shape = f"{options['cell']} {options['layers']}x{options['hidden']}, {event.parameters:,} parameters"
+    again = f", going on from step {event.resumed_step:,}" if event.resumed_step else ""
+    return f"chargen: {shape}, to {event.run.path}{again}"
+
+
+def _progress(event: Step, loss: float) -> str:
+    bits = f", {event.bits / event.loss * loss:.3f} bits/char" if event.bits is not None and event.loss else ""
+    return f"loss {loss:.3f}{bits}, {event.tokens / event.seconds:,.0f} tokens/s"
+
+
+def _figures(record: dict[str, Any]) -> str:
+    if "accuracy" in record:
+        return f"accuracy {record['accuracy']:.4f}, macro-F1 {record['macro_f1']:.4f}, loss {record['val_loss']:.4f}"
+    return (
+        f"{record['val_loss']:.4f} nats a token, {record['val_bpc']:.4f} bits per character, "
+        f"perplexity {math.exp(min(record['val_loss'], 700)):.2f}"
+    )
+
+
+def _evaluation(event: Evaluated) -> str:
+    record = event.record
+    line = f"step {record['step']:,}, {record['seconds']:.0f} s: {_figures(record)}"
+    return line if event.best else f"{line}, not the best"
+
+
+def _sample(run: Run) -> str:
+    """A short text by the best weights so far, indented."""
+    from chargen.generation.writer import TextWriter
+
+    text = TextWriter(run).generate(length=SAMPLE_LENGTH, seed=0)
+    return "\n".join(f"    {line}" for line in text.splitlines() if line.strip())
+
+
+def _ending(event: Done) -> str:
+    summary, run = event.summary, event.run
+    measured = f"{_figures(summary)} on held-out text"
+    cost = f"{summary['seconds']:.0f} s, {summary['tokens_per_second']:,.0f} tokens/s"
+    if summary["stopped"] == "interrupted":
+        return f"interrupted after {cost}, saved in {run.path}: chargen train --resume --out {run.path}"
+    verb = "sample" if run.kind == "language-model" else "classify"
+    return f"{measured}; {cost}\nnext: chargen {verb} -m {run.name}" + (' "some text"' if verb == "classify" else "")
+
+
+@contextmanager
+def _encoding_bar(quiet: bool) -> Iterator[Callable[[float], object]]:
+    """A bar for the text's preparation, shown only if that takes a while."""
+    from tqdm import tqdm
+
+    with tqdm(total=1.0, bar_format="preparing {percentage:3.0f}%|{bar}| {elapsed}<{remaining}", delay=1.0,
+              disable=True if quiet else None, leave=False) as bar:  # fmt: skip
+
+        def show(share: float) -> None:
+            bar.update(share - bar.n)
+            if share >= 1:
+                bar.close()
+
+        yield show
+
+
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """A function that tells whether SIGINT or SIGTERM came; the second one interrupts at once."""
+    received: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+        click.echo("chargen: saving; once more to stop at once", err=True)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(received)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,62 @@
+"""A run's language model, ready to write: what `chargen.load` gives for one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from chargen.checkpoint import Run
+from chargen.generation.engine_numpy import NumpyEngine
+from chargen.generation.generate import Score, generate, score, symbol_bias
+from chargen.generation.samplers import Sampling
+from chargen.models.config import LanguageModelConfig
+
+
+class TextWriter:
+    """A trained language model that writes text and tells how likely a text is."""
+
+    def __init__(self, run: Run) -> None:
+        """`run`: of a language model, as `checkpoint.find_run` gives it; ChargenError when it is damaged."""
+        config = run.model_config()
+        assert isinstance(config, LanguageModelConfig)  # of the kind that was asked for
+        self.tokenizer = run.tokenizer()
+        self.engine = NumpyEngine(config, run.weights())
+        self.documents = bool(run.config["data"]["documents"])
+
+    def stream(
+        self,
+        prompt: str = "",
+        *,
+        length: int = 500,
+        seed: int | None = None,
+        stop: Sequence[str] = (),
+        allow: str | None = None,
+        forbid: str = "",
+        **sampling: Any,
+    ) -> Iterator[str]:
+        """The text that continues a prompt, in pieces as they are drawn.
+
+        length: characters at most; stop: texts that end it; allow, forbid: characters; sampling: the fields of
+        `Sampling`, such as temperature and top_p. ChargenError for settings out of range, and for characters in the
+        prompt that the model never saw.
+        """
+        pieces = generate(
+            self.engine,
+            self.tokenizer,
+            prompt,
+            length=length,
+            sampling=Sampling(**sampling),
+            bias=symbol_bias(self.tokenizer, allow=allow, forbid=forbid),
+            seed=seed,
+            stop=stop,
+            documents=self.documents,
+        )
+        return (piece.text for piece in pieces)
+
+    def generate(self, prompt: str = "", **options: Any) -> str:
+        """The whole text, prompt included; options as in `stream`."""
+        return prompt + "".join(self.stream(prompt, **options))
+
+    def score(self, text: str) -> Score:
+        """How likely the model finds each symbol of a text, in nats."""
+        return score(self.engine, self.tokenizer, text, documents=self.documents)

@@ -1,0 +1,162 @@
+"""Training a classifier: what the loop needs to know of labelled texts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from chargen.checkpoint import CLASSIFIER, Run
+from chargen.errors import ChargenError
+from chargen.evaluation import classification_report
+from chargen.models.classifier import Classifier, label_logits
+from chargen.models.config import ClassifierConfig, EncoderConfig
+from chargen.text.labelled import LabelledSet, encode_example, read_labelled, stratified_split
+from chargen.text.tokenizers import Tokenizer, train_tokenizer
+from chargen.training.batches import Texts
+from chargen.training.distributed import World
+from chargen.training.hardware import autocast, choose_device, choose_precision
+from chargen.training.options import ClassifierOptions
+from chargen.training.recipes import classifier_recipe
+from chargen.training.setup import Prepared, dropout_of, encoder_of, give_weights, unknown_note
+
+VAL_FRACTION = 0.2
+
+
+@dataclass
+class Classification:
+    """The loop's task: predict the label of each text."""
+
+    model: Classifier
+    train: Texts
+    validation: Texts
+    labels: list[str]
+    device: torch.device
+    precision: str
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches that read every training text once."""
+        return self.train.steps_per_epoch
+
+    def loss(self, step: int) -> tuple[Tensor, int]:
+        """Mean cross-entropy (nats a text) of a batch, and the tokens in it."""
+        ids, lengths, labels = (torch.from_numpy(array).to(self.device) for array in self.train.batch(step))
+        with autocast(self.device, self.precision):
+            logits = self.model(ids, lengths)
+        return cross_entropy(logits.float(), labels), int(lengths.sum())
+
+    def bits(self, nats: float) -> None:
+        """Labels have no characters."""
+
+    def evaluate(self, most_tokens: int) -> dict[str, Any]:
+        """Loss, accuracy and macro-F1 on all validation texts: they are few beside the training's."""
+        logits = label_logits(self.model, self.validation.texts)
+        truth = self.validation.labels
+        report = classification_report(truth.tolist(), logits.argmax(-1).tolist(), self.labels)
+        loss = cross_entropy(torch.from_numpy(logits), torch.from_numpy(truth)).item()
+        return {"val_loss": loss, "accuracy": report["accuracy"], "macro_f1": report["macro_f1"]}
+
+    def merit(self, figures: Mapping[str, Any]) -> float:
+        """Accuracy; the loss rises with mere confidence long before more labels are wrong."""
+        return float(figures["accuracy"])
+
+    def carried(self) -> dict[str, Tensor]:
+        """Nothing: each text begins anew."""
+        return {}
+
+    def carry(self, tensors: Mapping[str, Tensor]) -> None:
+        """Nothing to take up."""
+
+
+def prepare_classifier(
+    options: ClassifierOptions,
+    world: World,
+    *,
+    source: Run | None = None,
+    tokenizer: Tokenizer | None = None,
+) -> Prepared:
+    """Texts read and encoded, every choice made, the model built.
+
+    source: the run to start from, which brings its encoder and tokenizer; tokenizer: one to use as it is.
+    ChargenError for whatever data or options are refused.
+    """
+    if world.size > 1:
+        raise ChargenError("a classifier trains in one process: start chargen without torchrun")
+    device = choose_device(options.device)
+    train, validation = read_split(options)
+    labels = train.names
+    if strange := set(validation.labels) - set(labels):
+        raise ChargenError(
+            f"no text to train on is labelled {sorted(strange)[0]!r}, but one to validate on is: add one"
+        )
+    tokenizer = source.tokenizer() if source else tokenizer
+    if tokenizer is None:
+        least = 1 if options.min_frequency is None else options.min_frequency
+        kind = options.tokenizer or "char"
+        tokenizer = train_tokenizer(kind, train.texts, vocab_size=options.vocab_size, min_frequency=least)
+    documents = bool(source.config["data"]["documents"]) if source else True
+    texts, held_out = (
+        [encode_example(tokenizer, text, documents=documents, max_length=options.max_length) for text in part.texts]
+        for part in (train, validation)
+    )
+    notes = [f"{len(texts):,} texts to learn from, {len(held_out):,} held out, {len(labels)} labels"]
+    notes += unknown_note(tokenizer.unknown("".join(train.texts)), sum(map(len, train.texts)), source)
+    if cut := sum(len(ids) >= options.max_length for ids in texts):
+        notes.append(f"{cut:,} texts are read up to their first {options.max_length:,} tokens (--max-length)")
+    asked = replace(options, **encoder_of(source, options)) if source else options
+    chosen = classifier_recipe(asked, len(texts), sum(map(len, texts)))
+    assert chosen.batch is not None  # by the recipe
+    torch.manual_seed(chosen.seed)
+    config = model_config(chosen, tokenizer, len(labels))
+    model = Classifier(config, dropout_of(chosen)).to(device)
+    if source:
+        give_weights(model, source)
+    index = {label: number for number, label in enumerate(labels)}
+    task = Classification(
+        model,
+        Texts(texts, np.array([index[label] for label in train.labels]), chosen.batch, chosen.seed),
+        Texts(held_out, np.array([index[label] for label in validation.labels]), chosen.batch),
+        labels,
+        device,
+        choose_precision(chosen.precision, device),
+    )
+    data = {
+        "sources": list(options.inputs),
+        "fingerprint": train.fingerprint(),
+        "examples": len(texts),
+        "validation_examples": len(held_out),
+        "encoding": chosen.encoding,
+        "documents": documents,
+        "max_length": options.max_length,
+    }
+    return Prepared(task, CLASSIFIER, chosen, asdict(config), data, tokenizer, labels, notes)
+
+
+def read_split(options: ClassifierOptions) -> tuple[LabelledSet, LabelledSet]:
+    """Examples to train on, and examples to validate on: a stratified part, or a set of their own."""
+    columns: dict[str, Any] = {
+        "text_column": options.text_column,
+        "label_column": options.label_column,
+        "encoding": options.encoding,
+    }
+    if options.val:
+        if options.val_fraction is not None:
+            raise ChargenError("a set to validate on and a fraction of the set contradict: leave out one of the two")
+        return read_labelled(options.inputs, **columns), read_labelled(options.val, for_training=False, **columns)
+    examples = read_labelled(options.inputs, **columns)
+    fraction = VAL_FRACTION if options.val_fraction is None else options.val_fraction
+    train, held_out = stratified_split(examples.labels, fraction, options.seed)
+    return examples.select(train), examples.select(held_out)
+
+
+def model_config(options: ClassifierOptions, tokenizer: Tokenizer, num_labels: int) -> ClassifierConfig:
+    """The model's shape, from options that leave no choice."""
+    assert options.cell and options.layers and options.hidden and options.embedding and options.pooling
+    shape = (options.layers, options.hidden, options.embedding, bool(options.bidirectional))
+    return ClassifierConfig(EncoderConfig(tokenizer.vocab_size, options.cell, *shape), num_labels, options.pooling)

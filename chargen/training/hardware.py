@@ -1,0 +1,48 @@
+"""Where a training runs, and in which precision."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import torch
+
+from chargen.errors import ChargenError
+
+CPU_FLAGS = ("avx512_bf16", "amx_bf16", "bf16", "asimdbf16")  # as Linux names bfloat16 instructions, x86 and Arm
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of a name, `auto` being the GPU if there is one; ChargenError when it cannot be had."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise ChargenError(f"the device {name!r} cannot be used ({reason}): try --device cpu or auto") from error
+    return device
+
+
+def choose_precision(name: str, device: torch.device) -> str:
+    """`bf16` or `fp32`; `auto` is bf16 where the device multiplies it in hardware."""
+    if name != "auto":
+        return name
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.get_device_capability(device)[0] >= 8 else "fp32"
+    return "bf16" if device.type == "cpu" and _cpu_multiplies_bf16() else "fp32"
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
+    """Products in bfloat16 inside, where that is the precision; weights stay float32."""
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
+
+
+def _cpu_multiplies_bf16() -> bool:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:  # no Linux
+        return False
+    flags = next((line for line in lines if line.lower().startswith(("flags", "features"))), "").split()
+    return any(flag in flags for flag in CPU_FLAGS)

@@ -1,0 +1,201 @@
+"""Training a language model: what the loop needs to know of text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from chargen.checkpoint import LANGUAGE_MODEL, Run
+from chargen.errors import ChargenError
+from chargen.evaluation import text_loss
+from chargen.models.config import EncoderConfig, LanguageModelConfig
+from chargen.models.encoder import StackState
+from chargen.models.language_model import LanguageModel
+from chargen.text.corpus import Corpus, CorpusSettings, encode_corpus
+from chargen.text.tokenizers import Tokenizer
+from chargen.training.batches import Streams, fit_streams
+from chargen.training.distributed import World
+from chargen.training.hardware import autocast, choose_device, choose_precision
+from chargen.training.options import LanguageModelOptions
+from chargen.training.recipes import language_model_recipe
+from chargen.training.setup import Prepared, dropout_of, encoder_of, give_weights, unknown_note
+
+SHORTEST = 16  # tokens of a training text; with fewer there is nothing to learn
+
+
+@dataclass
+class LanguageModelling:
+    """The loop's task: predict each next symbol in parallel streams of one text, by truncated BPTT."""
+
+    model: LanguageModel
+    streams: Streams
+    validation: np.ndarray  # ids (N,)
+    tokenizer: Tokenizer
+    characters_per_token: float  # of the whole text
+    device: torch.device
+    precision: str
+    world: World
+
+    def __post_init__(self) -> None:
+        self.share = self.world.share(self.streams.streams)
+        self.state: StackState = self.model.encoder.start(self.share.stop - self.share.start)
+        ids = self.streams.ids
+        # A GPU holds the whole text, since fetching each batch from the other side would make it wait.
+        self.on_device = None if self.device.type == "cpu" else torch.from_numpy(ids.astype(np.int32)).to(self.device)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches that read the training text once."""
+        return self.streams.steps_per_epoch
+
+    def loss(self, step: int) -> tuple[Tensor, int]:
+        """Mean cross-entropy (nats a token) of this process's streams, and the tokens of all."""
+        if self.streams.is_fresh(step):
+            self.state = self.model.encoder.start(self.share.stop - self.share.start)
+        tokens = self._tokens(self.streams.places(step)[:, self.share])  # (T + 1, B)
+        with autocast(self.device, self.precision):
+            logits, state = self.model(tokens[:-1], self.state)
+        self.state = tuple(tuple(part.detach().float() for part in layer) for layer in state)
+        loss = cross_entropy(logits.flatten(0, 1).float(), tokens[1:].flatten())
+        return loss, self.streams.window * self.streams.streams
+
+    def bits(self, nats: float) -> float:
+        """A loss in nats a token as bits per character."""
+        return nats / math.log(2) / self.characters_per_token
+
+    def evaluate(self, most_tokens: int) -> dict[str, Any]:
+        """Loss on the first `most_tokens` of the validation text, in single precision."""
+        loss = text_loss(self.model, self.tokenizer, self.validation[: most_tokens + 1])
+        return {"val_loss": loss.nats_per_token, "val_bpc": loss.bits_per_character}
+
+    def merit(self, figures: Mapping[str, Any]) -> float:
+        """A lower loss is better."""
+        return -float(figures["val_loss"])
+
+    def carried(self) -> dict[str, Tensor]:
+        """The recurrent state of all streams, by layer and part, each (B, H)."""
+        return {
+            f"state.{layer}.{number}": self.world.gather(part, dim=0)
+            for layer, parts in enumerate(self.state)
+            for number, part in enumerate(parts)
+        }
+
+    def carry(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take up the recurrent state that `carried` gave."""
+        self.state = tuple(
+            tuple(tensors[f"state.{layer}.{number}"][self.share].to(self.device) for number in range(len(parts)))
+            for layer, parts in enumerate(self.state)
+        )
+
+    def _tokens(self, places: np.ndarray) -> Tensor:
+        """Ids (T + 1, B) at places of the text, on the device."""
+        if self.on_device is not None:
+            return self.on_device[torch.from_numpy(places).to(self.device)].long()
+        return torch.from_numpy(self.streams.ids[places].astype(np.int64))
+
+
+def prepare_language_model(
+    options: LanguageModelOptions,
+    world: World,
+    *,
+    source: Run | None = None,
+    tokenizer: Tokenizer | None = None,
+    progress: Callable[[float], object] | None = None,
+) -> Prepared:
+    """Text encoded, every choice made, the model built.
+
+    source: the run to start from, which brings weights and tokenizer; tokenizer: one to use as it is.
+
+    ChargenError for a text too short to train on, and for whatever text or options are refused.
+    """
+    device = choose_device(options.device)
+    given = source.tokenizer() if source else tokenizer
+    world.agree(lambda: encode(options, given, progress).fingerprint)  # one process encodes, then all open
+    corpus = encode(options, given, None)
+    notes = [f"{len(corpus.ids):,} tokens, {corpus.characters:,} characters, {corpus.tokenizer.vocab_size:,} symbols"]
+    notes += unknown_note(corpus.unknown, corpus.characters, source)
+    train_ids, validation = split(corpus, options)
+    if len(train_ids) < SHORTEST or len(validation) < 2:
+        raise ChargenError(
+            f"the text in {', '.join(corpus.sources)} has {len(corpus.ids)} tokens, too few to train and measure on: "
+            f"give at least {2 * SHORTEST}, or a text of its own to validate on with --val"
+        )
+    asked = replace(options, **encoder_of(source, options)) if source else options
+    chosen = language_model_recipe(asked, len(train_ids), on_gpu=device.type == "cuda")
+    assert chosen.batch is not None and chosen.window is not None  # by the recipe
+    batch, window = fit_streams(len(train_ids), chosen.batch, chosen.window)
+    if (batch, window) != (chosen.batch, chosen.window):
+        notes.append(f"the text is short, so it is read in {batch} streams and windows of {window} tokens")
+        chosen = replace(chosen, batch=batch, window=window)
+    if batch % world.size:
+        raise ChargenError(f"{batch} streams cannot be shared evenly by {world.size} processes: set --batch")
+    torch.manual_seed(chosen.seed)
+    config = model_config(chosen, corpus.tokenizer)
+    model = LanguageModel(config, dropout_of(chosen)).to(device)
+    if source:
+        give_weights(model, source)
+    task = LanguageModelling(
+        model,
+        Streams(train_ids, batch, window, chosen.seed),
+        validation,
+        corpus.tokenizer,
+        corpus.characters / len(corpus.ids),
+        device,
+        choose_precision(chosen.precision, device),
+        world,
+    )
+    data = {
+        "sources": corpus.sources,
+        "fingerprint": corpus.fingerprint,
+        "tokens": len(corpus.ids),
+        "characters": corpus.characters,
+        "documents": chosen.documents,
+        "text_column": chosen.text_column,
+        "encoding": chosen.encoding,
+    }
+    return Prepared(task, LANGUAGE_MODEL, chosen, asdict(config), data, corpus.tokenizer, None, notes)
+
+
+def encode(
+    options: LanguageModelOptions, tokenizer: Tokenizer | None, progress: Callable[[float], object] | None
+) -> Corpus:
+    """The corpus that the options name."""
+    settings = CorpusSettings(
+        inputs=options.inputs,
+        tokenizer=options.tokenizer or "char",
+        vocab_size=options.vocab_size,
+        min_frequency=1 if options.min_frequency is None else options.min_frequency,
+        encoding=options.encoding,
+        documents=options.documents,
+        text_column=options.text_column,
+    )
+    return encode_corpus(settings, tokenizer=tokenizer, progress=progress)
+
+
+def split(corpus: Corpus, options: LanguageModelOptions) -> tuple[np.ndarray, np.ndarray]:
+    """Ids to train on, and ids to validate on: the end of the text, or a text of their own."""
+    if options.val:
+        if options.val_fraction is not None:
+            raise ChargenError(
+                "a text to validate on and a fraction of the text contradict: leave out one of the two"
+            )
+        other = encode(replace(options, inputs=options.val), corpus.tokenizer, None)
+        return corpus.ids, other.ids
+    fraction = 0.1 if options.val_fraction is None else options.val_fraction
+    if fraction == 0:
+        raise ChargenError("without validation text the best weights cannot be told: name one with --val")
+    return corpus.split(fraction)
+
+
+def model_config(options: LanguageModelOptions, tokenizer: Tokenizer) -> LanguageModelConfig:
+    """The model's shape, from options that leave no choice."""
+    assert options.cell and options.layers and options.hidden and options.embedding
+    encoder = EncoderConfig(tokenizer.vocab_size, options.cell, options.layers, options.hidden, options.embedding)
+    return LanguageModelConfig(encoder, bool(options.tied))

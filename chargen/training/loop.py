@@ -1,0 +1,276 @@
+"""The training loop: one for language models and classifiers, a generator of events that prints nothing."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
+
+from chargen.checkpoint import Run
+from chargen.errors import ChargenError
+from chargen.training.distributed import ALONE, World
+from chargen.training.events import Done, Evaluated, Event, Note, Started, Step
+from chargen.training.schedule import Budget, learning_rate_factor
+
+# Reading forwards costs a third of training on the same tokens, so evaluating on 6 % as many tokens as are trained on
+# spends 2 % of the time.
+EVALUATION_SHARE = 0.06
+SMALLEST_EVALUATION, SMALLEST_LAST_EVALUATION = 2_000, 200_000  # tokens, however short the training
+SAVE_EVERY = 60.0  # seconds between saves, or SAVE_SHARE times what the last one took, if that is longer
+SAVE_SHARE = 50.0
+INTERRUPTED = "interrupted"
+ROLLBACKS = 2  # times that a training which diverged goes on from its last save before it gives up
+
+
+@dataclass(frozen=True)
+class Optimisation:
+    """How weights move."""
+
+    learning_rate: float  # peak
+    weight_decay: float = 0.0  # AdamW's, on matrices alone
+    clip: float = 1.0  # largest joint norm of the gradients
+    patience: int | None = None  # evaluations without a better one before stopping early
+
+
+class Task(Protocol):
+    """What is trained on what. The loop knows no more of models and data than this."""
+
+    @property
+    def model(self) -> nn.Module:
+        """What is trained."""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches that read the training set once."""
+
+    def loss(self, step: int) -> tuple[Tensor, int]:
+        """Mean loss in nats of the batch of a step, and the tokens in it, those of all processes counted."""
+
+    def bits(self, nats: float) -> float | None:
+        """A loss in bits per character, where that means something."""
+
+    def evaluate(self, most_tokens: int) -> dict[str, Any]:
+        """Figures on the validation set or so many tokens of it; `val_loss`, in nats, is what training lowers."""
+
+    def merit(self, figures: Mapping[str, Any]) -> float:
+        """How good these figures are: the weights whose merit is the highest are the run's."""
+
+    def carried(self) -> dict[str, Tensor]:
+        """What passes from step to step beside weights, by name: the recurrent state of all processes."""
+
+    def carry(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take up what `carried` gave."""
+
+
+@dataclass
+class Progress:
+    """Where a training is; saved with the weights, so that a resumed one goes on from there."""
+
+    step: int = 0
+    seconds: float = 0.0  # of training, in all sittings
+    tokens: int = 0
+    best: float | None = None  # highest merit so far, on the part of the validation set that is measured on the way
+    stale: int = 0  # evaluations since the best
+    evaluation_tokens: int = 0  # size of that part, set at the first evaluation
+    rollbacks: int = 0  # each halves the learning rate
+
+
+def train(
+    task: Task,
+    optimisation: Optimisation,
+    budget: Budget,
+    run: Run,
+    *,
+    resume: bool = False,
+    stop: Callable[[], bool] = lambda: False,
+    world: World = ALONE,
+) -> Iterator[Event]:
+    """Train until the budget is spent, patience ends or `stop()` says so, and save on the way.
+
+    ChargenError when losses stay not finite after ROLLBACKS attempts to go on: the run keeps its best weights.
+    """
+    saver = Saver(task, make_optimizer(task.model, optimisation), run, world)
+    progress = saver.restore() if resume else saver.save(Progress())
+    evaluations = budget.evaluations(task.steps_per_epoch)
+    began = time.monotonic() - progress.seconds
+    fraction = budget.fraction(progress.step, progress.seconds, task.steps_per_epoch)
+    reason = "budget spent" if fraction >= 1 else None
+    task.model.train()
+    yield Started(run, sum(weight.numel() for weight in task.model.parameters()), progress.step)
+    while reason is None:
+        rate = optimisation.learning_rate * learning_rate_factor(fraction) / 2**progress.rollbacks
+        loss, tokens = update(task, saver.optimizer, progress.step, rate, optimisation.clip, world)
+        if not math.isfinite(loss):
+            progress = saver.roll_back(progress, rate)
+            fraction = budget.fraction(progress.step, progress.seconds, task.steps_per_epoch)
+            yield Note(f"the loss was no longer finite; going on from step {progress.step} at half the learning rate")
+            continue
+        progress.step += 1
+        progress.tokens += tokens
+        seconds, stopped, unsaved = world.agree((time.monotonic() - began, stop(), saver.is_due()))
+        progress.seconds = seconds
+        before, fraction = fraction, budget.fraction(progress.step, progress.seconds, task.steps_per_epoch)
+        yield Step(progress.step, loss, task.bits(loss), rate, fraction, progress.seconds, progress.tokens)
+        reason = INTERRUPTED if stopped else "budget spent" if fraction >= 1 else None
+        if int(fraction * evaluations) > int(before * evaluations) or (reason and progress.best is None):
+            yield evaluate(task, run, progress, fraction * evaluations, world)
+            saver.save(progress)
+            if progress.stale >= (optimisation.patience or math.inf):
+                reason = reason or "no better for a while"
+        elif unsaved:
+            saver.save(progress)
+    saver.save(progress)
+    yield finish(task, run, progress, reason, world)
+
+
+def make_optimizer(model: nn.Module, optimisation: Optimisation) -> Optimizer:
+    """AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101) in one fused kernel; biases do not decay."""
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    groups = [
+        {"params": [weight for weight in weights if weight.ndim > 1], "weight_decay": optimisation.weight_decay},
+        {"params": [weight for weight in weights if weight.ndim == 1], "weight_decay": 0.0},
+    ]
+    return AdamW(groups, lr=optimisation.learning_rate, betas=(0.9, 0.99), fused=True)
+
+
+def update(
+    task: Task, optimizer: Optimizer, step: int, rate: float, clip: float, world: World = ALONE
+) -> tuple[float, int]:
+    """Move the weights once, unless loss or gradient is not finite; gives the batch's loss in nats and its tokens."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    loss, tokens = task.loss(step)
+    optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    loss = world.average(task.model, loss.detach())
+    norm = nn.utils.clip_grad_norm_(task.model.parameters(), clip)
+    nats = (loss + 0 * norm).item()  # one wait for the device, and not a number when either is none
+    if math.isfinite(nats):
+        optimizer.step()
+    return nats, tokens
+
+
+def evaluate(task: Task, run: Run, progress: Progress, number: float, world: World) -> Evaluated:
+    """Measure the model, record it, and keep its weights if they are the best so far."""
+    if not progress.evaluation_tokens:  # as many each time, so that the figures compare
+        share = int(EVALUATION_SHARE * progress.tokens / max(1.0, number))
+        progress.evaluation_tokens = max(SMALLEST_EVALUATION, share)
+    measured = world.agree(lambda: task.evaluate(progress.evaluation_tokens))
+    record = {"step": progress.step, "tokens": progress.tokens, "seconds": round(progress.seconds, 3), **measured}
+    merit = task.merit(measured)
+    best = progress.best is None or merit > progress.best
+    progress.stale = 0 if best else progress.stale + 1
+    if best:
+        progress.best = merit
+    if world.is_writer:
+        if best:
+            run.save_weights(weights_of(task.model))
+        run.save_metrics([old for old in run.metrics() if old["step"] < progress.step] + [record])
+    return Evaluated(run, record, best)
+
+
+def finish(task: Task, run: Run, progress: Progress, reason: str | None, world: World) -> Done:
+    """Measure the best weights on all of the validation set, unless someone waits for the training to stop."""
+    best = max(run.metrics(), key=task.merit)
+    figures = {name: value for name, value in best.items() if name not in ("step", "tokens", "seconds")}
+    if reason != INTERRUPTED:
+        load_weights(task.model, run.weights())
+        most = max(SMALLEST_LAST_EVALUATION, int(EVALUATION_SHARE * progress.tokens))
+        figures = world.agree(lambda: task.evaluate(most))
+    summary = figures | {
+        "parameters": sum(weight.numel() for weight in task.model.parameters()),
+        "steps": progress.step,
+        "seconds": round(progress.seconds, 3),
+        "tokens": progress.tokens,
+        "tokens_per_second": round(progress.tokens / max(progress.seconds, 1e-9), 1),
+        "stopped": reason,
+    }
+    if world.is_writer:
+        run.save_summary(summary)
+    return Done(run, summary)
+
+
+class Saver:
+    """What `--resume` goes on from: weights, optimizer, random numbers, carried state and progress, in one file."""
+
+    def __init__(self, task: Task, optimizer: Optimizer, run: Run, world: World) -> None:
+        self.task, self.optimizer, self.run, self.world = task, optimizer, run, world
+        self.saved_at = time.monotonic()
+        self.took = 0.0
+
+    def is_due(self) -> bool:
+        """Whether so much would be lost by a power cut that it is worth a save."""
+        waited = time.monotonic() - self.saved_at
+        return waited > max(SAVE_EVERY, SAVE_SHARE * self.took)
+
+    def save(self, progress: Progress) -> Progress:
+        """Replace the saved state with the present one; gives the progress back."""
+        began = time.monotonic()
+        tensors = {f"model.{name}": tensor for name, tensor in self.task.model.state_dict().items()}
+        for index, parts in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{name}": part for name, part in parts.items()}
+        tensors |= {f"carried.{name}": tensor for name, tensor in self.task.carried().items()}
+        tensors["random.cpu"] = torch.get_rng_state()
+        if torch.cuda.is_available():
+            tensors["random.cuda"] = torch.cuda.get_rng_state()
+        if self.world.is_writer:
+            arrays = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
+            self.run.save_training_state(arrays, asdict(progress))
+        self.saved_at = time.monotonic()
+        self.took = self.saved_at - began
+        return progress
+
+    def restore(self) -> Progress:
+        """Take up the saved state; ChargenError when there is none."""
+        saved = self.run.training_state()
+        if saved is None:
+            raise ChargenError(f"{self.run.path} holds nothing to resume from: train it again with --overwrite")
+        arrays, facts = saved
+        groups: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}, "carried": {}, "random": {}}
+        for name, array in arrays.items():
+            group, _, rest = name.partition(".")
+            groups[group][rest] = torch.from_numpy(array)
+        self.task.model.load_state_dict(groups["model"])
+        record = self.optimizer.state_dict()
+        record["state"] = {}
+        for name, tensor in groups["optimizer"].items():
+            index, _, part = name.partition(".")
+            record["state"].setdefault(int(index), {})[part] = tensor
+        self.optimizer.load_state_dict(record)
+        self.task.carry(groups["carried"])
+        torch.set_rng_state(groups["random"]["cpu"])
+        if torch.cuda.is_available() and "cuda" in groups["random"]:
+            torch.cuda.set_rng_state(groups["random"]["cuda"])
+        return Progress(**facts)
+
+    def roll_back(self, progress: Progress, rate: float) -> Progress:
+        """Go on from the last save; ChargenError when that was done ROLLBACKS times already."""
+        if progress.rollbacks >= ROLLBACKS:
+            raise ChargenError(
+                f"the loss is not finite at step {progress.step + 1}, after {ROLLBACKS} attempts to go on: lower "
+                f"--learning-rate below {rate:.2g} or a lower --clip; {self.run.path} keeps its best weights so far"
+            )
+        rollbacks = progress.rollbacks + 1
+        seconds = progress.seconds  # time does not roll back
+        progress = self.restore()
+        progress.rollbacks, progress.seconds = rollbacks, seconds
+        return progress
+
+
+def weights_of(model: nn.Module) -> dict[str, np.ndarray]:
+    """The weights that a run stores, by name; tied ones once, under the encoder's name."""
+    return {name: weight.detach().float().cpu().numpy() for name, weight in model.named_parameters()}
+
+
+def load_weights(model: nn.Module, weights: Mapping[str, np.ndarray]) -> None:
+    """Give the model the weights that `weights_of` gave, all of them."""
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            weight.copy_(torch.from_numpy(weights[name]))

@@ -1,0 +1,144 @@
+"""What a person may ask of a training, as one record a task; None leaves the choice to `recipes`.
+
+The record is what `config.json` keeps, so a run replays with `--config` and goes on with `--resume`. Each field is
+an option of `chargen train`, with its underscores as hyphens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, TypeVar
+
+from chargen.errors import ChargenError
+from chargen.training.schedule import Budget
+
+SIZES = ("auto", "tiny", "small", "medium", "large")
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What both tasks share."""
+
+    inputs: tuple[str, ...]  # files, folders, patterns, `-`, named corpora
+    encoding: str = "utf-8"
+    val: tuple[str, ...] = ()  # inputs to validate on; none: part of the text itself
+    val_fraction: float | None = None  # that part
+    tokenizer: str | None = None  # one of text.tokenizers.KINDS
+    vocab_size: int | None = None
+    min_frequency: int | None = None  # characters that occur less often are unknown
+
+    minutes: float | None = None
+    epochs: float | None = None
+    steps: int | None = None
+
+    size: str | None = None  # one of SIZES
+    cell: str | None = None  # one of models.config.CELLS
+    layers: int | None = None
+    hidden: int | None = None  # units a layer
+    embedding: int | None = None  # numbers a symbol
+
+    batch: int | None = None  # streams, or texts
+    learning_rate: float | None = None  # peak
+    weight_decay: float | None = None
+    clip: float | None = None  # largest joint norm of the gradients
+    dropout: float | None = None  # between layers and after the last
+    dropout_input: float | None = None  # before the first
+    dropout_embedding: float | None = None  # whole symbols
+    weight_drop: float | None = None  # recurrent weights
+    patience: int | None = None  # evaluations without a better one before stopping early
+
+    start_from: str | None = None  # a run whose encoder and tokenizer to begin with
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "auto"  # one of PRECISIONS
+
+    def __post_init__(self) -> None:
+        for name, known in (("size", SIZES), ("precision", PRECISIONS)):
+            value = getattr(self, name)
+            if value is not None and value not in known:
+                raise ChargenError(f"unknown {name} {value!r}: choose one of {', '.join(known)}")
+        for names, fits, wanted in (
+            (
+                ("layers", "hidden", "embedding", "batch", "window", "patience", "max_length"),
+                _at_least_one,
+                "at least 1",
+            ),
+            (("minutes", "epochs", "steps", "learning_rate", "clip"), _positive, "more than 0"),
+            (("weight_decay", "seed"), _not_negative, "0 or above"),
+            (("dropout", "dropout_input", "dropout_embedding", "weight_drop"), _a_share, "a share from 0 to below 1"),
+            (("val_fraction",), _a_share, "a share from 0 to below 1"),
+        ):
+            for name in names:
+                value = getattr(self, name, None)
+                if value is not None and not fits(value):
+                    raise ChargenError(f"{name.replace('_', ' ')} is {value}, but must be {wanted}")
+
+    @property
+    def budget(self) -> Budget:
+        """The limits that are set."""
+        return Budget(self.minutes, self.epochs, self.steps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageModelOptions(Options):
+    """A language model on text."""
+
+    documents: str | None = None  # one of text.documents.DOCUMENT_MODES; None: one stream of text
+    text_column: str = "text"  # of JSONL documents
+    window: int | None = None  # steps of truncated BPTT
+    tied: bool | None = None  # projection and embedding are one matrix
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierOptions(Options):
+    """A classifier on labelled texts."""
+
+    text_column: str | None = None
+    label_column: str | None = None
+    pooling: str | None = None  # one of models.config.POOLINGS
+    bidirectional: bool | None = None
+    max_length: int = 1000  # tokens of a text that are read
+
+
+def _at_least_one(value: float) -> bool:
+    return value >= 1
+
+
+def _positive(value: float) -> bool:
+    return value > 0  # which what is not a number is not
+
+
+def _not_negative(value: float) -> bool:
+    return value >= 0
+
+
+def _a_share(value: float) -> bool:
+    return 0 <= value < 1
+
+
+AnyOptions = TypeVar("AnyOptions", bound=Options)
+
+
+def filled(options: AnyOptions, **choices: Any) -> AnyOptions:
+    """The options with `choices` where they leave a choice."""
+    return replace(options, **{name: value for name, value in choices.items() if getattr(options, name) is None})
+
+
+def to_record(options: Options) -> dict[str, Any]:
+    """The options as JSON holds them."""
+    return asdict(options)
+
+
+def from_record(kind: type[AnyOptions], record: dict[str, Any]) -> AnyOptions:
+    """The options of a record; ChargenError for one that holds what this version does not know."""
+    known = {field.name for field in fields(kind)}
+    if unknown := sorted(record.keys() - known):
+        raise ChargenError(f"the config has options this chargen does not know ({', '.join(unknown)}): remove them")
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in record.items()
+    }
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise ChargenError(f"the config is no record of a training's options: {error}") from error

@@ -1,0 +1,105 @@
+"""What both tasks share before their first step: the prepared task, and what one takes over from another run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from chargen.checkpoint import Run
+from chargen.errors import ChargenError
+from chargen.models.encoder import Dropout
+from chargen.text.tokenizers import Tokenizer
+from chargen.training.loop import Optimisation, Task
+from chargen.training.options import Options
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A task ready for the loop, and what its run's folder says of it."""
+
+    task: Task
+    kind: str  # of the run
+    options: Options  # every choice made
+    model: dict[str, Any]  # the model's config
+    data: dict[str, Any]  # where the text came from, and how it was read
+    tokenizer: Tokenizer
+    labels: list[str] | None  # a classifier's
+    notes: list[str]  # what a person should know, in sentences
+
+    @property
+    def optimisation(self) -> Optimisation:
+        """How the weights move."""
+        options = self.options
+        assert options.learning_rate is not None and options.weight_decay is not None and options.clip is not None
+        return Optimisation(options.learning_rate, options.weight_decay, options.clip, options.patience)
+
+
+def dropout_of(options: Options) -> Dropout:
+    """The shares left out while training, from options that leave no choice."""
+    share = options.dropout or 0.0
+    return Dropout(
+        embedding=options.dropout_embedding or 0.0,
+        input=options.dropout_input or 0.0,
+        between=share,
+        output=share,
+        recurrent=options.weight_drop or 0.0,
+    )
+
+
+def encoder_of(source: Run, asked: Options) -> dict[str, Any]:
+    """The choices that a run to start from has made; ChargenError when other ones are asked for."""
+    encoder = source.model_config().encoder
+    made: dict[str, Any] = {
+        "cell": encoder.cell,
+        "layers": encoder.num_layers,
+        "hidden": encoder.hidden_size,
+        "embedding": encoder.embedding_size,
+        "tokenizer": source.tokenizer().kind,
+        "size": "auto",
+        "vocab_size": None,
+        "min_frequency": None,
+    }
+    for name, value in made.items():
+        wanted = getattr(asked, name)
+        if wanted not in (None, value):
+            raise ChargenError(
+                f"--{name.replace('_', '-')} {wanted} contradicts --from {source.name}, which brings {value}: "
+                "leave it out"
+            )
+    return made
+
+
+@torch.no_grad()
+def give_weights(model: nn.Module, source: Run) -> list[str]:
+    """Copy the weights of a run whose names and shapes fit: its encoder, and the rest if it is of the same kind.
+
+    Returns the names of those that did not come from it. ChargenError when a weight of the encoder has no place.
+    """
+    weights = source.weights()
+    own = dict(model.named_parameters())
+    homeless = [name for name in weights if name.startswith("encoder.") and name not in own]
+    if homeless:
+        raise ChargenError(
+            f"{source.name} has {homeless[0]}, for which this model has no place: start from another run"
+        )
+    for name, weight in own.items():
+        if name in weights and weights[name].shape == tuple(weight.shape):
+            weight.copy_(torch.from_numpy(weights[name]))
+    return [name for name, weight in own.items() if name not in weights]
+
+
+def unknown_note(unknown: Mapping[str, int], characters: int, source: Run | None) -> list[str]:
+    """A sentence on the characters that have no symbol, if there are any."""
+    if not unknown:
+        return []
+    shown = ", ".join(repr(character) for character in list(unknown)[:5]) + (", …" if len(unknown) > 5 else "")
+    count = sum(unknown.values())
+    why = f"are new to {source.name}" if source else "are rarer than the vocabulary allows"
+    return [
+        f"{len(unknown):,} characters ({shown}) {why} and become the unknown symbol: {count:,} places, "
+        f"{count / characters:.2%} of the text"
+    ]

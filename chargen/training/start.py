@@ -1,0 +1,126 @@
+"""From options to a run: what `chargen train` calls to begin a training, or to go on with one."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import chargen
+from chargen.checkpoint import CHECKPOINTS, CLASSIFIER, LANGUAGE_MODEL, Run, create_run, find_run, refuse_existing
+from chargen.errors import ChargenError
+from chargen.text.tokenizers import Tokenizer
+from chargen.training.classifying import prepare_classifier
+from chargen.training.distributed import World, join, leave
+from chargen.training.events import Event, Note
+from chargen.training.hardware import choose_device
+from chargen.training.language_modelling import prepare_language_model
+from chargen.training.loop import train
+from chargen.training.options import ClassifierOptions, LanguageModelOptions, Options, from_record, to_record
+from chargen.training.schedule import Budget
+from chargen.training.setup import Prepared
+
+OPTIONS: dict[str, type[Options]] = {LANGUAGE_MODEL: LanguageModelOptions, CLASSIFIER: ClassifierOptions}
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """How whoever watches a training may take part in it."""
+
+    stop: Callable[[], bool] = lambda: False  # asked after each step; True saves and ends
+    encoding: Callable[[float], object] | None = None  # told the share, 0 to 1, of the text that is encoded
+
+
+def start(
+    options: Options, out: Path | None = None, *, overwrite: bool = False, hooks: Hooks | None = None
+) -> Iterator[Event]:
+    """Train what the options say and write the run to `out`, by default a folder named after the input.
+
+    ChargenError when the folder holds a run and `overwrite` is not asked for, and for whatever the text, the labels
+    or the options make impossible; a run that was there is replaced only when the new training can begin.
+    """
+    hooks = hooks or Hooks()
+    world = join(choose_device(options.device))
+    try:
+        path = out or default_folder(options)
+        if world.is_writer:
+            refuse_existing(path, overwrite=overwrite)
+        source = find_run(options.start_from) if options.start_from else None
+        prepared = _prepare(options, world, hooks, source=source)
+        yield from map(Note, prepared.notes)
+        run = world.agree(lambda: _create(path, prepared, overwrite=overwrite))
+        yield from train(
+            prepared.task, prepared.optimisation, prepared.options.budget, run, stop=hooks.stop, world=world
+        )
+    finally:
+        leave()
+
+
+def resume(run: Run, budget: Budget, *, device: str | None = None, hooks: Hooks | None = None) -> Iterator[Event]:
+    """Go on with a run where it was saved last; limits set in `budget` replace the run's own.
+
+    ChargenError when its text is no longer the one it was trained on.
+    """
+    hooks = hooks or Hooks()
+    options = replace(options_of(run), device=device or options_of(run).device)
+    if budget != Budget():
+        options = replace(options, minutes=budget.minutes, epochs=budget.epochs, steps=budget.steps)
+    world = join(choose_device(options.device))
+    try:
+        prepared = _prepare(options, world, hooks, tokenizer=run.tokenizer() if options.start_from else None)
+        if prepared.data["fingerprint"] != run.config["data"]["fingerprint"]:
+            raise ChargenError(
+                f"the text in {', '.join(options.inputs)} has changed since {run.name} was trained on it: bring the "
+                f"old one back, or train on the new one with --from {run.name}"
+            )
+        if world.is_writer and options != options_of(run):
+            run = run.save_config({**run.config, "options": to_record(options)})
+        yield from train(
+            prepared.task, prepared.optimisation, options.budget, run, resume=True, stop=hooks.stop, world=world
+        )
+    finally:
+        leave()
+
+
+def options_of(run: Run) -> Options:
+    """The options that a run was trained with, every choice made."""
+    return from_record(OPTIONS[run.kind], run.config["options"])
+
+
+def default_folder(options: Options) -> Path:
+    """`checkpoints/` and the name of the first input."""
+    first = options.inputs[0]
+    name = "stdin" if first == "-" else Path(first).resolve().name
+    for suffix in (".gz", ".xz", ".zst"):
+        name = name.removesuffix(suffix)
+    return CHECKPOINTS / (Path(name).stem.replace("*", "").strip(".-_") or "text")
+
+
+def _prepare(
+    options: Options, world: World, hooks: Hooks, *, source: Run | None = None, tokenizer: Tokenizer | None = None
+) -> Prepared:
+    if isinstance(options, ClassifierOptions):
+        return prepare_classifier(options, world, source=source, tokenizer=tokenizer)
+    assert isinstance(options, LanguageModelOptions)
+    return prepare_language_model(options, world, source=source, tokenizer=tokenizer, progress=hooks.encoding)
+
+
+def _create(path: Path, prepared: Prepared, *, overwrite: bool) -> Run:
+    config: dict[str, Any] = {
+        "kind": prepared.kind,
+        "model": prepared.model,
+        "data": prepared.data,
+        "options": to_record(prepared.options),
+        "versions": {
+            "chargen": chargen.__version__,
+            "torch": str(torch.__version__),
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
+    }
+    return create_run(path, config, prepared.tokenizer, prepared.labels, overwrite=overwrite)

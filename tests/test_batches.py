@@ -1,0 +1,73 @@
+"""Batches: what a stream reads, in which order, and that a step's number is all they depend on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chargen.training.batches import Streams, Texts, fit_streams
+
+
+def test_a_stream_reads_on_where_its_last_window_ended() -> None:
+    streams = Streams(np.arange(100), streams=3, window=4, seed=5)
+    read = np.concatenate([streams.places(step)[:-1] for step in range(streams.steps_per_epoch)])
+    for stream in range(3):
+        assert (np.diff(read[:, stream]) % 100 == 1).all()
+    assert len(np.unique(read)) == read.size  # no token twice in an epoch
+
+
+def test_targets_are_one_token_later() -> None:
+    places = Streams(np.arange(50), streams=2, window=3).places(7)
+    assert places.shape == (4, 2)
+    assert ((places[1:] - places[:-1]) % 50 == 1).all()
+
+
+def test_epochs_begin_at_other_places_and_a_seed_decides_where() -> None:
+    def first(seed: int, epoch: int) -> int:
+        streams = Streams(np.arange(1000), streams=2, window=5, seed=seed)
+        return int(streams.places(epoch * streams.steps_per_epoch)[0, 0])
+
+    assert len({first(0, epoch) for epoch in range(5)}) > 1
+    assert first(0, 3) == first(0, 3)
+    assert first(0, 3) != first(1, 3)
+
+
+def test_state_is_fresh_at_the_beginning_of_each_epoch() -> None:
+    streams = Streams(np.arange(40), streams=2, window=5)
+    assert [step for step in range(9) if streams.is_fresh(step)] == [0, 4, 8]
+
+
+@given(st.integers(16, 10_000), st.integers(1, 128), st.integers(1, 256))
+def test_a_short_text_gets_streams_and_windows_that_fit(tokens: int, streams: int, window: int) -> None:
+    fit, length = fit_streams(tokens, streams, window)
+    assert 1 <= fit <= streams and 1 <= length <= window
+    assert Streams(np.arange(tokens), fit, length).steps_per_epoch >= 1
+
+
+def make_texts() -> Texts:
+    return Texts([np.full(1 + n % 4, n) for n in range(10)], np.arange(10) * 10, batch_size=4, seed=3, pool=2)
+
+
+def test_an_epoch_reads_every_text_once_with_its_label_in_another_order_each() -> None:
+    texts = make_texts()
+    orders = []
+    for epoch in range(2):
+        seen: list[int] = []
+        for step in range(texts.steps_per_epoch):
+            ids, lengths, labels = texts.batch(epoch * texts.steps_per_epoch + step)
+            for stream, length in enumerate(lengths):
+                number = int(ids[0, stream])
+                assert (ids[:length, stream] == number).all() and (ids[length:, stream] == 0).all()
+                assert (labels[stream], length) == (number * 10, 1 + number % 4)
+                seen.append(number)
+        assert sorted(seen) == list(range(10))
+        orders.append(seen)
+    assert orders[0] != orders[1]
+
+
+@pytest.mark.parametrize("step", [0, 4, 11])
+def test_a_batch_depends_on_the_step_alone(step: int) -> None:
+    one, other = make_texts().batch(step), make_texts().batch(step)
+    assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))

@@ -1,0 +1,208 @@
+"""The run folder: what is saved is what is loaded, whole or not at all, and what is broken is said."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from chargen.checkpoint import (
+    CLASSIFIER,
+    LANGUAGE_MODEL,
+    Run,
+    create_run,
+    find_run,
+    load_run,
+    runs,
+)
+from chargen.errors import ChargenError
+from chargen.models.config import ClassifierConfig, EncoderConfig, LanguageModelConfig, weight_shapes
+from chargen.text.tokenizers import ByteTokenizer, CharTokenizer
+
+TOKENIZER = CharTokenizer("\nabé")
+MODEL = LanguageModelConfig(EncoderConfig(TOKENIZER.vocab_size, "lstm", 2, 5, 5), tied=True)
+LABELLED = ClassifierConfig(EncoderConfig(TOKENIZER.vocab_size, "rnn", 1, 5, 4, True), 2, "concat")
+
+
+def weights(config: LanguageModelConfig | ClassifierConfig = MODEL) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(0)
+    return {name: random.normal(size=shape).astype(np.float32) for name, shape in weight_shapes(config).items()}
+
+
+def make(path: Path, *, overwrite: bool = False) -> Run:
+    run = create_run(path, {"kind": LANGUAGE_MODEL, "model": asdict(MODEL)}, TOKENIZER, overwrite=overwrite)
+    run.save_weights(weights())
+    return run
+
+
+def make_classifier(path: Path) -> Run:
+    run = create_run(path, {"kind": CLASSIFIER, "model": asdict(LABELLED)}, TOKENIZER, ["ä", "b"])
+    run.save_weights(weights(LABELLED))
+    return run
+
+
+def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
+    make(tmp_path / "run")
+    run = load_run(tmp_path / "run")
+    assert run.model_config() == MODEL
+    assert run.tokenizer().encode("béa").tolist() == TOKENIZER.encode("béa").tolist()
+    assert all(np.array_equal(run.weights()[name], weight) for name, weight in weights().items())
+    assert run.summary() == {} and run.metrics() == [] and run.training_state() is None
+
+
+def test_a_classifier_keeps_its_labels_and_shape(tmp_path: Path) -> None:
+    make_classifier(tmp_path / "run")
+    run = load_run(tmp_path / "run")
+    assert (run.kind, run.labels(), run.model_config()) == (CLASSIFIER, ["ä", "b"], LABELLED)
+
+
+def test_training_state_is_one_file_of_tensors_and_facts(tmp_path: Path) -> None:
+    run = make(tmp_path / "run")
+    tensors: dict[str, np.ndarray] = {"a": np.arange(6, dtype=np.uint8)[::2], "b": np.array(1.5, np.float32)}
+    run.save_training_state(tensors, {"step": 3, "best": None})
+    loaded = run.training_state()
+    assert loaded is not None
+    assert loaded[1] == {"step": 3, "best": None}
+    assert all(np.array_equal(loaded[0][name], tensor) for name, tensor in tensors.items())
+
+
+def test_no_file_is_a_pickle(tmp_path: Path) -> None:
+    run = make(tmp_path / "run")
+    run.save_training_state({"a": np.zeros(2)}, {})
+    for path in run.path.rglob("*"):
+        assert path.is_dir() or path.suffix in (".json", ".jsonl", ".safetensors", ".model")
+
+
+@pytest.mark.parametrize("save", ["weights", "state", "summary", "metrics", "config"])
+def test_a_write_that_fails_leaves_the_old_file_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, save: str
+) -> None:
+    run = make(tmp_path / "run")
+    run.save_training_state({"a": np.zeros(2)}, {"step": 1})
+    run.save_summary({"val_loss": 1.0})
+    run.save_metrics([{"step": 1}])
+    before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    saves: dict[str, Callable[[], object]] = {
+        "weights": lambda: run.save_weights({name: weight + 1 for name, weight in weights().items()}),
+        "state": lambda: run.save_training_state({"a": np.ones(2)}, {"step": 2}),
+        "summary": lambda: run.save_summary({"val_loss": 2.0}),
+        "metrics": lambda: run.save_metrics([]),
+        "config": lambda: run.save_config({}),
+    }
+    with pytest.raises(OSError, match="No space"):
+        saves[save]()
+    assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
+
+
+def test_an_existing_run_is_kept_or_replaced_as_a_whole(tmp_path: Path) -> None:
+    run = make(tmp_path / "run")
+    run.save_summary({"val_loss": 1.0})
+    with pytest.raises(ChargenError, match="--resume continues it, --overwrite replaces it"):
+        make(run.path)
+    make(run.path, overwrite=True)
+    assert run.summary() == {}
+
+
+def test_a_folder_of_something_else_is_never_touched(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.jpg").write_bytes(b"cat")
+    for overwrite in (False, True):
+        with pytest.raises(ChargenError, match="is no run of chargen"):
+            make(tmp_path / "photos", overwrite=overwrite)
+    assert (tmp_path / "photos" / "cat.jpg").read_bytes() == b"cat"
+
+
+def rewrite(run: Run, **changes: object) -> None:
+    config = json.loads((run.path / "config.json").read_text())
+    (run.path / "config.json").write_text(json.dumps(config | changes))
+
+
+def test_broken_configs_are_said(tmp_path: Path) -> None:
+    run = make(tmp_path / "run")
+    rewrite(run, format_version=99)
+    with pytest.raises(ChargenError, match="format version 99, but this chargen reads 1"):
+        load_run(run.path)
+    rewrite(run, kind="transformer")
+    with pytest.raises(ChargenError, match="does not describe a run"):
+        load_run(run.path)
+    rewrite(run, kind=LANGUAGE_MODEL, format_version=1, model={"layers": 3})
+    with pytest.raises(ChargenError, match="describes no model chargen knows"):
+        load_run(run.path).model_config()
+    (run.path / "config.json").write_text("{")
+    with pytest.raises(ChargenError, match="is not valid JSON"):
+        load_run(run.path)
+    with pytest.raises(ChargenError, match=r"has no config\.json"):
+        load_run(tmp_path)
+
+
+def test_weights_that_do_not_fit_are_named(tmp_path: Path) -> None:
+    run = make(tmp_path / "run")
+    good = weights()
+    run.save_weights({name: weight for name, weight in good.items() if name != "projection.bias"})
+    with pytest.raises(ChargenError, match=r"lacks projection\.bias"):
+        run.weights()
+    run.save_weights(good | {"attention": np.zeros(1, np.float32)})
+    with pytest.raises(ChargenError, match="unknown weight, attention"):
+        run.weights()
+    run.save_weights(good | {"projection.bias": np.zeros(3, np.float32)})
+    with pytest.raises(ChargenError, match=r"projection\.bias has shape \(3,\), but config.json says \(7,\)"):
+        run.weights()
+
+
+def test_damaged_and_missing_files_are_said(tmp_path: Path) -> None:
+    run = make(tmp_path / "run")
+    content = (run.path / "model.safetensors").read_bytes()
+    (run.path / "model.safetensors").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ChargenError, match="is damaged"):
+        run.weights()
+    (run.path / "model.safetensors").unlink()
+    with pytest.raises(ChargenError, match="holds no weights yet"):
+        run.weights()
+    (run.path / "tokenizer.json").unlink()
+    with pytest.raises(ChargenError, match=r"lacks tokenizer\.json"):
+        run.tokenizer()
+
+
+def test_another_tokenizers_file_is_refused(tmp_path: Path) -> None:
+    run = make(tmp_path / "run")
+    (run.path / "tokenizer.json").write_bytes(ByteTokenizer().to_bytes())
+    with pytest.raises(ChargenError, match="kind is 'byte'"):
+        run.tokenizer()
+
+
+def test_runs_are_found_by_name_path_and_age(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    old, new = make(Path("checkpoints/old")), make(Path("checkpoints/new"))
+    labelled = make_classifier(Path("checkpoints/labelled"))
+    for age, run in enumerate((labelled, new, old)):
+        os.utime(run.path / "config.json", (1e9 - age, 1e9 - age))
+    assert [run.name for run in runs()] == ["labelled", "new", "old"]
+    assert find_run(None).name == "labelled"
+    assert find_run(None, LANGUAGE_MODEL).name == "new"
+    assert find_run("old").path == find_run("checkpoints/old").path
+    assert find_run(str(tmp_path / "checkpoints" / "old")).name == "old"
+    (tmp_path / "checkpoints" / "broken").mkdir()
+    (tmp_path / "checkpoints" / "broken" / "config.json").write_text("{")
+    assert len(list(runs())) == 3
+    with pytest.raises(ChargenError, match="there are: labelled, new, old"):
+        find_run("newest")
+    with pytest.raises(ChargenError, match="writes no text: use `chargen classify -m labelled`"):
+        find_run("labelled", LANGUAGE_MODEL)
+    with pytest.raises(ChargenError, match="knows no labels"):
+        find_run("new", CLASSIFIER)
+
+
+def test_without_runs_the_way_to_one_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ChargenError, match="make one with `chargen train --task classify`"):
+        find_run(None, CLASSIFIER)

@@ -1,0 +1,88 @@
+"""The one-way road: text → models → training and generation → the command line, read from the source."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import chargen
+
+PACKAGE = Path(chargen.__file__).parent
+# Each room may import the rooms before it in this list, and its own files.
+ROAD = [
+    "errors",
+    "text",
+    "models.config",  # shapes, without torch
+    "checkpoint",
+    "models",
+    "evaluation",
+    "classification",
+    "generation",
+    "training",
+    "api",
+    "cli",
+]
+WITHOUT_TORCH = ("text", "checkpoint", "generation", "models.config", "errors")
+
+
+def room(module: str) -> str:
+    return module if module == "models.config" else module.partition(".")[0]
+
+
+def imports(path: Path, *, at_import_time: bool = False) -> Iterator[str]:
+    """The modules that a file imports, anywhere in it or at its top level alone."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = tree.body if at_import_time else list(ast.walk(tree))
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names if node.module == "chargen")
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if path.name not in ("__init__.py", "__main__.py")]
+FILES += [PACKAGE / "cli" / "__init__.py"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_down_the_road(path: Path) -> None:
+    module = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+    own = ROAD.index(room(module))
+    for name in imports(path):
+        if name.startswith("chargen."):
+            assert ROAD.index(room(name.removeprefix("chargen."))) <= own, f"{module} imports {name}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_text_and_generation_need_no_torch(path: Path) -> None:
+    module = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+    if room(module) in WITHOUT_TORCH:
+        assert not [name for name in imports(path, at_import_time=True) if name.partition(".")[0] == "torch"]
+
+
+def test_nothing_imports_the_command_line() -> None:
+    for path in FILES:
+        if path.parent.name != "cli":
+            assert not [name for name in imports(path) if name.startswith("chargen.cli")]
+
+
+def test_import_chargen_is_instant() -> None:
+    code = "import sys, chargen; print([m for m in ('torch', 'numpy', 'click') if m in sys.modules], dir(chargen))"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert shown.startswith("[] ") and "train_classifier" in shown
+
+
+@pytest.mark.parametrize("name", chargen.__all__)
+def test_every_public_name_is_there_and_described(name: str) -> None:
+    assert getattr(chargen, name).__doc__
+
+
+def test_another_name_is_no_attribute() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'transformer'"):
+        chargen.transformer  # noqa: B018

@@ -1,0 +1,468 @@
+"""Training: what it leaves behind, that it learns, and that stopping, resuming and failing lose nothing."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from chargen.checkpoint import Run, load_run
+from chargen.errors import ChargenError
+from chargen.training import loop
+from chargen.training.events import Done, Evaluated, Event, Note, Started, Step
+from chargen.training.options import ClassifierOptions, LanguageModelOptions, Options, from_record, to_record
+from chargen.training.recipes import classifier_recipe, language_model_recipe
+from chargen.training.schedule import Budget
+from chargen.training.start import Hooks, default_folder, options_of, resume, start
+
+SENTENCE = "the cat sat on the mat, and the dog ran after the hat.\n"
+
+
+@pytest.fixture(autouse=True)
+def _data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHARGEN_DATA", str(tmp_path / "data"))
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> str:
+    path = tmp_path / "text.txt"
+    path.write_text(SENTENCE * 40, encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> str:
+    path = tmp_path / "table.csv"
+    rows = [f"{word} {number},{label}" for number in range(30) for word, label in (("good", "pos"), ("bad", "neg"))]
+    path.write_text("text,label\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    return str(path)
+
+
+def small(text: str, **changes: Any) -> LanguageModelOptions:
+    """A model of a few hundred weights with every kind of dropout, so that random numbers matter."""
+    settings: dict[str, Any] = {
+        "steps": 30,
+        "layers": 2,
+        "hidden": 12,
+        "embedding": 6,
+        "batch": 4,
+        "window": 8,
+        "learning_rate": 0.02,
+        "dropout": 0.2,
+        "dropout_input": 0.1,
+        "dropout_embedding": 0.1,
+        "weight_drop": 0.1,
+        "precision": "fp32",
+        "device": "cpu",
+    }
+    return LanguageModelOptions(inputs=(text,), **settings | changes)
+
+
+def run_of(events: list[Event]) -> Run:
+    assert isinstance(events[-1], Done)
+    return events[-1].run
+
+
+def stop_after(steps: int) -> Hooks:
+    """Hooks that stop a training after so many steps."""
+    count = iter(range(1, 10**9))
+    return Hooks(stop=lambda: next(count) >= steps)
+
+
+def test_a_training_tells_what_happens_in_order(text: str, tmp_path: Path) -> None:
+    events = list(start(small(text), tmp_path / "run"))
+    kinds = [type(event) for event in events if not isinstance(event, Note)]
+    assert kinds[0] is Started and kinds[-1] is Done
+    steps = [event for event in events if isinstance(event, Step)]
+    assert [event.step for event in steps] == list(range(1, 31))
+    assert steps[-1].fraction == 1 and steps[-1].tokens == 30 * 4 * 8
+    assert all(event.bits == pytest.approx(event.loss / math.log(2)) for event in steps)
+    evaluations = [event.record["step"] for event in events if isinstance(event, Evaluated)]
+    assert evaluations == [3, 6, 9, 12, 15, 18, 21, 24, 27, 30]
+
+
+def test_a_run_folder_holds_what_the_contract_says(text: str, tmp_path: Path) -> None:
+    run = run_of(list(start(small(text), tmp_path / "run")))
+    names = {path.name for path in run.path.iterdir()}
+    assert names == {
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "metrics.jsonl",
+        "summary.json",
+        "training",
+    }
+    summary = json.loads((run.path / "summary.json").read_text())
+    assert summary.keys() >= {
+        "val_loss",
+        "val_bpc",
+        "parameters",
+        "seconds",
+        "tokens",
+        "tokens_per_second",
+        "stopped",
+    }
+    assert summary["val_bpc"] == pytest.approx(summary["val_loss"] / math.log(2))
+    assert summary["parameters"] == sum(weight.size for weight in run.weights().values())
+    assert summary["stopped"] == "budget spent"
+    assert load_run(run.path).config["options"]["hidden"] == 12
+    assert len(run.metrics()) == 10
+
+
+def test_it_learns(text: str, tmp_path: Path) -> None:
+    run = run_of(list(start(small(text, steps=300, dropout=0.0, weight_drop=0.0), tmp_path / "run")))
+    assert run.summary()["val_loss"] < 0.5  # the text repeats itself; its symbols alone have 2.7 nats
+
+
+def test_the_same_options_give_the_same_weights_and_another_seed_others(text: str, tmp_path: Path) -> None:
+    first, again, other = (
+        run_of(list(start(small(text, seed=seed), tmp_path / f"run{number}"))).weights()
+        for number, seed in enumerate((1, 1, 2))
+    )
+    assert all(np.array_equal(first[name], again[name]) for name in first)
+    assert not all(np.array_equal(first[name], other[name]) for name in first)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("stopped_at", [1, 8, 15, 29])
+def test_a_resumed_training_equals_an_uninterrupted_one_bit_for_bit(
+    text: str, tmp_path: Path, stopped_at: int, cell: str
+) -> None:
+    options = small(text, cell=cell)
+    whole = run_of(list(start(options, tmp_path / "whole")))
+    stopped = run_of(list(start(options, tmp_path / "parts", hooks=stop_after(stopped_at))))
+    assert stopped.summary()["stopped"] == "interrupted"
+    torch.manual_seed(99)  # whatever happened in between
+    resumed = run_of(list(resume(stopped, Budget())))
+    assert_equal_runs(whole, resumed)
+
+
+def assert_equal_runs(one: Run, other: Run) -> None:
+    states = [run.training_state() for run in (one, other)]
+    assert states[0] is not None and states[1] is not None
+    assert states[0][0].keys() == states[1][0].keys()
+    for name, tensor in states[0][0].items():
+        assert np.array_equal(tensor, states[1][0][name]), name
+    weights = one.weights()
+    assert all(np.array_equal(weights[name], other.weights()[name]) for name in weights)
+
+    def figures(run: Run) -> list[tuple[int, float]]:
+        return [(record["step"], record["val_loss"]) for record in run.metrics()]
+
+    if figures(one) != figures(other):  # an interruption before the first evaluation makes one of its own
+        assert set(figures(one)) <= set(figures(other))
+
+
+def test_a_finished_run_goes_on_with_a_larger_budget(text: str, tmp_path: Path) -> None:
+    run = run_of(list(start(small(text, steps=10), tmp_path / "run")))
+    events = list(resume(run, Budget(steps=25)))
+    steps = [event.step for event in events if isinstance(event, Step)]
+    assert steps == list(range(11, 26))
+    assert options_of(load_run(run.path)).steps == 25
+
+
+def test_resuming_a_finished_run_trains_no_more(text: str, tmp_path: Path) -> None:
+    run = run_of(list(start(small(text), tmp_path / "run")))
+    before = run.summary()
+    events = list(resume(run, Budget()))
+    assert not any(isinstance(event, Step) for event in events)
+    assert run_of(events).summary()["val_loss"] == before["val_loss"]
+
+
+def test_a_text_that_changed_is_not_resumed(text: str, tmp_path: Path) -> None:
+    run = run_of(list(start(small(text), tmp_path / "run", hooks=stop_after(5))))
+    Path(text).write_text(SENTENCE * 41)
+    with pytest.raises(ChargenError, match="has changed since"):
+        list(resume(run, Budget()))
+
+
+def test_a_run_is_not_overwritten_unasked(text: str, tmp_path: Path) -> None:
+    run = run_of(list(start(small(text), tmp_path / "run")))
+    with pytest.raises(ChargenError, match="already holds a run: --resume"):
+        list(start(small(text, steps=5), run.path))
+    assert run.summary()["steps"] == 30
+    list(start(small(text, steps=5), run.path, overwrite=True))
+    assert run.summary()["steps"] == 5
+
+
+def test_options_that_cannot_be_leave_the_old_run_alone(text: str, tmp_path: Path) -> None:
+    run = run_of(list(start(small(text), tmp_path / "run")))
+    with pytest.raises(ChargenError, match="tied weights need"):
+        list(start(small(text, tied=True), run.path, overwrite=True))
+    assert run.summary()["steps"] == 30
+
+
+def spoil(monkeypatch: pytest.MonkeyPatch, when: Callable[[int, float], bool]) -> list[float]:
+    """Make losses infinite at the steps and learning rates that `when` says; gives the rates that were tried."""
+    genuine = loop.update
+    rates: list[float] = []
+
+    def update(task: Any, optimizer: Any, step: int, rate: float, *rest: Any) -> tuple[float, int]:
+        rates.append(rate)
+        if when(step, rate):
+            weight = next(task.model.parameters())
+            real = task.loss
+
+            def infinite(step: int) -> tuple[Tensor, int]:
+                loss, tokens = real(step)
+                return loss + weight.sum() * math.inf, tokens
+
+            task.loss = infinite
+            try:
+                return genuine(task, optimizer, step, rate, *rest)
+            finally:
+                del task.loss
+        return genuine(task, optimizer, step, rate, *rest)
+
+    monkeypatch.setattr(loop, "update", update)
+    return rates
+
+
+def test_a_loss_that_explodes_rolls_back_to_half_the_learning_rate(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[int] = []
+
+    def once(step: int, rate: float) -> bool:
+        tried.append(step)
+        return step == 20 and tried.count(20) == 1
+
+    rates = spoil(monkeypatch, once)
+    events = list(start(small(text), tmp_path / "run"))
+    steps = [event.step for event in events if isinstance(event, Step)]
+    assert steps == [*range(1, 21), *range(19, 31)]  # back to the evaluation at step 18
+    assert rates[21] == pytest.approx(rates[18] / 2)
+    assert any(isinstance(event, Note) and "half the learning rate" in event.text for event in events)
+    run = run_of(events)
+    assert all(np.isfinite(weight).all() for weight in run.weights().values())
+    assert [record["step"] for record in run.metrics()] == [3, 6, 9, 12, 15, 18, 21, 24, 27, 30]
+
+
+def test_a_loss_that_stays_infinite_ends_the_training_with_the_best_weights(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil(monkeypatch, lambda step, rate: step == 20)
+    with pytest.raises(ChargenError, match=r"not finite at step 21, after 2 attempts .*--learning-rate below"):
+        list(start(small(text), tmp_path / "run"))
+    run = load_run(tmp_path / "run")
+    assert [record["step"] for record in run.metrics()] == [3, 6, 9, 12, 15, 18]
+    assert all(np.isfinite(weight).all() for weight in run.weights().values())
+
+
+def test_an_update_whose_loss_is_not_finite_moves_nothing(text: str, tmp_path: Path) -> None:
+    class Exploding:
+        model = torch.nn.Linear(3, 2)
+
+        def loss(self, step: int) -> tuple[Tensor, int]:
+            return self.model(torch.full((4, 3), math.inf)).sum(), 4
+
+    task: Any = Exploding()
+    optimizer = loop.make_optimizer(task.model, loop.Optimisation(0.1))
+    before = [weight.clone() for weight in task.model.parameters()]
+    loss, _ = loop.update(task, optimizer, 0, 0.1, 1.0)
+    assert not math.isfinite(loss)
+    assert all(torch.equal(a, b) for a, b in zip(before, task.model.parameters(), strict=True))
+
+
+def test_patience_ends_a_training_early(table: str, tmp_path: Path) -> None:
+    options = ClassifierOptions(inputs=(table,), steps=200, hidden=4, patience=2, learning_rate=1e-9, device="cpu")
+    run = run_of(list(start(options, tmp_path / "run")))
+    assert run.summary()["stopped"] == "no better for a while"
+    assert run.summary()["steps"] == 60
+
+
+def test_a_classifier_learns_and_keeps_its_most_accurate_weights(table: str, tmp_path: Path) -> None:
+    options = ClassifierOptions(inputs=(table,), steps=60, hidden=16, batch=8, device="cpu")
+    events = list(start(options, tmp_path / "run"))
+    run = run_of(events)
+    assert run.labels() == ["neg", "pos"]
+    assert run.summary()["accuracy"] == max(record["accuracy"] for record in run.metrics()) == 1.0
+    assert {"accuracy", "macro_f1", "val_loss"} <= run.summary().keys()
+
+
+def test_a_resumed_classifier_equals_an_uninterrupted_one(table: str, tmp_path: Path) -> None:
+    options = ClassifierOptions(inputs=(table,), steps=20, hidden=8, batch=8, device="cpu", precision="fp32")
+    whole = run_of(list(start(options, tmp_path / "whole")))
+    parts = run_of(list(start(options, tmp_path / "parts", hooks=stop_after(7))))
+    assert_equal_runs(whole, run_of(list(resume(parts, Budget()))))
+
+
+def test_fine_tuning_takes_over_weights_shape_and_tokenizer(text: str, tmp_path: Path) -> None:
+    first = run_of(list(start(small(text), tmp_path / "first")))
+    new = tmp_path / "new.txt"
+    new.write_text((SENTENCE + "Ünï\n") * 30, encoding="utf-8")
+    options = LanguageModelOptions(
+        inputs=(str(new),), start_from=str(first.path), steps=1, batch=4, window=8, learning_rate=1e-12, device="cpu"
+    )
+    events = list(start(options, tmp_path / "second"))
+    notes = " ".join(event.text for event in events if isinstance(event, Note))
+    assert "'Ü'" in notes and "new to" in notes
+    second = run_of(events)
+    assert second.tokenizer().to_bytes() == first.tokenizer().to_bytes()
+    for name, weight in first.weights().items():
+        np.testing.assert_allclose(second.weights()[name], weight, atol=1e-9)
+    resumed = run_of(list(resume(second, Budget(steps=3))))
+    assert resumed.summary()["steps"] == 3
+
+
+def test_a_classifier_starts_from_a_language_models_encoder(text: str, table: str, tmp_path: Path) -> None:
+    first = run_of(list(start(small(text), tmp_path / "first")))
+    options = ClassifierOptions(
+        inputs=(table,), start_from=str(first.path), steps=1, learning_rate=1e-12, device="cpu"
+    )
+    second = run_of(list(start(options, tmp_path / "second")))
+    for name, weight in first.weights().items():
+        if name.startswith("encoder."):
+            np.testing.assert_allclose(second.weights()[name], weight, atol=1e-9)
+    assert second.config["data"]["documents"] is False  # read as the encoder knows texts
+
+
+def test_fine_tuning_refuses_another_shape(text: str, tmp_path: Path) -> None:
+    first = run_of(list(start(small(text), tmp_path / "first")))
+    with pytest.raises(ChargenError, match="--hidden 20 contradicts --from"):
+        list(start(small(text, hidden=20, start_from=str(first.path)), tmp_path / "second"))
+
+
+def test_documents_begin_and_end(tmp_path: Path) -> None:
+    names = tmp_path / "names.txt"
+    names.write_text("\n".join(["anna", "bert", "carla", "dora"] * 40), encoding="utf-8")
+    run = run_of(list(start(small(str(names), documents="line"), tmp_path / "run")))
+    assert run.config["data"]["documents"] == "line"
+    assert run.config["data"]["tokens"] == run.config["data"]["characters"] + 160  # a begin symbol each
+
+
+@pytest.mark.parametrize("tokenizer", ["byte", "bpe", "unigram"])
+def test_bits_per_character_compare_across_tokenizers(text: str, tmp_path: Path, tokenizer: str) -> None:
+    vocab_size = None if tokenizer == "byte" else 270
+    run = run_of(list(start(small(text, tokenizer=tokenizer, vocab_size=vocab_size), tmp_path / "run")))
+    summary, data = run.summary(), run.config["data"]
+    ratio = data["tokens"] / data["characters"]
+    assert summary["val_bpc"] == pytest.approx(summary["val_loss"] / math.log(2) * ratio, rel=0.1)
+
+
+def test_a_text_to_validate_on_is_used_whole_and_the_input_too(text: str, tmp_path: Path) -> None:
+    other = tmp_path / "other.txt"
+    other.write_text("the rat\n" * 10, encoding="utf-8")
+    run = run_of(list(start(small(text, val=(str(other),)), tmp_path / "run")))
+    assert run.config["data"]["tokens"] == 40 * len(SENTENCE)
+    with pytest.raises(ChargenError, match="contradict"):
+        list(start(small(text, val=(str(other),), val_fraction=0.2), tmp_path / "again"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("short", "too few to train"), ("", "no text in")],
+)
+def test_texts_that_are_too_short_are_refused_and_leave_nothing(tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "tiny.txt"
+    path.write_text(content)
+    with pytest.raises(ChargenError, match=message):
+        list(start(small(str(path)), tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_short_text_shrinks_streams_and_window_and_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "short.txt"
+    path.write_text(SENTENCE * 2)
+    events = list(start(small(str(path), steps=5, batch=64, window=64), tmp_path / "run"))
+    notes = " ".join(event.text for event in events if isinstance(event, Note))
+    assert "the text is short" in notes
+    assert run_of(events).config["options"]["batch"] == 1
+
+
+def test_a_full_disk_keeps_the_run(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = run_of(list(start(small(text, steps=10), tmp_path / "run")))
+    before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        list(resume(run, Budget(steps=20)))
+    assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
+
+
+def test_options_survive_json_and_unknown_ones_are_refused(text: str) -> None:
+    options = small(text, val=("a", "b"), documents="line")
+    record = json.loads(json.dumps(to_record(options)))
+    assert from_record(LanguageModelOptions, record) == options
+    with pytest.raises(ChargenError, match=r"does not know \(heads\)"):
+        from_record(LanguageModelOptions, record | {"heads": 8})
+
+
+def test_recipes_leave_no_choice_and_change_none() -> None:
+    asked = LanguageModelOptions(inputs=("x",), hidden=77, dropout=0.25, minutes=1)
+    chosen = language_model_recipe(asked, 10**6, on_gpu=False)
+    assert (chosen.hidden, chosen.dropout, chosen.minutes, chosen.epochs) == (77, 0.25, 1, None)
+    open_fields = {"vocab_size", "min_frequency", "tokenizer", "epochs", "steps", "val_fraction", "documents"}
+    open_fields |= {"start_from", "patience"}
+    assert {name for name, value in to_record(chosen).items() if value is None} <= open_fields
+    labelled = classifier_recipe(ClassifierOptions(inputs=("x",)), 1000, 10**5)
+    open_fields |= {"text_column", "label_column"}
+    assert {name for name, value in to_record(labelled).items() if value is None} <= open_fields
+    sizes = [language_model_recipe(replace(asked, hidden=None, size=size), 10**6, on_gpu=False).hidden
+             for size in ("tiny", "small", "medium", "large")]  # fmt: skip
+    assert sizes == sorted(set(sizes))  # type: ignore[type-var]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"size": "huge"}, "unknown size 'huge'"),
+        ({"precision": "fp8"}, "unknown precision"),
+        ({"hidden": 0}, "hidden is 0"),
+        ({"batch": -1}, "batch is -1"),
+        ({"seed": -1}, "seed is -1"),
+        ({"learning_rate": 0.0}, "learning rate is 0.0"),
+        ({"learning_rate": float("nan")}, "learning rate is nan"),
+        ({"clip": 0.0}, "clip is 0.0"),
+        ({"weight_decay": -1.0}, "weight decay is -1.0"),
+        ({"patience": 0}, "patience is 0"),
+        ({"dropout": 1.0}, "dropout is 1.0"),
+        ({"val_fraction": 1.5}, "val fraction is 1.5"),
+        ({"minutes": -3}, "minutes is -3, but must be more than 0"),
+    ],
+)
+def test_options_out_of_range_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ChargenError, match=message):
+        LanguageModelOptions(inputs=("x",), **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"device": "warp"}, "device 'warp' cannot be used"),
+        ({"val_fraction": 0.0}, "--val"),
+        ({"start_from": "nowhere"}, "no run called 'nowhere'"),
+    ],
+)
+def test_settings_out_of_range_are_refused_before_anything_is_written(
+    text: str, tmp_path: Path, changes: Mapping[str, Any], message: str
+) -> None:
+    with pytest.raises(ChargenError, match=message):
+        list(start(small(text, **changes), tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("book.txt", "book"),
+        ("a/b/c.txt.gz", "c"),
+        ("-", "stdin"),
+        ("texts/*.md", "text"),
+        ("python-docs", "python-docs"),
+    ],
+)
+def test_a_run_is_named_after_its_input(given: str, expected: str) -> None:
+    options: Options = LanguageModelOptions(inputs=(given,))
+    assert default_folder(options) == Path("checkpoints", expected)
