@@ -11,6 +11,7 @@ import torch
 
 from chargen.checkpoint import LANGUAGE_MODEL, Run, find_run
 from chargen.classification import TextClassifier
+from chargen.dynamic import Adaptation, dynamic_loss
 from chargen.errors import ChargenError
 from chargen.evaluation import classification_report, text_loss, xz_bits_per_character
 from chargen.generation.writer import TextWriter
@@ -59,21 +60,38 @@ def load(name: str | Path | None = None) -> TextWriter | TextClassifier:
     return TextWriter(run) if run.kind == LANGUAGE_MODEL else TextClassifier(run)
 
 
-def evaluate(run: Run | str | Path, inputs: Sequence[str] = (), **reading: Any) -> dict[str, Any]:
+def evaluate(
+    run: Run | str | Path,
+    inputs: Sequence[str] = (),
+    *,
+    dynamic: Adaptation | None = None,
+    progress: Callable[[float], object] | None = None,
+    **reading: Any,
+) -> dict[str, Any]:
     """The figures of a run on `inputs`, or on what it held out of its own data.
 
-    reading: options of reading that differ from training's: encoding, text_column, label_column. ChargenError for
-    texts and labels that are refused, and for labels that the run does not know.
+    dynamic: let a language model adapt to the text as it reads it, `progress` being told the share, 0 to 1, that is
+    read; its own training text must be there. reading: options of reading that differ from training's: encoding,
+    text_column, label_column. ChargenError for texts and labels that are refused, and for labels that the run does
+    not know.
     """
     run = run if isinstance(run, Run) else find_run(str(run))
     options = replace(options_of(run), **reading)
     if isinstance(options, ClassifierOptions):
+        if dynamic:
+            raise ChargenError(f"{run.name} is a classifier: only a language model adapts to what it reads")
         return _evaluate_classifier(run, options, inputs)
     assert isinstance(options, LanguageModelOptions)
-    return _evaluate_language_model(run, options, inputs)
+    return _evaluate_language_model(run, options, inputs, dynamic, progress)
 
 
-def _evaluate_language_model(run: Run, options: LanguageModelOptions, inputs: Sequence[str]) -> dict[str, Any]:
+def _evaluate_language_model(
+    run: Run,
+    options: LanguageModelOptions,
+    inputs: Sequence[str],
+    dynamic: Adaptation | None,
+    progress: Callable[[float], object] | None,
+) -> dict[str, Any]:
     tokenizer, config = run.tokenizer(), run.model_config()
     assert isinstance(config, LanguageModelConfig)
     if inputs:
@@ -87,7 +105,11 @@ def _evaluate_language_model(run: Run, options: LanguageModelOptions, inputs: Se
     model = LanguageModel(config)
     weights = {name: torch.from_numpy(weight) for name, weight in run.weights().items()}
     model.load_state_dict(weights, strict=not config.tied)  # what is tied is stored once
-    figures = text_loss(model, tokenizer, ids).figures()
+    if dynamic:
+        training_ids, _ = split(encode(options, tokenizer, None), options)
+        figures = dynamic_loss(model, tokenizer, ids, training_ids, dynamic, progress).figures()
+    else:
+        figures = text_loss(model, tokenizer, ids).figures()
     return figures | {"unknown": unknown, "xz_bits_per_character": xz_bits_per_character(tokenizer, ids)}
 
 

@@ -100,10 +100,14 @@ class Run:
                 )
         return weights
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether there is something to resume from."""
+        return (self.path / "training" / "state.safetensors").exists()
+
     def training_state(self) -> tuple[Weights, dict[str, Any]] | None:
         """Tensors and facts that `save_training_state` wrote last, or None where there are none."""
-        path = self.path / "training" / "state.safetensors"
-        return _load_tensors(path) if path.exists() else None
+        return _load_tensors(self.path / "training" / "state.safetensors") if self.is_begun else None
 
     def save_weights(self, weights: Mapping[str, np.ndarray]) -> None:
         """Replace the best weights."""
@@ -147,14 +151,17 @@ def create_run(
     *,
     overwrite: bool = False,
 ) -> Run:
-    """Begin a run's folder; ChargenError when one is there already and `overwrite` is not asked for."""
+    """Begin a run's folder; ChargenError when one is there already and `overwrite` is not asked for.
+
+    The folder is filled under another name first, so that it is there as a whole or not at all.
+    """
     refuse_existing(path, overwrite=overwrite)
-    if is_run(path):
-        shutil.rmtree(path)
-    path.mkdir(parents=True, exist_ok=True)
-    _write(path / tokenizer.file_name, tokenizer.to_bytes())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    unfinished.chmod(0o755)  # mkdtemp lets nobody else in
+    _write(unfinished / tokenizer.file_name, tokenizer.to_bytes())
     if labels is not None:
-        _write(path / "labels.json", _json(labels))
+        _write(unfinished / "labels.json", _json(labels))
     record = {
         "format_version": FORMAT_VERSION,
         **config,
@@ -164,7 +171,15 @@ def create_run(
             "vocab_size": tokenizer.vocab_size,
         },
     }
-    return Run(path, {}).save_config(record)
+    Run(unfinished, {}).save_config(record)
+    if path.exists():
+        replaced = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        path.replace(replaced)
+        unfinished.replace(path)
+        shutil.rmtree(replaced)
+    else:
+        unfinished.replace(path)
+    return load_run(path)
 
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:
@@ -199,7 +214,7 @@ def load_run(path: Path) -> Run:
 
 def runs(folder: Path = CHECKPOINTS) -> Iterator[Run]:
     """The runs under a folder that can be read, newest first."""
-    configs = sorted(folder.glob("*/config.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    configs = sorted(folder.glob("[!.]*/config.json"), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in configs:
         try:
             yield load_run(path.parent)

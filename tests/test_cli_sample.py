@@ -226,3 +226,104 @@ def test_sampling_and_its_help_import_no_torch(stream: str) -> None:
             "assert not slow & sys.modules.keys(), slow & sys.modules.keys()"
         )
         subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_both_engines_write_the_same(stream: str) -> None:
+    options = ("abc", "-m", stream, "-l", "200", "--seed", "5")
+    assert written(*options, "--engine", "torch") == written(*options, "--engine", "numpy")
+    assert written(*options, "--device", "cpu") == written(*options)
+
+
+def test_a_beam_writes_the_likeliest(stream: str) -> None:
+    beam = json.loads(written("ab", "-m", stream, "--beam", "8", "-l", "12", "--json"))
+    assert len(beam["text"]) == 12
+    assert written("ab", "-m", stream, "--beam", "8", "-l", "12") == "ab" + beam["text"] + "\n"
+    greedy = json.loads(written("ab", "-m", stream, "--beam", "1", "-l", "12", "--json"))
+    assert beam["log_probability"] >= greedy["log_probability"]
+
+
+def test_an_end_symbol_can_be_kept_out(documents: str, stream: str) -> None:
+    record = json.loads(written("-m", documents, "--end", "length", "-l", "300", "--json"))
+    assert (record["end"], len(record["text"])) == ("length", 300)
+    assert json.loads(written("-m", documents, "--end", "document", "--json"))["end"] == "document"
+    refused = sample("-m", stream, "--end", "document")
+    assert refused.exit_code == 1
+    assert "where nothing ends" in refused.stderr
+
+
+@pytest.fixture
+def copier(tmp_path: Path) -> str:
+    """A run whose training text is there."""
+    path = make_run(tmp_path / "run")
+    text = tmp_path / "text.txt"
+    text.write_text(written("-m", path, "-l", "300", "--seed", "1")[100:260])
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    config["options"] = {"inputs": [str(text)]}
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    return path
+
+
+def test_originality_is_of_what_is_written(copier: str) -> None:
+    copied = sample("-m", copier, "-l", "300", "--seed", "1", "--originality")
+    assert "copied: 53.3% of 300 characters" in copied.stderr and "the longest of 160" in copied.stderr
+    other = sample("-m", copier, "-l", "300", "--seed", "2", "--originality", "--copied-length", "40")
+    assert "copied: 0.0% of 300 characters are in verbatim runs of 40 or more" in other.stderr
+    marked = sample("-m", copier, "-l", "300", "--seed", "1", "--show-copied")
+    assert marked.stdout.count("\x1b[7m") == 1
+    assert re.sub(r"\x1b\[\d+m", "", marked.stdout) == copied.stdout
+
+
+def test_heat_colours_what_surprises(stream: str) -> None:
+    hot = written("-m", stream, "-l", "200", "--seed", "1", "--heat", "-t", "3")
+    assert "\x1b[" in hot
+    assert re.sub(r"\x1b\[[\d;]+m", "", hot) == written("-m", stream, "-l", "200", "--seed", "1", "-t", "3")
+
+
+def test_a_score_can_be_seen_as_heat(stream: str, tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    path.write_text("abc\nedc\n")
+    hot = written("-m", stream, "--score", str(path), "--heat")
+    assert re.sub(r"\x1b\[[\d;]+m", "", hot) == "abc\nedc\n"
+
+
+def test_turns_go_from_standard_input_to_standard_output(stream: str) -> None:
+    result = CliRunner().invoke(
+        main, ["sample", "-m", stream, "--interactive", "-l", "30", "--seed", "1"], input="abc\ncannot read z\nde\n"
+    )
+    assert result.exit_code == 0
+    assert result.stdout.count("\n") >= 2
+    assert "> " in result.stderr and "never saw" in result.stderr
+
+
+def test_co_writing_takes_numbers_and_texts(stream: str) -> None:
+    result = CliRunner().invoke(main, ["sample", "ab", "-m", stream, "--co-write"], input="cde\n2\n\n")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("abcde")
+    assert len(result.stdout) > len("abcde\n") + 1
+    assert "  2  " in result.stderr and "%" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("--beam", "3", "--temperature", "1"), "--beam writes the one likeliest text, so --temperature has no use"),
+        (("--interactive", "--json"), "--interactive writes in turns, so --json has no use"),
+        (("--json", "--heat"), "--json prints JSON, so --heat has no use"),
+        (("--show-copied", "--heat"), "--show-copied shows what is copied, so --heat"),
+        (("--copied-length", "5"), "--copied-length has no use without --originality"),
+        (("--engine", "numpy", "--device", "cpu"), "--device is for the engine torch"),
+    ],
+)
+def test_options_that_contradict_are_a_wrong_command_line(
+    stream: str, arguments: tuple[str, ...], expected: str
+) -> None:
+    result = sample("-m", stream, *arguments)
+    assert result.exit_code == 2
+    assert expected in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [("--beam", "0"), ("--originality", "--copied-length", "0")])
+def test_numbers_that_cannot_be_are_refused(copier: str, arguments: tuple[str, ...]) -> None:
+    result = sample("-m", copier, *arguments)
+    assert result.exit_code == 1
+    assert "at least 1" in result.stderr

@@ -21,6 +21,7 @@ ROAD = [
     "checkpoint",
     "models",
     "evaluation",
+    "dynamic",
     "classification",
     "generation",
     "training",

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy, linear
 
 from chargen.errors import ChargenError
 from chargen.models.cells import CELLS, GRU, LSTM, ReluRNN, initialise
@@ -22,6 +23,8 @@ from chargen.models.config import (
 )
 from chargen.models.encoder import Dropout, Encoder, StackState, reverse
 from chargen.models.language_model import LanguageModel
+from chargen.models.scan import gru_scan
+from chargen.training.hardware import autocast
 
 V, E, H, L, T, B = 11, 4, 5, 2, 6, 3
 TOLERANCE = 2e-6
@@ -286,3 +289,36 @@ def test_configs_refuse_what_cannot_be() -> None:
         ClassifierConfig(EncoderConfig(V), 1)
     with pytest.raises(ChargenError, match="unknown pooling"):
         ClassifierConfig(EncoderConfig(V), 2, "sum")
+
+
+def test_the_gru_scan_is_the_kernel_forwards_and_back() -> None:
+    torch.manual_seed(0)
+    layer = GRU(E, H).double()
+    inputs = torch.randn(T, B, E, dtype=torch.float64, requires_grad=True)
+    state = torch.randn(B, H, dtype=torch.float64, requires_grad=True)
+    pull = torch.randn(T, B, H, dtype=torch.float64)
+    wanted = [inputs, state, *layer.parameters()]
+    expected, _ = layer(inputs, (state,))
+    given = linear(inputs, layer.weight_ih_l0, layer.bias_ih_l0)
+    scanned = gru_scan(given, state, layer.weight_hh_l0, layer.bias_hh_l0)
+    torch.testing.assert_close(scanned, expected, atol=1e-12, rtol=0)
+    ours = torch.autograd.grad((scanned * pull).sum(), wanted)
+    theirs = torch.autograd.grad((expected * pull).sum(), wanted)
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-10, rtol=1e-8)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_bfloat16_changes_a_loss_by_less_than_a_percent(cell: str) -> None:
+    torch.manual_seed(0)
+    model = LanguageModel(LanguageModelConfig(EncoderConfig(V, cell, L, 32, 16)))
+    ids = some_ids(40, 8)
+    losses = []
+    for precision in ("fp32", "bf16"):
+        with autocast(torch.device("cpu"), precision):
+            logits, state = model(ids[:-1])
+        assert state[0][0].dtype == (torch.float32 if precision == "fp32" else torch.bfloat16)
+        losses.append(cross_entropy(logits.float().flatten(0, 1), ids[1:].flatten()))
+    assert losses[1].item() == pytest.approx(losses[0].item(), rel=0.01)
+    losses[1].backward()
+    assert all(weight.grad is not None and weight.grad.dtype == torch.float32 for weight in model.parameters())

@@ -16,8 +16,14 @@ from torch import Tensor
 
 from chargen.checkpoint import Run, load_run
 from chargen.errors import ChargenError
+from chargen.models.config import EncoderConfig, LanguageModelConfig
+from chargen.models.language_model import LanguageModel
+from chargen.text.tokenizers import CharTokenizer
 from chargen.training import loop
+from chargen.training.batches import Streams
+from chargen.training.distributed import ALONE
 from chargen.training.events import Done, Evaluated, Event, Note, Started, Step
+from chargen.training.language_modelling import LanguageModelling
 from chargen.training.options import ClassifierOptions, LanguageModelOptions, Options, from_record, to_record
 from chargen.training.recipes import classifier_recipe, language_model_recipe
 from chargen.training.schedule import Budget
@@ -265,9 +271,9 @@ def test_an_update_whose_loss_is_not_finite_moves_nothing(text: str, tmp_path: P
             return self.model(torch.full((4, 3), math.inf)).sum(), 4
 
     task: Any = Exploding()
-    optimizer = loop.make_optimizer(task.model, loop.Optimisation(0.1))
+    optimizers = [torch.optim.SGD(task.model.parameters(), lr=0.1)]
     before = [weight.clone() for weight in task.model.parameters()]
-    loss, _ = loop.update(task, optimizer, 0, 0.1, 1.0)
+    loss, _ = loop.update(task, optimizers, 0, 0.1, 1.0)
     assert not math.isfinite(loss)
     assert all(torch.equal(a, b) for a, b in zip(before, task.model.parameters(), strict=True))
 
@@ -466,3 +472,48 @@ def test_settings_out_of_range_are_refused_before_anything_is_written(
 def test_a_run_is_named_after_its_input(given: str, expected: str) -> None:
     options: Options = LanguageModelOptions(inputs=(given,))
     assert default_folder(options) == Path("checkpoints", expected)
+
+
+def task_of(**penalties: float) -> LanguageModelling:
+    torch.manual_seed(0)
+    tokenizer = CharTokenizer("abc")
+    model = LanguageModel(LanguageModelConfig(EncoderConfig(tokenizer.vocab_size, "gru", 1, 5, 4)))
+    ids = np.random.default_rng(0).integers(3, tokenizer.vocab_size, 100)
+    return LanguageModelling(
+        model, Streams(ids, 2, 6), ids, tokenizer, 1.0, torch.device("cpu"), "fp32", ALONE, **penalties
+    )
+
+
+def test_activation_regularisation_adds_its_mean_squares() -> None:
+    plain = task_of()
+    tokens = torch.from_numpy(plain.streams.ids[plain.streams.places(0)])
+    outputs, _ = plain.model.encoder(tokens[:-1])
+    loss, counted = plain.loss(0)
+    assert counted == 12
+    penalised, _ = task_of(activation_reg=2.0, temporal_reg=3.0).loss(0)
+    expected = 2 * outputs.square().mean() + 3 * (outputs[1:] - outputs[:-1]).square().mean()
+    torch.testing.assert_close(penalised - loss, expected)
+
+
+def test_state_passes_from_window_to_window_without_gradient() -> None:
+    task = task_of()
+    task.loss(0)
+    state = task.state
+    assert not state[0][0].requires_grad and state[0][0].abs().sum() > 0
+    tokens = torch.from_numpy(task.streams.ids[task.streams.places(1)])
+    logits, _ = task.model(tokens[:-1], state)
+    expected = torch.nn.functional.cross_entropy(logits.flatten(0, 1), tokens[1:].flatten())
+    torch.testing.assert_close(task.loss(1)[0], expected)
+
+
+def test_tensorboard_gets_the_figures(text: str, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    from chargen.training.tensorboard import logged
+
+    events = list(logged(start(small(text), tmp_path / "run")))
+    log = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
+    losses = [event.loss for event in events if isinstance(event, Step)]
+    assert [scalar.value for scalar in log.Scalars("train/loss")] == pytest.approx(losses)
+    evaluations = [event.record["val_bpc"] for event in events if isinstance(event, Evaluated)]
+    assert [scalar.value for scalar in log.Scalars("validation/val_bpc")] == pytest.approx(evaluations)

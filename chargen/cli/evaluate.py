@@ -19,8 +19,17 @@ CELL = 9  # width of a column of numbers
 @click.option("--encoding", help="How DATA is encoded.  [default: as the training text]")
 @click.option("--text-column", help="Column of the texts.  [default: as in training]")
 @click.option("--label-column", help="Column of the labels.  [default: as in training]")
+@click.option("--dynamic", is_flag=True, help="Let the language model go on learning from the text as it reads it.")
+@click.option("--dynamic-rate", type=float, help="How fast, with --dynamic.  [default: 0.0002]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def command(data: tuple[str, ...], model: str | None, as_json: bool, **changes: str | None) -> None:
+def command(
+    data: tuple[str, ...],
+    model: str | None,
+    dynamic: bool,
+    dynamic_rate: float | None,
+    as_json: bool,
+    **changes: str | None,
+) -> None:
     """Measure a run on DATA, or on what it held out of its own text.
 
     A language model: nats, perplexity and bits per character, beside what xz needs for the same text. A
@@ -29,12 +38,29 @@ def command(data: tuple[str, ...], model: str | None, as_json: bool, **changes: 
     \b
     chargen evaluate test.txt
     chargen evaluate -m reviews test.csv --json
+    chargen evaluate test.txt --dynamic
     """
+    from tqdm import tqdm
+
     from chargen.api import evaluate
     from chargen.checkpoint import CLASSIFIER, find_run
+    from chargen.dynamic import Adaptation
 
     run = find_run(model)
-    figures = evaluate(run, data, **{name: value for name, value in changes.items() if value is not None})
+    if dynamic_rate is not None and not dynamic:
+        raise click.UsageError("--dynamic-rate has no use without --dynamic: give both")
+    adaptation = None
+    if dynamic:
+        adaptation = Adaptation() if dynamic_rate is None else Adaptation(rate=dynamic_rate)
+    with tqdm(total=1.0, bar_format="reading {percentage:3.0f}%|{bar}| {elapsed}<{remaining}", delay=1.0,
+              disable=None, leave=False) as bar:  # fmt: skip
+        figures = evaluate(
+            run,
+            data,
+            dynamic=adaptation,
+            progress=lambda share: bar.update(share - bar.n),
+            **{name: value for name, value in changes.items() if value is not None},
+        )
     if as_json:
         click.echo(json.dumps({"model": run.name, **figures}, ensure_ascii=False))
     elif run.kind == CLASSIFIER:

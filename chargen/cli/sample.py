@@ -9,8 +9,8 @@ import os
 import re
 import sys
 import time
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from itertools import groupby
 from operator import attrgetter
@@ -22,15 +22,32 @@ from click.core import ParameterSource
 from chargen.cli.output import reader_may_leave
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from chargen.checkpoint import Run
-    from chargen.generation.engine_numpy import NumpyEngine
-    from chargen.generation.generate import Piece
+    from chargen.generation.generate import Engine, Piece
+    from chargen.generation.samplers import Sampling
     from chargen.text.tokenizers import Tokenizer
 
 STREAM_LENGTH = 500
 DOCUMENT_LENGTH = 10_000  # where a model that never ends a document is stopped
+TURN_LENGTH = 200
+MANY_SAMPLES = 64  # from here on torch's engine is the faster one, its import included
 SEPARATORS = {"line": "", "blank-line": "\n"}  # between samples of such documents; all others get a rule
 RULE = "-" * 40 + "\n"
+# Options that have no use with another one.
+CHOOSING = {"temperature", "top_k", "top_p", "min_p", "typical", "repetition_penalty", "repetition_window", "seed"}
+JUDGING = {"originality", "show_copied", "copied_length"}
+TURNS = {"samples", "as_json", "heat", "beam", "score", "verbose", *JUDGING}
+WITHOUT_USE = {
+    "score": {"prompt", "length", "stop", "allow", "forbid", "logit_bias", "end", "samples", "beam", "interactive"}
+    | {"co_write", *CHOOSING, *JUDGING},
+    "beam": {"samples", "stop", "heat", "interactive", "co_write", "verbose", *CHOOSING, *JUDGING},
+    "interactive": {"co_write", *TURNS},
+    "co_write": {"interactive", "length", "stop", *CHOOSING, *TURNS},
+    "as_json": {"heat", "show_copied"},
+    "show_copied": {"heat"},
+}
 
 
 @click.command()
@@ -62,6 +79,24 @@ RULE = "-" * 40 + "\n"
 )
 @click.option("-n", "--samples", type=int, default=1, show_default=True, help="Texts to write, one after another.")
 @click.option("--seed", type=int, help="The same seed writes the same text.  [default: another each time]")
+@click.option("--beam", type=int, metavar="W", help="Write the likeliest text that keeping W beginnings finds.")
+@click.option(
+    "--end",
+    type=click.Choice(["document", "length"]),
+    help="Documents: stop at the end symbol, or never write one.  [default: document, where the model has them]",
+)
+@click.option("--engine", type=click.Choice(["auto", "numpy", "torch"]), default="auto", show_default=True)
+@click.option("--device", help="For the engine torch: cpu, cuda, …  [default: the GPU, if there is one]")
+@click.option(
+    "--interactive", is_flag=True, help="Write in turns: a line by you, then --length characters by the model."
+)
+@click.option("--co-write", is_flag=True, help="Choose among the likeliest next pieces, or type your own.")
+@click.option("--originality", is_flag=True, help="Report how much of the text is copied from the training text.")
+@click.option("--show-copied", is_flag=True, help="The same, with the copied runs marked.")
+@click.option(
+    "--copied-length", type=int, help="Characters of the shortest run that counts as copied.  [default: 20]"
+)
+@click.option("--heat", is_flag=True, help="Colour the text by how surprised the model is.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object a text: text, log-probability, seconds, …")
 @click.option(
     "--score", metavar="FILE", help="Write nothing: print the log-probability (nats) of each symbol of a text."
@@ -77,64 +112,72 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     chargen sample "ROMEO:" --stop "JULIET:" --json
     """
     from chargen.checkpoint import LANGUAGE_MODEL, find_run
-    from chargen.generation.engine_numpy import NumpyEngine
-    from chargen.models.config import LanguageModelConfig
 
-    if options["score"] is not None:
-        _refuse_others(ctx)
+    _refuse_contradictions(ctx)
     run = find_run(options["model"], LANGUAGE_MODEL)
-    config = run.model_config()
-    assert isinstance(config, LanguageModelConfig)  # of the kind that was asked for
-    engine = NumpyEngine(config, run.weights())
+    engine = _engine(run, options["engine"], options["device"], options["samples"])
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # what a terminal cannot show must not end the text
+    act = next((act for name, act in MODES.items() if options[name]), _sample)
     with reader_may_leave():
-        act = _sample if options["score"] is None else _score
         act(run, engine, run.tokenizer(), options)
 
 
-def _sample(run: Run, engine: NumpyEngine, tokenizer: Tokenizer, options: dict[str, Any]) -> None:
+def _engine(run: Run, kind: str, device: str | None, samples: int) -> Engine:
+    """The engine that was asked for, or the one that is faster for so many samples."""
+    from chargen.models.config import LanguageModelConfig
+
+    config = run.model_config()
+    assert isinstance(config, LanguageModelConfig)  # of the kind that was asked for
+    if kind == "numpy" and device is not None:
+        raise click.UsageError("--device is for the engine torch: leave it out, or choose --engine torch")
+    if kind == "torch" or device is not None or (kind == "auto" and samples >= MANY_SAMPLES):
+        from chargen.generation.engine_torch import TorchEngine
+        from chargen.training.hardware import choose_device
+
+        return TorchEngine(config, run.weights(), str(choose_device(device or "auto")))
+    from chargen.generation.engine_numpy import NumpyEngine
+
+    return NumpyEngine(config, run.weights())
+
+
+def _sample(run: Run, engine: Engine, tokenizer: Tokenizer, options: dict[str, Any]) -> None:
     """Write texts, and how that went."""
+    from chargen.cli import showing
+
     began = time.perf_counter()
-    documents = run.config["data"]["documents"]
-    seed = int.from_bytes(os.urandom(4), "big") if options["seed"] is None else options["seed"]
-    samples = _one_after_another(_generate(engine, tokenizer, options, seed, bool(documents)))
+    seed = _seed(options)
+    pieces = showing.one_after_another(_pieces(run, engine, tokenizer, options, seed))
+    separator = SEPARATORS.get(run.config["data"]["documents"], RULE)
     if options["as_json"]:
         facts = {"model": run.name, "seed": seed, "prompt": options["prompt"]}
-        characters = _print_json(samples, facts, began)
+        written = showing.print_json(pieces, facts, began)
+    elif options["show_copied"]:
+        written = ["".join(piece.text for piece in own) for _, own in groupby(pieces, key=attrgetter("sample"))]
     else:
-        characters = _print_text(samples, options["prompt"], SEPARATORS.get(documents, RULE))
+        written = showing.print_text(pieces, options["prompt"], separator, heat=options["heat"])
     sys.stdout.flush()
+    seconds = time.perf_counter() - began
+    if options["originality"] or options["show_copied"]:
+        _judge(run, written, separator, options)
     if options["verbose"] or sys.stderr.isatty():
-        seconds = time.perf_counter() - began
+        characters = sum(map(len, written))
         speed = f"{characters:,} characters in {seconds:.2f} s, {characters / seconds:,.0f} a second"
         click.echo(f"{run.name}, seed {seed}: {speed}", err=True)
 
 
-def _generate(
-    engine: NumpyEngine, tokenizer: Tokenizer, options: dict[str, Any], seed: int, documents: bool
-) -> Iterator[Piece]:
+def _pieces(run: Run, engine: Engine, tokenizer: Tokenizer, options: dict[str, Any], seed: int) -> Iterator[Piece]:
     """The pieces of text that the options ask for."""
-    from chargen.generation.generate import generate, symbol_bias
-    from chargen.generation.samplers import Sampling
+    from chargen.generation.generate import generate
 
-    length = options["length"]
-    if length is None:
-        length = DOCUMENT_LENGTH if documents else STREAM_LENGTH
-    settings = {field.name: options[field.name] for field in fields(Sampling)}
-    allow = options["allow"]
+    documents = bool(run.config["data"]["documents"])
     return generate(
         engine,
         tokenizer,
         options["prompt"],
-        length=length,
-        sampling=Sampling(**{name: value for name, value in settings.items() if value is not None}),
-        bias=symbol_bias(
-            tokenizer,
-            allow=None if allow is None else _unescape(allow),
-            forbid=_unescape(options["forbid"]),
-            add=dict(_named_number(text) for text in options["logit_bias"]),
-        ),
+        length=_length(options, documents),
+        sampling=_sampling(options),
+        bias=_bias(run, tokenizer, options),
         seed=seed,
         samples=options["samples"],
         stop=[_unescape(text) for text in options["stop"]],
@@ -142,66 +185,72 @@ def _generate(
     )
 
 
-def _one_after_another(pieces: Iterable[Piece]) -> Iterator[Piece]:
-    """The pieces of sample 0 as they come, then all of sample 1, and so on: those that come early wait."""
-    waiting: dict[int, list[Piece]] = defaultdict(list)
-    current = 0
-    for piece in pieces:
-        waiting[piece.sample].append(piece)
-        while ready := waiting.pop(current, None):
-            yield from ready
-            current += ready[-1].end is not None
+def _beam(run: Run, engine: Engine, tokenizer: Tokenizer, options: dict[str, Any]) -> None:
+    """Write the likeliest continuation that a beam finds."""
+    from chargen.generation.session import Session
+
+    documents = bool(run.config["data"]["documents"])
+    session = Session(engine, tokenizer, documents=documents, bias=_bias(run, tokenizer, options))
+    session.read(options["prompt"])
+    best = session.search(options["beam"], _length(options, documents))
+    if options["as_json"]:
+        record = {"model": run.name, "prompt": options["prompt"], "text": best.text}
+        click.echo(json.dumps(record | {"log_probability": best.log_probability}, ensure_ascii=False))
+    else:
+        click.echo(options["prompt"] + best.text)
 
 
-def _print_text(pieces: Iterable[Piece], prompt: str, separator: str) -> int:
-    """Print samples, each ending with a line break; gives the number of characters written after the prompts."""
-    out = sys.stdout
-    live = out.isatty()
-    characters = 0
-    for sample, own in groupby(pieces, key=attrgetter("sample")):
-        out.write(separator + prompt if sample else prompt)
-        last = prompt
-        for piece in own:
-            out.write(piece.text)
-            if live:
-                out.flush()
-            characters += len(piece.text)
-            last = piece.text or last
-        if not last.endswith("\n"):
-            out.write("\n")
-    return characters
+def _turns(run: Run, engine: Engine, tokenizer: Tokenizer, options: dict[str, Any]) -> None:
+    """Write with a person."""
+    from chargen.cli import interactive
+    from chargen.generation.session import Session
+
+    session = Session(
+        engine,
+        tokenizer,
+        documents=bool(run.config["data"]["documents"]),
+        sampling=_sampling(options),
+        bias=_bias(run, tokenizer, options),
+        seed=_seed(options),
+    )
+    if options["co_write"]:
+        interactive.co_write(session, options["prompt"])
+    else:
+        stop = tuple(_unescape(text) for text in options["stop"])
+        interactive.talk(session, options["prompt"], options["length"] or TURN_LENGTH, stop)
 
 
-def _print_json(pieces: Iterable[Piece], facts: dict[str, Any], began: float) -> int:
-    """Print a JSON object a sample, `facts` in each; gives the number of characters written."""
-    characters = 0
-    for _, own in groupby(pieces, key=attrgetter("sample")):
-        sample = list(own)
-        text = "".join(piece.text for piece in sample)
-        record = facts | {
-            "text": text,
-            "tokens": len(sample),
-            "log_probability": sum(piece.log_probability for piece in sample),
-            "end": sample[-1].end,
-            "seconds": time.perf_counter() - began,
-        }
-        sys.stdout.write(json.dumps(record, ensure_ascii=False) + "\n")
-        characters += len(text)
-    return characters
+def _judge(run: Run, written: list[str], separator: str, options: dict[str, Any]) -> None:
+    """Say how much of what was written is copied, or show it."""
+    from chargen.cli import showing
+    from chargen.generation.originality import LENGTH, originality
+
+    length = LENGTH if options["copied_length"] is None else options["copied_length"]
+    for number, text in enumerate(written):
+        found = originality(text, _texts(run, run.config["options"]["inputs"]), length)
+        if options["show_copied"]:
+            click.echo((separator if number else "") + options["prompt"] + showing.marked(text, found), color=True)
+        click.echo(showing.describe(text, found, length), err=True)
 
 
-def _score(run: Run, engine: NumpyEngine, tokenizer: Tokenizer, options: dict[str, Any]) -> None:
+def _score(run: Run, engine: Engine, tokenizer: Tokenizer, options: dict[str, Any]) -> None:
     """Print how likely each symbol of a text is, and what that comes to."""
+    from chargen.cli import showing
     from chargen.generation.generate import score
 
+    documents = bool(run.config["data"]["documents"])
     nats, characters, unknown = 0.0, 0, Counter[str]()
-    for text in _texts(run, options["score"]):
-        ids, log_probabilities = score(engine, tokenizer, text, documents=bool(run.config["data"]["documents"]))
+    texts = _texts(run, [options["score"]])
+    for text in texts if documents else ["".join(texts)]:
+        ids, log_probabilities = score(engine, tokenizer, text, documents=documents)
         symbols = [tokenizer.decode([token]) for token in ids]
         if options["as_json"]:
             tokens = list(zip(symbols, log_probabilities.tolist(), strict=True))
             record = {"model": run.name, "text": text, "log_probability": log_probabilities.sum(), "tokens": tokens}
             sys.stdout.write(json.dumps(record, ensure_ascii=False) + "\n")
+        elif options["heat"]:
+            shown = map(showing.warm, symbols, -log_probabilities)
+            sys.stdout.write("".join(shown).removesuffix("\n") + "\n")
         else:
             for symbol, value in zip(symbols, log_probabilities, strict=True):
                 sys.stdout.write(f"{value:.4f}\t{json.dumps(symbol, ensure_ascii=False)}\n")
@@ -218,25 +267,87 @@ def _score(run: Run, engine: NumpyEngine, tokenizer: Tokenizer, options: dict[st
         click.echo(f"scored as unknown, for the model never saw them: {unknown.total():,} characters", err=True)
 
 
-def _texts(run: Run, name: str) -> Iterator[str]:
-    """The text to score: each document of it where the model was trained on documents, else the whole."""
+# What else than sampling an option asks for.
+MODES: dict[str, Callable[[Run, Engine, Tokenizer, dict[str, Any]], None]] = {
+    "score": _score,
+    "beam": _beam,
+    "interactive": _turns,
+    "co_write": _turns,
+}
+
+
+def _texts(run: Run, inputs: Sequence[str]) -> Iterator[str]:
+    """A text in blocks, or its documents where the model was trained on documents, read as the training text was."""
     from chargen.text.documents import read_documents
     from chargen.text.sources import read_text, resolve
 
-    data, sources = run.config["data"], resolve([name])
-    if data["documents"]:
-        column, encoding = data["text_column"], data["encoding"]
-        yield from read_documents(sources, data["documents"], encoding=encoding, text_column=column)
-    else:
-        yield "".join(read_text(sources, data["encoding"]))
+    data, sources = run.config["data"], resolve(inputs)
+    if not data["documents"]:
+        return read_text(sources, data["encoding"])
+    return read_documents(sources, data["documents"], encoding=data["encoding"], text_column=data["text_column"])
 
 
-def _refuse_others(ctx: click.Context) -> None:
-    """UsageError for options that have no use with `--score`."""
-    for name in ctx.params.keys() - {"score", "model", "as_json", "verbose"}:
-        if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT:
-            given = name.replace("_", "-") if name == "prompt" else f"--{name.replace('_', '-')}"
-            raise click.UsageError(f"--score only reads a text, so {given} has no use with it: leave one of them out")
+def _sampling(options: dict[str, Any]) -> Sampling:
+    from chargen.generation.samplers import Sampling
+
+    settings = {field.name: options[field.name] for field in fields(Sampling)}
+    return Sampling(**{name: value for name, value in settings.items() if value is not None})
+
+
+def _bias(run: Run, tokenizer: Tokenizer, options: dict[str, Any]) -> np.ndarray:
+    """What the options add to the logits."""
+    from chargen.errors import ChargenError
+    from chargen.generation.generate import symbol_bias
+
+    bias = symbol_bias(
+        tokenizer,
+        allow=None if options["allow"] is None else _unescape(options["allow"]),
+        forbid=_unescape(options["forbid"]),
+        add=dict(_named_number(text) for text in options["logit_bias"]),
+    )
+    documents = run.config["data"]["documents"]
+    if options["end"] == "document" and not documents:
+        raise ChargenError(
+            f"{run.name} was trained on one stream of text, where nothing ends: leave --end document out"
+        )
+    if options["end"] == "length":
+        bias[tokenizer.eos_id] = -math.inf
+    return bias
+
+
+def _length(options: dict[str, Any], documents: bool) -> int:
+    if options["length"] is not None:
+        return int(options["length"])
+    return DOCUMENT_LENGTH if documents and options["end"] != "length" else STREAM_LENGTH
+
+
+def _seed(options: dict[str, Any]) -> int:
+    return int.from_bytes(os.urandom(4), "big") if options["seed"] is None else int(options["seed"])
+
+
+def _refuse_contradictions(ctx: click.Context) -> None:
+    """UsageError for options that have no use with one that asks for something else than sampling."""
+    given = {name for name in ctx.params if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT}
+    for name, does in (
+        ("score", "only reads a text"),
+        ("beam", "writes the one likeliest text"),
+        ("interactive", "writes in turns"),
+        ("co_write", "writes in turns"),
+        ("as_json", "prints JSON"),
+        ("show_copied", "shows what is copied"),
+    ):
+        idle = sorted(given & WITHOUT_USE[name]) if name in given else []
+        if idle:
+            raise click.UsageError(
+                f"{_flag(name)} {does}, so {_flag(idle[0])} has no use with it: leave one of them out"
+            )
+    if "copied_length" in given and not given & {"originality", "show_copied"}:
+        raise click.UsageError("--copied-length has no use without --originality or --show-copied: give one of them")
+
+
+def _flag(name: str) -> str:
+    """An option or argument as it is typed."""
+    return {"prompt": "prompt", "as_json": "--json"}.get(name, f"--{name.replace('_', '-')}")
 
 
 def _named_number(text: str) -> tuple[str, float]:

@@ -69,6 +69,7 @@ LABELS_SHOWN = 12
 @click.option("--max-length", type=int, help="Classifiers: tokens of a text that are read.  [default: 1000]")
 @click.option("--batch", type=int, help="Parallel streams, or texts a step.")
 @click.option("--window", type=int, help="Steps that gradients go back.")
+@click.option("--optimizer", help="muon or adamw.")
 @click.option("--learning-rate", type=float, help="At its peak.")
 @click.option("--weight-decay", type=float)
 @click.option("--clip", type=float, help="Largest norm of the gradients.")
@@ -76,10 +77,13 @@ LABELS_SHOWN = 12
 @click.option("--dropout-input", type=float, help="Share left out before the first layer.")
 @click.option("--dropout-embedding", type=float, help="Share of symbols left out.")
 @click.option("--weight-drop", type=float, help="Share of recurrent weights left out.")
+@click.option("--activation-reg", type=float, help="Weight of the outputs' mean square in the loss.")
+@click.option("--temporal-reg", type=float, help="Weight of the mean square of their change from step to step.")
 @click.option("--patience", type=int, help="Stop after so many evaluations without a better one.")
 @click.option("--seed", type=int, help="[default: 0]")
 @click.option("--device", help="auto, cpu, cuda, …  [default: auto]")
 @click.option("--precision", help="auto, fp32 or bf16.  [default: auto, bf16 where the hardware has it]")
+@click.option("--log", type=click.Choice(["tensorboard"]), help="Also write the run's figures for TensorBoard.")
 @click.option("-q", "--quiet", is_flag=True, help="Show nothing but the last line.")
 def command(**given: Any) -> None:
     """Train a language model on text, or a classifier on labelled texts.
@@ -93,7 +97,7 @@ def command(**given: Any) -> None:
     chargen train reviews.csv --task classify
     chargen train reviews.csv --task classify --from book
     """
-    task, out, quiet = given.pop("task"), given.pop("out"), given.pop("quiet")
+    task, out, quiet, log = given.pop("task"), given.pop("out"), given.pop("quiet"), given.pop("log")
     overwrite, resume, config = given.pop("overwrite"), given.pop("resume"), given.pop("config")
     asked = {name: value for name, value in given.items() if value not in (None, ())}
     if resume and (overwrite or config):
@@ -103,6 +107,10 @@ def command(**given: Any) -> None:
             events = _resume(asked, task, out, stop, quiet)
         else:
             events = _start(asked, task, out, config, overwrite, stop, quiet)
+        if log:
+            from chargen.training.tensorboard import logged
+
+            events = logged(events)
         done = _show(events, quiet)
     if done is not None and done.summary["stopped"] == "interrupted":
         sys.exit(130)

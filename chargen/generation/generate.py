@@ -94,21 +94,21 @@ def generate(
         raise ChargenError(
             f"the prompt has characters the model never saw, {_listed(unknown)}: leave them out, or train on them"
         )
-    total_bias = _special_bias(tokenizer, documents) + (0 if bias is None else bias)
+    total_bias = special_bias(tokenizer, documents) + (0 if bias is None else bias)
     choices = np.flatnonzero(total_bias > -np.inf)
     if not len(choices) or choices.tolist() == [tokenizer.eos_id]:
         raise ChargenError("nothing is left to write with: every symbol of the model is forbidden")
     uniform = np.random.Generator(np.random.PCG64(seed))
-    ids = np.concatenate([_beginning(tokenizer, documents, bare=not prompt), tokenizer.encode(prompt)])
+    ids = np.concatenate([beginning(tokenizer, documents, bare=not prompt), tokenizer.encode(prompt)])
     if not len(ids):
         ids = uniform.choice(choices, size=1)
-    writers = [_Writer(tokenizer, length, stop) for _ in range(samples)]
+    writers = [TextSoFar(tokenizer, length, stop) for _ in range(samples)]
     return _pieces(engine, writers, ids, sampling or Sampling(), total_bias, uniform)
 
 
 def _pieces(
     engine: Engine,
-    writers: list[_Writer],
+    writers: list[TextSoFar],
     prompt: Ids,
     sampling: Sampling,
     bias: Array,
@@ -144,7 +144,7 @@ def score(engine: Engine, tokenizer: Tokenizer, text: str, *, documents: bool = 
     ids = tokenizer.encode(text)
     if documents:
         ids = np.append(ids, tokenizer.eos_id)
-    before = _beginning(tokenizer, documents, bare=True)
+    before = beginning(tokenizer, documents, bare=True)
     given = np.concatenate([before, ids])
     result = np.full(len(ids), -math.log(tokenizer.vocab_size))
     state = engine.start(1)
@@ -192,7 +192,7 @@ def symbol_bias(
     return bias
 
 
-class _Writer:
+class TextSoFar:
     """The text of one sample as it grows: whole characters only, cut at its length or before a stop text."""
 
     def __init__(self, tokenizer: Tokenizer, length: int | None, stop: Sequence[str]) -> None:
@@ -230,7 +230,7 @@ class _Writer:
         return max(lengths, default=0)
 
 
-def _special_bias(tokenizer: Tokenizer, documents: bool) -> npt.NDArray[np.float64]:
+def special_bias(tokenizer: Tokenizer, documents: bool) -> npt.NDArray[np.float64]:
     """A bias (V,) that keeps symbols out which spell no text, but for the end symbol where documents end."""
     never = [tokenizer.bos_id, tokenizer.unk_id, None if documents else tokenizer.eos_id]
     bias = np.zeros(tokenizer.vocab_size)
@@ -238,7 +238,7 @@ def _special_bias(tokenizer: Tokenizer, documents: bool) -> npt.NDArray[np.float
     return bias
 
 
-def _beginning(tokenizer: Tokenizer, documents: bool, *, bare: bool) -> Ids:
+def beginning(tokenizer: Tokenizer, documents: bool, *, bare: bool) -> Ids:
     """Ids that come before a text: a document's begin symbol; a line break for a bare stream, if it has one."""
     if documents:
         return np.array([tokenizer.bos_id], dtype=np.int32)

@@ -42,6 +42,8 @@ class LanguageModelling:
     device: torch.device
     precision: str
     world: World
+    activation_reg: float = 0.0
+    temporal_reg: float = 0.0
 
     def __post_init__(self) -> None:
         self.share = self.world.share(self.streams.streams)
@@ -56,14 +58,22 @@ class LanguageModelling:
         return self.streams.steps_per_epoch
 
     def loss(self, step: int) -> tuple[Tensor, int]:
-        """Mean cross-entropy (nats a token) of this process's streams, and the tokens of all."""
+        """Mean cross-entropy (nats a token) of this process's streams, and the tokens of all.
+
+        With what activation regularisation adds (Merity et al. 2017, arXiv:1708.01009).
+        """
         if self.streams.is_fresh(step):
             self.state = self.model.encoder.start(self.share.stop - self.share.start)
         tokens = self._tokens(self.streams.places(step)[:, self.share])  # (T + 1, B)
         with autocast(self.device, self.precision):
-            logits, state = self.model(tokens[:-1], self.state)
+            outputs, state = self.model.encoder(tokens[:-1], self.state)  # (T, B, H)
+            logits = self.model.projection(outputs)  # (T, B, V)
         self.state = tuple(tuple(part.detach().float() for part in layer) for layer in state)
         loss = cross_entropy(logits.flatten(0, 1).float(), tokens[1:].flatten())
+        if self.activation_reg:
+            loss = loss + self.activation_reg * outputs.float().square().mean()
+        if self.temporal_reg and len(outputs) > 1:
+            loss = loss + self.temporal_reg * outputs.float().diff(dim=0).square().mean()
         return loss, self.streams.window * self.streams.streams
 
     def bits(self, nats: float) -> float:
@@ -150,6 +160,8 @@ def prepare_language_model(
         device,
         choose_precision(chosen.precision, device),
         world,
+        chosen.activation_reg or 0.0,
+        chosen.temporal_reg or 0.0,
     )
     data = {
         "sources": corpus.sources,

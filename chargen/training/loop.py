@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim import AdamW, Optimizer
+from torch.optim import Optimizer
 
 from chargen.checkpoint import Run
 from chargen.errors import ChargenError
 from chargen.training.distributed import ALONE, World
 from chargen.training.events import Done, Evaluated, Event, Note, Started, Step
+from chargen.training.optimizers import make_optimizers, set_rate
 from chargen.training.schedule import Budget, learning_rate_factor
 
 # Reading forwards costs a third of training on the same tokens, so evaluating on 6 % as many tokens as are trained on
@@ -34,7 +36,8 @@ class Optimisation:
     """How weights move."""
 
     learning_rate: float  # peak
-    weight_decay: float = 0.0  # AdamW's, on matrices alone
+    optimizer: str = "adamw"  # one of optimizers.OPTIMIZERS
+    weight_decay: float = 0.0  # of matrices, each step by so much of the learning rate
     clip: float = 1.0  # largest joint norm of the gradients
     patience: int | None = None  # evaluations without a better one before stopping early
 
@@ -96,8 +99,9 @@ def train(
 
     ChargenError when losses stay not finite after ROLLBACKS attempts to go on: the run keeps its best weights.
     """
-    saver = Saver(task, make_optimizer(task.model, optimisation), run, world)
-    progress = saver.restore() if resume else saver.save(Progress())
+    optimizers = make_optimizers(task.model, optimisation.optimizer, optimisation.weight_decay)
+    saver = Saver(task, optimizers, run, world)
+    progress = saver.restore() if resume and run.is_begun else saver.save(Progress())
     evaluations = budget.evaluations(task.steps_per_epoch)
     began = time.monotonic() - progress.seconds
     fraction = budget.fraction(progress.step, progress.seconds, task.steps_per_epoch)
@@ -106,7 +110,7 @@ def train(
     yield Started(run, sum(weight.numel() for weight in task.model.parameters()), progress.step)
     while reason is None:
         rate = optimisation.learning_rate * learning_rate_factor(fraction) / 2**progress.rollbacks
-        loss, tokens = update(task, saver.optimizer, progress.step, rate, optimisation.clip, world)
+        loss, tokens = update(task, optimizers, progress.step, rate, optimisation.clip, world)
         if not math.isfinite(loss):
             progress = saver.roll_back(progress, rate)
             fraction = budget.fraction(progress.step, progress.seconds, task.steps_per_epoch)
@@ -130,30 +134,20 @@ def train(
     yield finish(task, run, progress, reason, world)
 
 
-def make_optimizer(model: nn.Module, optimisation: Optimisation) -> Optimizer:
-    """AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101) in one fused kernel; biases do not decay."""
-    weights = [weight for weight in model.parameters() if weight.requires_grad]
-    groups = [
-        {"params": [weight for weight in weights if weight.ndim > 1], "weight_decay": optimisation.weight_decay},
-        {"params": [weight for weight in weights if weight.ndim == 1], "weight_decay": 0.0},
-    ]
-    return AdamW(groups, lr=optimisation.learning_rate, betas=(0.9, 0.99), fused=True)
-
-
 def update(
-    task: Task, optimizer: Optimizer, step: int, rate: float, clip: float, world: World = ALONE
+    task: Task, optimizers: Sequence[Optimizer], step: int, rate: float, clip: float, world: World = ALONE
 ) -> tuple[float, int]:
     """Move the weights once, unless loss or gradient is not finite; gives the batch's loss in nats and its tokens."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate
+    set_rate(optimizers, rate)
     loss, tokens = task.loss(step)
-    optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
+    task.model.zero_grad()
+    loss.backward()
     loss = world.average(task.model, loss.detach())
     norm = nn.utils.clip_grad_norm_(task.model.parameters(), clip)
     nats = (loss + 0 * norm).item()  # one wait for the device, and not a number when either is none
     if math.isfinite(nats):
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
     return nats, tokens
 
 
@@ -200,8 +194,8 @@ def finish(task: Task, run: Run, progress: Progress, reason: str | None, world: 
 class Saver:
     """What `--resume` goes on from: weights, optimizer, random numbers, carried state and progress, in one file."""
 
-    def __init__(self, task: Task, optimizer: Optimizer, run: Run, world: World) -> None:
-        self.task, self.optimizer, self.run, self.world = task, optimizer, run, world
+    def __init__(self, task: Task, optimizers: Sequence[Optimizer], run: Run, world: World) -> None:
+        self.task, self.optimizers, self.run, self.world = task, optimizers, run, world
         self.saved_at = time.monotonic()
         self.took = 0.0
 
@@ -214,8 +208,9 @@ class Saver:
         """Replace the saved state with the present one; gives the progress back."""
         began = time.monotonic()
         tensors = {f"model.{name}": tensor for name, tensor in self.task.model.state_dict().items()}
-        for index, parts in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{name}": part for name, part in parts.items()}
+        for number, optimizer in enumerate(self.optimizers):
+            for index, parts in optimizer.state_dict()["state"].items():
+                tensors |= {f"optimizer.{number}.{index}.{name}": part for name, part in parts.items()}
         tensors |= {f"carried.{name}": tensor for name, tensor in self.task.carried().items()}
         tensors["random.cpu"] = torch.get_rng_state()
         if torch.cuda.is_available():
@@ -238,12 +233,13 @@ class Saver:
             group, _, rest = name.partition(".")
             groups[group][rest] = torch.from_numpy(array)
         self.task.model.load_state_dict(groups["model"])
-        record = self.optimizer.state_dict()
-        record["state"] = {}
-        for name, tensor in groups["optimizer"].items():
-            index, _, part = name.partition(".")
-            record["state"].setdefault(int(index), {})[part] = tensor
-        self.optimizer.load_state_dict(record)
+        for number, optimizer in enumerate(self.optimizers):
+            states: dict[int, dict[str, Tensor]] = defaultdict(dict)
+            for name, tensor in groups["optimizer"].items():
+                owner, index, part = name.split(".")
+                if int(owner) == number:
+                    states[int(index)][part] = tensor
+            optimizer.load_state_dict({**optimizer.state_dict(), "state": dict(states)})
         self.task.carry(groups["carried"])
         torch.set_rng_state(groups["random"]["cpu"])
         if torch.cuda.is_available() and "cuda" in groups["random"]:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, TypeVar
 
 from chargen.errors import ChargenError
+from chargen.training.optimizers import OPTIMIZERS
 from chargen.training.schedule import Budget
 
 SIZES = ("auto", "tiny", "small", "medium", "large")
@@ -39,6 +40,7 @@ class Options:
     embedding: int | None = None  # numbers a symbol
 
     batch: int | None = None  # streams, or texts
+    optimizer: str | None = None  # one of optimizers.OPTIMIZERS
     learning_rate: float | None = None  # peak
     weight_decay: float | None = None
     clip: float | None = None  # largest joint norm of the gradients
@@ -54,7 +56,7 @@ class Options:
     precision: str = "auto"  # one of PRECISIONS
 
     def __post_init__(self) -> None:
-        for name, known in (("size", SIZES), ("precision", PRECISIONS)):
+        for name, known in (("size", SIZES), ("precision", PRECISIONS), ("optimizer", OPTIMIZERS)):
             value = getattr(self, name)
             if value is not None and value not in known:
                 raise ChargenError(f"unknown {name} {value!r}: choose one of {', '.join(known)}")
@@ -65,7 +67,7 @@ class Options:
                 "at least 1",
             ),
             (("minutes", "epochs", "steps", "learning_rate", "clip"), _positive, "more than 0"),
-            (("weight_decay", "seed"), _not_negative, "0 or above"),
+            (("weight_decay", "seed", "activation_reg", "temporal_reg"), _not_negative, "0 or above"),
             (("dropout", "dropout_input", "dropout_embedding", "weight_drop"), _a_share, "a share from 0 to below 1"),
             (("val_fraction",), _a_share, "a share from 0 to below 1"),
         ):
@@ -88,6 +90,8 @@ class LanguageModelOptions(Options):
     text_column: str = "text"  # of JSONL documents
     window: int | None = None  # steps of truncated BPTT
     tied: bool | None = None  # projection and embedding are one matrix
+    activation_reg: float | None = None  # weight of the outputs' mean square in the loss
+    temporal_reg: float | None = None  # weight of the mean square of their change from step to step
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -44,13 +44,16 @@ def language_model_recipe(options: LanguageModelOptions, tokens: int, *, on_gpu:
         tied=False,
         batch=32,
         window=64,
+        optimizer="muon",
         learning_rate=6e-3,
         weight_decay=0.01,
         clip=1.0,
-        dropout=0.1,
+        dropout=0.0,
         dropout_input=0.0,
         dropout_embedding=0.0,
         weight_drop=0.0,
+        activation_reg=0.0,
+        temporal_reg=0.0,
     )
 
 
@@ -69,6 +72,7 @@ def classifier_recipe(options: ClassifierOptions, texts: int, tokens: int) -> Cl
         pooling="final",
         bidirectional=options.start_from is None,
         batch=64,
+        optimizer="adamw",
         learning_rate=3e-3,
         weight_decay=0.01,
         clip=1.0,

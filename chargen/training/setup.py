@@ -35,7 +35,9 @@ class Prepared:
         """How the weights move."""
         options = self.options
         assert options.learning_rate is not None and options.weight_decay is not None and options.clip is not None
-        return Optimisation(options.learning_rate, options.weight_decay, options.clip, options.patience)
+        return Optimisation(
+            options.learning_rate, str(options.optimizer), options.weight_decay, options.clip, options.patience
+        )
 
 
 def dropout_of(options: Options) -> Dropout:

@@ -72,7 +72,10 @@ def resume(run: Run, budget: Budget, *, device: str | None = None, hooks: Hooks 
         options = replace(options, minutes=budget.minutes, epochs=budget.epochs, steps=budget.steps)
     world = join(choose_device(options.device))
     try:
-        prepared = _prepare(options, world, hooks, tokenizer=run.tokenizer() if options.start_from else None)
+        tokenizer = run.tokenizer() if options.start_from else None
+        # A run killed before its first save still needs the weights that it was to start from.
+        source = find_run(options.start_from) if options.start_from and not run.is_begun else None
+        prepared = _prepare(options, world, hooks, source=source, tokenizer=tokenizer)
         if prepared.data["fingerprint"] != run.config["data"]["fingerprint"]:
             raise ChargenError(
                 f"the text in {', '.join(options.inputs)} has changed since {run.name} was trained on it: bring the "

@@ -1,0 +1,96 @@
+"""What moves the weights: Muon for the recurrent layers' matrices, AdamW for all else."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
+
+from chargen.models.cells import RecurrentLayer
+
+OPTIMIZERS = ("muon", "adamw")
+BETAS = (0.9, 0.99)  # AdamW's
+MUON_RATE = 10 / 3  # Muon's learning rate, in AdamW's: an update of theirs has other units
+MOMENTUM = 0.95
+QUINTIC = (3.4445, -4.7750, 2.0315)  # Jordan's coefficients: singular values from 0.01 up come near 1 in five steps
+ITERATIONS = 5
+
+
+def make_optimizers(model: nn.Module, kind: str, weight_decay: float) -> list[Optimizer]:
+    """Optimizers for a model with an encoder; biases do not decay. `set_rate` gives them their learning rates.
+
+    AdamW: Loshchilov & Hutter 2019, arXiv:1711.05101, in one fused kernel.
+    """
+    layers = [part for part in model.modules() if kind == "muon" and isinstance(part, RecurrentLayer)]
+    matrices = [weight for layer in layers for weight in (layer.weight_ih_l0, layer.weight_hh_l0)]
+    taken = {id(weight) for weight in matrices}
+    others = [weight for weight in model.parameters() if id(weight) not in taken]
+    groups = [
+        {"params": [weight for weight in others if weight.ndim > 1], "weight_decay": weight_decay},
+        {"params": [weight for weight in others if weight.ndim == 1], "weight_decay": 0.0},
+    ]
+    optimizers: list[Optimizer] = [AdamW(groups, betas=BETAS, fused=True)]
+    if layers:
+        optimizers.append(Muon(matrices, hidden_size=layers[0].hidden_size, lr=0.0, weight_decay=weight_decay))
+    return optimizers
+
+
+def set_rate(optimizers: Sequence[Optimizer], rate: float) -> None:
+    """Give all of them the learning rate, each in its own units."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = rate * (MUON_RATE if isinstance(optimizer, Muon) else 1.0)
+
+
+class Muon(Optimizer):
+    """Momentum whose every update is made nearly orthogonal (Jordan et al. 2024, kellerjordan.github.io/posts/muon).
+
+    A recurrent weight stacks a matrix for each gate, (G·H, I); each gate's is treated on its own. Matrices of one
+    shape are worked on together.
+    """
+
+    def __init__(self, params: Iterable[nn.Parameter], *, hidden_size: int, lr: float, weight_decay: float) -> None:
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay})
+        self.hidden_size = hidden_size
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
+        """Move the weights by their gradients."""
+        for group in self.param_groups:
+            by_width: dict[int, list[tuple[nn.Parameter, Tensor]]] = defaultdict(list)
+            for weight in group["params"]:
+                if weight.grad is None:
+                    continue
+                if not self.state[weight]:
+                    self.state[weight]["momentum"] = torch.zeros_like(weight)
+                momentum = self.state[weight]["momentum"]
+                momentum.lerp_(weight.grad, 1 - MOMENTUM)
+                ahead = weight.grad.lerp(momentum, MOMENTUM)  # Nesterov's
+                by_width[weight.shape[1]].append((weight, ahead.view(-1, self.hidden_size, weight.shape[1])))
+            for width, members in by_width.items():
+                updates = orthogonalise(torch.cat([gates for _, gates in members]))  # (all gates, H, I)
+                step = group["lr"] * max(1.0, self.hidden_size / width) ** 0.5
+                for (weight, _), update in zip(members, updates.split([len(g) for _, g in members]), strict=True):
+                    weight.mul_(1 - group["lr"] * group["weight_decay"])
+                    weight.sub_(update.reshape(weight.shape), alpha=step)
+
+
+def orthogonalise(matrices: Tensor) -> Tensor:
+    """Nearly the orthogonal factor of each of matrices (…, M, N): singular values become about 1, 0.7 to 1.2.
+
+    Newton and Schulz's iteration in the quintic form of Jordan et al. 2024, in bfloat16, which it bears.
+    """
+    a, b, c = QUINTIC
+    x = matrices.bfloat16()
+    tall = x.shape[-2] > x.shape[-1]
+    x = x.mT if tall else x
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    for _ in range(ITERATIONS):
+        square = x @ x.mT
+        x = a * x + (b * square + c * square @ square) @ x
+    result: Tensor = x.mT if tall else x
+    return result.to(matrices.dtype)

@@ -1,0 +1,42 @@
+"""The figures of a training for TensorBoard, written into the run's folder as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from chargen.errors import ChargenError
+from chargen.training.distributed import launched_rank
+from chargen.training.events import Evaluated, Event, Started, Step
+
+
+def logged(events: Iterator[Event]) -> Iterator[Event]:
+    """The same events, their figures written to `tensorboard/` in the run's folder.
+
+    ChargenError, before anything is trained, when the package tensorboard is not installed.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise ChargenError("--log tensorboard needs a package: pip install 'chargen[tensorboard]'") from error
+    return _write(events, SummaryWriter)
+
+
+def _write(events: Iterator[Event], open_writer: Any) -> Iterator[Event]:
+    writer: Any = None
+    try:
+        for event in events:
+            match event:
+                case Started() if launched_rank() == 0:
+                    writer = open_writer(str(event.run.path / "tensorboard"))
+                case Step() if writer:
+                    writer.add_scalar("train/loss", event.loss, event.step)
+                    writer.add_scalar("train/learning_rate", event.learning_rate, event.step)
+                case Evaluated() if writer:
+                    for name, value in event.record.items():
+                        if name not in ("step", "seconds", "tokens"):
+                            writer.add_scalar(f"validation/{name}", value, event.record["step"])
+            yield event
+    finally:
+        if writer:
+            writer.close()

@@ -1,0 +1,79 @@
+"""Beam search against trying everything."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from chargen.errors import ChargenError
+from chargen.generation.beam import beam_search
+from chargen.generation.engine_numpy import NumpyEngine
+from chargen.generation.samplers import log_softmax
+from chargen.models.config import EncoderConfig, LanguageModelConfig, weight_shapes
+from chargen.text.tokenizers import CharTokenizer
+
+TOKENIZER = CharTokenizer("ab\n")
+V = TOKENIZER.vocab_size
+
+
+def make_engine() -> NumpyEngine:
+    config = LanguageModelConfig(EncoderConfig(V, "gru", 1, 5, 4))
+    random = np.random.default_rng(3)
+    return NumpyEngine(config, {n: random.normal(0, 1.5, s).astype("f") for n, s in weight_shapes(config).items()})
+
+
+def log_probability(engine: NumpyEngine, ids: tuple[int, ...]) -> float:
+    logits, state = engine.step(np.array([4]), engine.start(1))
+    total = 0.0
+    for token in ids:
+        total += log_softmax(logits)[0, token]
+        logits, state = engine.step(np.array([token]), state)
+    return total
+
+
+@pytest.mark.parametrize("length", [1, 3, 4])
+def test_a_wide_beam_finds_the_likeliest_of_all(length: int) -> None:
+    engine = make_engine()
+    logits, state = engine.step(np.array([4]), engine.start(1))
+    found = beam_search(engine, TOKENIZER, logits, state, width=V**length, length=length)
+    everything = sorted(
+        ((log_probability(engine, ids), ids) for ids in product(range(V), repeat=length)), reverse=True
+    )
+    assert [one.ids for one in found[:5]] == [ids for _, ids in everything[:5]]
+    assert found[0].log_probability == pytest.approx(everything[0][0], abs=1e-5)
+    assert found[0].text == TOKENIZER.decode(found[0].ids)
+
+
+def test_a_beam_of_one_is_greedy() -> None:
+    engine = make_engine()
+    logits, state = engine.step(np.array([3]), engine.start(1))
+    (found,) = beam_search(engine, TOKENIZER, logits, state, width=1, length=6)
+    greedy = []
+    for _ in range(6):
+        greedy.append(int(logits[0].argmax()))
+        logits, state = engine.step(np.array(greedy[-1:]), state)
+    assert list(found.ids) == greedy
+
+
+def test_ends_end_and_what_is_forbidden_is_not_written() -> None:
+    engine = make_engine()
+    logits, state = engine.step(np.array([3]), engine.start(1))
+    end = TOKENIZER.encode("\n")[0]
+    bias = np.zeros(V)
+    bias[[0, 1, 2]] = -np.inf
+    found = beam_search(engine, TOKENIZER, logits, state, width=20, length=5, bias=bias, ends=frozenset([int(end)]))
+    assert any(one.ids[-1] == end and len(one.ids) < 5 for one in found)
+    for one in found:
+        assert not {0, 1, 2}.intersection(one.ids)
+        assert end not in one.ids[:-1]
+    scores = [one.log_probability for one in found]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_a_beam_of_nothing_is_refused() -> None:
+    engine = make_engine()
+    logits, state = engine.step(np.array([3]), engine.start(1))
+    with pytest.raises(ChargenError, match="at least 1"):
+        beam_search(engine, TOKENIZER, logits, state, width=0, length=5)

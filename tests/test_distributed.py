@@ -1,0 +1,75 @@
+"""Two processes of half the streams are one process of all: the same losses, the same run folder, one writer."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from chargen.checkpoint import Run, load_run
+from chargen.training.distributed import World
+
+SHAPE = "--layers 2 --hidden 12 --embedding 6 --batch 4 --window 8 --dropout 0 --device cpu --precision fp32"
+TRAIN = ["train", "book.txt", "--steps", "12", *SHAPE.split()]
+LAUNCH = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0", "--standalone"]
+
+
+def train(folder: Path, *arguments: str, processes: int = 1) -> subprocess.CompletedProcess[str]:
+    launcher = LAUNCH if processes == 2 else []
+    command = [sys.executable, *launcher, "-m", "chargen", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("distributed")
+    text = "the cat sat on the mat, and the dog ran after the hat.\n" * 40
+    (folder / "book.txt").write_text(text)
+    return folder
+
+
+def losses(run: Run) -> list[float]:
+    return [record["val_loss"] for record in run.metrics()]
+
+
+def test_two_processes_are_one(folder: Path) -> None:
+    alone = train(folder, *TRAIN, "--out", "one")
+    assert alone.returncode == 0, alone.stderr
+    together = train(folder, *TRAIN, "--out", "two", processes=2)
+    assert together.returncode == 0, together.stderr
+    assert together.stderr.count("next: chargen sample") == 1  # the second process is silent
+    one, two = load_run(folder / "one"), load_run(folder / "two")
+    assert losses(two) == pytest.approx(losses(one), rel=1e-4)
+    for name, weight in one.weights().items():
+        np.testing.assert_allclose(two.weights()[name], weight, atol=2e-3)
+    assert {path.name for path in one.path.rglob("*")} == {path.name for path in two.path.rglob("*")}
+    states = one.training_state(), two.training_state()
+    assert states[0] is not None and states[1] is not None
+    shapes = [{name: tensor.shape for name, tensor in state[0].items()} for state in states if state]
+    assert shapes[0] == shapes[1]
+    assert two.summary()["tokens"] == one.summary()["tokens"]
+
+
+def test_what_two_began_one_can_finish_and_the_other_way_round(folder: Path) -> None:
+    assert train(folder, *TRAIN, "--out", "whole", "--overwrite").returncode == 0
+    for name, first, second in (("a", 2, 1), ("b", 1, 2)):
+        begun = train(folder, *TRAIN, "--out", name, "--steps", "6", processes=first)
+        assert begun.returncode == 0, begun.stderr
+        finished = train(folder, "train", "--resume", "--out", name, "--steps", "12", processes=second)
+        assert finished.returncode == 0, finished.stderr
+        assert load_run(folder / name).summary()["steps"] == 12
+
+
+def test_what_cannot_be_shared_is_refused_in_one_sentence(folder: Path) -> None:
+    refused = train(folder, *TRAIN, "--batch", "3", "--out", "odd", processes=2)
+    assert refused.returncode != 0
+    assert "3 streams cannot be shared evenly by 2 processes: set --batch" in refused.stderr
+
+
+def test_shares_are_all_of_it_once() -> None:
+    for total in (4, 7, 64):
+        parts = [World(rank, 3).share(total) for rank in range(3)]
+        assert [place for part in parts for place in range(total)[part]] == list(range(total))

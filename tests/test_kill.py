@@ -1,0 +1,117 @@
+"""Killed with SIGKILL at any moment, a save included, and resumed: the end is that of an uninterrupted training."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from chargen.checkpoint import Run, load_run
+
+STEPS = 40
+TRAIN = f"""train book.txt --steps {STEPS} --layers 2 --hidden 12 --embedding 6 --batch 4 --window 8 --dropout 0.2
+    --weight-drop 0.1 --device cpu --precision fp32""".split()
+
+# Runs chargen, and kills it at the n-th call of a function that saving needs: before the file is flushed to the disk,
+# before the new file takes the old one's place, or just after.
+KILLER = """
+import os, pathlib, signal, sys
+from chargen.cli import main
+place, moment = sys.argv[1], int(sys.argv[2])
+calls = 0
+def count():
+    global calls
+    calls += 1
+    if calls == moment:
+        os.kill(os.getpid(), signal.SIGKILL)
+if place == "flush":
+    flush = os.fsync
+    os.fsync = lambda file: (count(), flush(file))
+else:
+    replace = pathlib.Path.replace
+    def replaced(old, new):
+        if place == "before": count()
+        result = replace(old, new)
+        if place == "after": count()
+        return result
+    pathlib.Path.replace = replaced
+main(sys.argv[3:])
+"""
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """An uninterrupted training."""
+    folder = tmp_path_factory.mktemp("whole")
+    write_book(folder)
+    subprocess.run([sys.executable, "-m", "chargen", *TRAIN], cwd=folder, check=True, capture_output=True)
+    return load_run(folder / "checkpoints" / "book")
+
+
+def write_book(folder: Path) -> None:
+    (folder / "book.txt").write_text("the cat sat on the mat, and the dog ran after the hat.\n" * 40)
+
+
+def finish(folder: Path) -> Run:
+    """Resume, or begin again where nothing was there yet."""
+    again = ["train", "book.txt", "--resume"] if (folder / "checkpoints" / "book").exists() else TRAIN
+    subprocess.run([sys.executable, "-m", "chargen", *again], cwd=folder, check=True, capture_output=True)
+    return load_run(folder / "checkpoints" / "book")
+
+
+def assert_equal(one: Run, other: Run) -> None:
+    states = one.training_state(), other.training_state()
+    assert states[0] is not None and states[1] is not None
+    assert states[0][0].keys() == states[1][0].keys()
+    assert all(np.array_equal(states[0][0][name], states[1][0][name]) for name in states[0][0])
+    assert all(np.array_equal(weight, other.weights()[name]) for name, weight in one.weights().items())
+    losses = [[(record["step"], record["val_loss"]) for record in run.metrics()] for run in (one, other)]
+    assert losses[0] == losses[1]
+
+
+# A run's first files take seven writes, an evaluation then three: weights, metrics, state.
+@pytest.mark.parametrize(
+    ("place", "moment"),
+    [
+        ("flush", 2),
+        ("after", 2),
+        ("flush", 3),
+        ("after", 3),
+        ("flush", 5),
+        ("before", 6),
+        ("after", 7),
+        ("flush", 15),
+    ],
+)
+def test_killed_while_saving(whole: Run, tmp_path: Path, place: str, moment: int) -> None:
+    write_book(tmp_path)
+    command = [sys.executable, "-c", KILLER, place, str(moment), *TRAIN]
+    killed = subprocess.run(command, cwd=tmp_path, capture_output=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert_equal(whole, finish(tmp_path))
+
+
+@pytest.mark.parametrize("lines", [2, 4, 9])
+def test_killed_while_training(whole: Run, tmp_path: Path, lines: int) -> None:
+    write_book(tmp_path)
+    command = [sys.executable, "-m", "chargen", *TRAIN]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for _ in range(lines):
+            process.stderr.readline()
+        time.sleep(0.01 * lines)
+        process.kill()
+    assert_equal(whole, finish(tmp_path))
+
+
+def test_killed_twice(whole: Run, tmp_path: Path) -> None:
+    write_book(tmp_path)
+    for moment, arguments in ((9, TRAIN), (6, ["train", "book.txt", "--resume"])):
+        command = [sys.executable, "-c", KILLER, "flush", str(moment), *arguments]
+        assert subprocess.run(command, cwd=tmp_path, capture_output=True).returncode == -signal.SIGKILL
+    assert_equal(whole, finish(tmp_path))

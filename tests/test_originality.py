@@ -1,0 +1,60 @@
+"""Copied runs against a plain search of every substring."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chargen.errors import ChargenError
+from chargen.generation.originality import originality
+
+
+def plain(text: str, training: str, length: int) -> tuple[list[bool], int]:
+    """Which characters are copied, and the length of the longest run."""
+    copied, longest = [False] * len(text), 0
+    for start in range(len(text)):
+        for end in range(start + length, len(text) + 1):
+            if text[start:end] in training:
+                copied[start:end] = [True] * (end - start)
+                longest = max(longest, end - start)
+    return copied, longest
+
+
+@given(
+    st.text("ab", max_size=25),
+    st.text("ab", max_size=60),
+    st.integers(1, 9),
+    st.integers(1, 60),
+)
+def test_it_is_the_plain_search(text: str, training: str, length: int, block: int) -> None:
+    blocks = [training[start : start + block] for start in range(0, len(training), block)]
+    found = originality(text, blocks, length)
+    copied, longest = plain(text, training, length)
+    assert found.copied.tolist() == copied
+    start, end = found.longest
+    assert end - start == longest
+    assert text[start:end] in training
+
+
+def test_text_outside_ascii_counts_in_characters() -> None:
+    found = originality("xx Größe 漢字 yy", ["die Größe 漢字 !"], 5)
+    start, end = found.longest
+    assert (start, end) == (2, 12)
+    assert found.share == pytest.approx(10 / 14)
+
+
+def test_a_run_is_of_one_place_not_stitched_from_two() -> None:
+    found = originality("abcdefgh", ["abcdef....", "cdefgh"], 4)
+    assert found.copied.all()
+    assert found.longest[1] - found.longest[0] == 6
+
+
+def test_texts_too_short_are_original() -> None:
+    assert originality("abc", ["abc" * 50], 20).share == 0
+    assert originality("", [], 1).share == 0
+
+
+def test_a_length_of_nothing_is_refused() -> None:
+    with pytest.raises(ChargenError, match="at least 1 character"):
+        originality("abc", ["abc"], 0)

@@ -1,0 +1,67 @@
+"""Writing in turns: the state is that of all that was read and written, as if it were one text."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from chargen.errors import ChargenError
+from chargen.generation.engine_numpy import NumpyEngine
+from chargen.generation.generate import generate
+from chargen.generation.samplers import Sampling
+from chargen.generation.session import Session
+from chargen.models.config import EncoderConfig, LanguageModelConfig, weight_shapes
+from chargen.text.tokenizers import CharTokenizer
+
+TOKENIZER = CharTokenizer("\n abcde")
+
+
+@pytest.fixture
+def engine() -> NumpyEngine:
+    config = LanguageModelConfig(EncoderConfig(TOKENIZER.vocab_size, "gru", 2, 12, 5))
+    random = np.random.default_rng(0)
+    return NumpyEngine(config, {n: random.normal(0, 1, s).astype("f") for n, s in weight_shapes(config).items()})
+
+
+def test_turns_are_one_text(engine: NumpyEngine) -> None:
+    greedy = Sampling(temperature=0)
+    session = Session(engine, TOKENIZER, sampling=greedy)
+    session.read("abc ")
+    first = "".join(session.write(7))
+    session.read("dea")
+    second = "".join(session.write(9))
+    pieces = generate(engine, TOKENIZER, "\nabc " + first + "dea", length=9, sampling=greedy)
+    assert second == "".join(piece.text for piece in pieces)
+
+
+def test_a_stop_text_ends_a_turn_and_is_remembered(engine: NumpyEngine) -> None:
+    session = Session(engine, TOKENIZER, seed=3)
+    text = "".join(session.write(2000, stop=("e",)))
+    assert "e" not in text
+    assert len(text) < 2000
+
+
+def test_an_unknown_character_is_refused_and_nothing_read(engine: NumpyEngine) -> None:
+    session, other = (Session(engine, TOKENIZER, sampling=Sampling(temperature=0)) for _ in range(2))
+    with pytest.raises(ChargenError, match="never saw 'z'"):
+        session.read("abz")
+    assert "".join(session.write(20)) == "".join(other.write(20))
+
+
+def test_suggestions_are_the_likeliest_words_and_change_nothing(engine: NumpyEngine) -> None:
+    session = Session(engine, TOKENIZER)
+    session.read("ab")
+    found = session.suggest(4, 6)
+    assert 1 <= len(found) <= 4
+    assert all(len(one.text) == 6 or one.text[-1].isspace() for one in found)
+    assert all(not part.isspace() for one in found for part in one.text[:-1])
+    assert [one.text for one in session.suggest(4, 6)] == [one.text for one in found]
+    assert session.search(3, 5).log_probability <= 0
+
+
+def test_a_penalty_sees_what_the_person_wrote(engine: NumpyEngine) -> None:
+    harsh = Sampling(temperature=0, repetition_penalty=1e6, repetition_window=3)
+    session = Session(engine, TOKENIZER, sampling=harsh)
+    session.read("abc")
+    written = "".join(session.write(1))
+    assert written not in "abc"
