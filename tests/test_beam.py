@@ -14,7 +14,7 @@ from chargen.generation.samplers import log_softmax
 from chargen.models.config import EncoderConfig, LanguageModelConfig, weight_shapes
 from chargen.text.tokenizers import CharTokenizer
 
-TOKENIZER = CharTokenizer("ab\n")
+TOKENIZER = CharTokenizer("\nab")
 V = TOKENIZER.vocab_size
 
 

@@ -239,7 +239,7 @@ def test_a_beam_writes_the_likeliest(stream: str) -> None:
     assert len(beam["text"]) == 12
     assert written("ab", "-m", stream, "--beam", "8", "-l", "12") == "ab" + beam["text"] + "\n"
     greedy = json.loads(written("ab", "-m", stream, "--beam", "1", "-l", "12", "--json"))
-    assert beam["log_probability"] >= greedy["log_probability"]
+    assert beam["log_probability"] > greedy["log_probability"] - 1e-6
 
 
 def test_an_end_symbol_can_be_kept_out(documents: str, stream: str) -> None:

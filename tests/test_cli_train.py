@@ -199,7 +199,7 @@ def test_runs_of_the_other_kind_are_refused() -> None:
 def test_a_folder_without_permission_is_said() -> None:
     Path("checkpoints").write_text("a file where the folder should be")
     sentence = refused("train", "book.txt", "--steps", "3", *SMALL)
-    assert sentence.splitlines()[-1] == "chargen: not a directory: checkpoints/book"
+    assert sentence.splitlines()[-1] == "chargen: file exists: checkpoints"
 
 
 def test_a_traceback_only_with_debug() -> None:

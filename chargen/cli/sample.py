@@ -118,7 +118,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     engine = _engine(run, options["engine"], options["device"], options["samples"])
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # what a terminal cannot show must not end the text
-    act = next((act for name, act in MODES.items() if options[name]), _sample)
+    act = next((act for name, act in MODES.items() if options[name] not in (None, False)), _sample)
     with reader_may_leave():
         act(run, engine, run.tokenizer(), options)
 

@@ -14,7 +14,7 @@ from chargen.models.cells import RecurrentLayer
 
 OPTIMIZERS = ("muon", "adamw")
 BETAS = (0.9, 0.99)  # AdamW's
-MUON_RATE = 10 / 3  # Muon's learning rate, in AdamW's: an update of theirs has other units
+MUON_RATE = 5.0  # Muon's learning rate, in AdamW's: an update of theirs has other units
 MOMENTUM = 0.95
 QUINTIC = (3.4445, -4.7750, 2.0315)  # Jordan's coefficients: singular values from 0.01 up come near 1 in five steps
 ITERATIONS = 5
