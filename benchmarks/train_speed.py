@@ -21,12 +21,12 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from chargen.hardware import autocast, choose_device, choose_precision
 from chargen.models.config import EncoderConfig, LanguageModelConfig
 from chargen.models.language_model import LanguageModel
 from chargen.text.tokenizers import CharTokenizer
 from chargen.training.batches import Streams
 from chargen.training.distributed import ALONE
-from chargen.training.hardware import autocast, choose_device, choose_precision
 from chargen.training.language_modelling import LanguageModelling
 from chargen.training.loop import update
 from chargen.training.optimizers import make_optimizers

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from chargen.dynamic import Adaptation, dynamic_loss
 from chargen.errors import ChargenError
 from chargen.evaluation import classification_report, text_loss, xz_bits_per_character
 from chargen.generation.writer import TextWriter
+from chargen.hardware import choose_device
 from chargen.models.config import LanguageModelConfig
 from chargen.models.language_model import LanguageModel
 from chargen.text.labelled import read_labelled
@@ -64,6 +65,7 @@ def evaluate(
     run: Run | str | Path,
     inputs: Sequence[str] = (),
     *,
+    device: str = "auto",
     dynamic: Adaptation | None = None,
     progress: Callable[[float], object] | None = None,
     **reading: Any,
@@ -76,50 +78,60 @@ def evaluate(
     not know.
     """
     run = run if isinstance(run, Run) else find_run(str(run))
-    options = replace(options_of(run), **reading)
+    options = options_of(run)
+    if foreign := reading.keys() - {field.name for field in fields(options)}:
+        raise ChargenError(
+            f"{run.name} is a {run.kind.replace('-', ' ')}, which reads no {min(foreign).replace('_', ' ')}"
+        )
+    if not inputs and "-" in options.inputs:
+        raise ChargenError(f"{run.name} was trained on standard input, which is gone: name a text to measure it on")
+    options = replace(options, **reading)
     if isinstance(options, ClassifierOptions):
         if dynamic:
             raise ChargenError(f"{run.name} is a classifier: only a language model adapts to what it reads")
-        return _evaluate_classifier(run, options, inputs)
+        return _evaluate_classifier(run, options, inputs, device)
     assert isinstance(options, LanguageModelOptions)
-    return _evaluate_language_model(run, options, inputs, dynamic, progress)
+    return _evaluate_language_model(run, options, inputs, device, dynamic, progress)
 
 
 def _evaluate_language_model(
     run: Run,
     options: LanguageModelOptions,
     inputs: Sequence[str],
+    device: str,
     dynamic: Adaptation | None,
     progress: Callable[[float], object] | None,
 ) -> dict[str, Any]:
     tokenizer, config = run.tokenizer(), run.model_config()
     assert isinstance(config, LanguageModelConfig)
+    given = tokenizer if options.start_from else None  # else its own text is encoded already
     if inputs:
         corpus = encode(replace(options, inputs=tuple(inputs)), tokenizer, None)
         ids, unknown = corpus.ids, sum(corpus.unknown.values())
     else:
-        _, ids = split(encode(options, tokenizer, None), options)
+        _, ids = split(encode(options, given, None), options)
         unknown = 0 if tokenizer.unk_id is None else int((ids == tokenizer.unk_id).sum())
     if len(ids) < 2:
         raise ChargenError("the text has a single token, so there is nothing to predict: name a longer one")
     model = LanguageModel(config)
     weights = {name: torch.from_numpy(weight) for name, weight in run.weights().items()}
     model.load_state_dict(weights, strict=not config.tied)  # what is tied is stored once
+    model.to(choose_device(device))
     if dynamic:
-        training_ids, _ = split(encode(options, tokenizer, None), options)
+        training_ids, _ = split(encode(options, given, None), options)
         figures = dynamic_loss(model, tokenizer, ids, training_ids, dynamic, progress).figures()
     else:
         figures = text_loss(model, tokenizer, ids).figures()
     return figures | {"unknown": unknown, "xz_bits_per_character": xz_bits_per_character(tokenizer, ids)}
 
 
-def _evaluate_classifier(run: Run, options: ClassifierOptions, inputs: Sequence[str]) -> dict[str, Any]:
+def _evaluate_classifier(run: Run, options: ClassifierOptions, inputs: Sequence[str], device: str) -> dict[str, Any]:
     if inputs:
         columns = {"text_column": options.text_column, "label_column": options.label_column}
         examples = read_labelled(inputs, **columns, encoding=options.encoding, for_training=False)
     else:
         _, examples = read_split(options)
-    classifier = TextClassifier(run)
+    classifier = TextClassifier(run, device)
     if strange := sorted(set(examples.labels) - set(classifier.labels)):
         raise ChargenError(
             f"{run.name} knows no label {strange[0]!r}, only {', '.join(classifier.labels)}: remove such examples"

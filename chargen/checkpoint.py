@@ -48,8 +48,9 @@ class Run:
     @property
     def name(self) -> str:
         """What `-m` calls this run: its name under `checkpoints/`, or its path."""
-        inside = self.path.parent.resolve() == CHECKPOINTS.resolve()
-        return self.path.name if inside else str(self.path)
+        if self.path.parent.resolve() == CHECKPOINTS.resolve():
+            return self.path.name
+        return str(self.path) if _is_path(str(self.path)) else f"./{self.path}"
 
     @property
     def kind(self) -> str:
@@ -66,7 +67,10 @@ class Run:
 
     def tokenizer(self) -> Tokenizer:
         """The tokenizer the model was trained with."""
-        kind, file = self.config["tokenizer"]["kind"], self.config["tokenizer"]["file"]
+        try:
+            kind, file = self.config["tokenizer"]["kind"], self.config["tokenizer"]["file"]
+        except (KeyError, TypeError) as error:
+            raise ChargenError(f"{self.path / 'config.json'} names no tokenizer: the run is damaged") from error
         return load_tokenizer(kind, self._read(file))
 
     def labels(self) -> list[str]:
@@ -81,7 +85,12 @@ class Run:
         """The evaluations so far, oldest first."""
         if not (self.path / "metrics.jsonl").exists():
             return []
-        return [json.loads(line) for line in self._read("metrics.jsonl").decode().splitlines()]
+        try:
+            return [json.loads(line) for line in self._read("metrics.jsonl").decode().splitlines()]
+        except ValueError as error:
+            raise ChargenError(
+                f"{self.path / 'metrics.jsonl'} is not valid ({error}): delete it and go on"
+            ) from error
 
     def weights(self) -> Weights:
         """The best weights by name; ChargenError names the first that is missing, foreign or of another shape."""
@@ -174,7 +183,7 @@ def create_run(
     Run(unfinished, {}).save_config(record)
     if path.exists():
         replaced = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-        path.replace(replaced)
+        path.replace(replaced / path.name)
         unfinished.replace(path)
         shutil.rmtree(replaced)
     else:
@@ -184,12 +193,24 @@ def create_run(
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:
     """Raise ChargenError if a new run at `path` would destroy a run, or anything else."""
-    if is_run(path) and not overwrite:
+    ours = _is_ours(path)
+    if ours and not overwrite:
         raise ChargenError(
             f"{path} already holds a run: --resume continues it, --overwrite replaces it, --out names another folder"
         )
-    if path.exists() and not is_run(path) and (not path.is_dir() or any(path.iterdir())):
+    if path.exists() and not ours and (not path.is_dir() or any(path.iterdir())):
         raise ChargenError(f"{path} exists and is no run of chargen: name another folder with --out")
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether chargen wrote a folder, be it of another version: other programs have a config.json too."""
+    try:
+        config = json.loads((path / "config.json").read_bytes())
+    except (OSError, ValueError):
+        return False
+    return (
+        isinstance(config, dict) and "format_version" in config and config.get("kind") in (LANGUAGE_MODEL, CLASSIFIER)
+    )
 
 
 def is_run(path: Path) -> bool:
@@ -204,6 +225,8 @@ def load_run(path: Path) -> Run:
     config = Run(path, {})._read_json("config.json")
     if not isinstance(config, dict) or config.get("kind") not in (LANGUAGE_MODEL, CLASSIFIER):
         raise ChargenError(f"{path / 'config.json'} does not describe a run of chargen")
+    if missing := [name for name in ("model", "tokenizer") if name not in config]:
+        raise ChargenError(f"{path / 'config.json'} lacks {missing[0]}: the run is damaged or another program's")
     if config.get("format_version") != FORMAT_VERSION:
         raise ChargenError(
             f"{path} has format version {config.get('format_version')}, but this chargen reads {FORMAT_VERSION}: "
@@ -234,7 +257,7 @@ def find_run(name: str | None, kind: str | None = None) -> Run:
         what = {LANGUAGE_MODEL: "language model", CLASSIFIER: "classifier"}.get(kind or "", "run")
         train = "chargen train --task classify" if kind == CLASSIFIER else "chargen train"
         raise ChargenError(f"no {what} under {CHECKPOINTS}/ yet: make one with `{train}`, or name one with -m")
-    for path in (CHECKPOINTS / name, Path(name)):
+    for path in (Path(name),) if _is_path(name) else (CHECKPOINTS / name, Path(name)):
         if is_run(path):
             run = load_run(path)
             break
@@ -251,6 +274,11 @@ def find_run(name: str | None, kind: str | None = None) -> Run:
             f"`chargen train --task classify --from {name}` makes a classifier of it"
         )
     return run
+
+
+def _is_path(name: str) -> bool:
+    """Whether a name can only be a path: it has a separator."""
+    return "/" in name or os.sep in name
 
 
 def _json(value: Any) -> bytes:

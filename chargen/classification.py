@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from chargen.checkpoint import Run
+from chargen.hardware import choose_device
 from chargen.models.classifier import Classifier, label_logits
 from chargen.models.config import ClassifierConfig
 from chargen.text.labelled import encode_example
@@ -25,7 +26,7 @@ class Verdict(NamedTuple):
 class TextClassifier:
     """A run's classifier, ready to label texts."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, device: str = "auto") -> None:
         """`run`: of a classifier, as `checkpoint.find_run` gives it; ChargenError when it is damaged."""
         config = run.model_config()
         assert isinstance(config, ClassifierConfig)  # of the kind that was asked for
@@ -34,6 +35,7 @@ class TextClassifier:
         self._reading = {name: run.config["data"][name] for name in ("documents", "max_length")}
         self._model = Classifier(config)
         self._model.load_state_dict({name: torch.from_numpy(weight) for name, weight in run.weights().items()})
+        self._model.to(choose_device(device))
 
     def probabilities(self, texts: Sequence[str]) -> np.ndarray:
         """The probability (texts, labels), float64, of each label for each text; rows sum to 1."""

@@ -18,6 +18,7 @@ from torch.nn.functional import cross_entropy
 
 from chargen.errors import ChargenError
 from chargen.evaluation import TextLoss
+from chargen.models.encoder import Dropout
 from chargen.models.language_model import LanguageModel
 from chargen.text.tokenizers import Tokenizer
 
@@ -55,7 +56,7 @@ def dynamic_loss(
     mean = torch.cat([size.flatten() for size in sizes]).mean()
     home = [weight.detach().clone() for weight in model.parameters()]
     back = [(how.decay * size / mean).clamp(max=1.0) for size in sizes]
-    adapted = copy.deepcopy(model).eval()
+    adapted = _still(model)
     nats = 0.0
     for done, (loss, tokens) in enumerate(_read(adapted, ids, how.window), start=1):
         nats += loss.item() * tokens
@@ -72,7 +73,7 @@ def dynamic_loss(
 
 def usual_gradients(model: LanguageModel, ids: np.ndarray, window: int) -> list[Tensor]:
     """The root of the mean square of each weight's gradient over windows spread evenly over ids (M,)."""
-    still = copy.deepcopy(model).eval()
+    still = _still(model)
     weights = list(still.parameters())
     squares = [torch.zeros_like(weight) for weight in weights]
     windows = max(1, min(SAMPLED, (len(ids) - 1) // window))
@@ -81,6 +82,13 @@ def usual_gradients(model: LanguageModel, ids: np.ndarray, window: int) -> list[
         for square, gradient in zip(squares, torch.autograd.grad(loss, weights), strict=True):
             square.addcmul_(gradient, gradient)
     return [(square / windows).sqrt() for square in squares]
+
+
+def _still(model: LanguageModel) -> LanguageModel:
+    """A copy without dropout, in training mode: cuDNN knows no way back in the other."""
+    still = copy.deepcopy(model).train()
+    still.encoder.dropout = Dropout()
+    return still
 
 
 def _read(model: LanguageModel, ids: np.ndarray, window: int) -> Iterator[tuple[Tensor, int]]:

@@ -6,9 +6,8 @@ Count what is summed: nats over the symbols predicted, bits over the characters 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from torch.nn.functional import cross_entropy
 from chargen.models.encoder import StackState
 from chargen.models.language_model import LanguageModel
 from chargen.text.stats import xz_bits
-from chargen.text.tokenizers import Tokenizer
+from chargen.text.tokenizers import PAGE, Tokenizer
 
 IGNORED = -100  # cross_entropy's mark for a target that does not count
 
@@ -100,11 +99,16 @@ def sum_nats(model: LanguageModel, ids: np.ndarray, *, streams: int = 64, window
 
 def xz_bits_per_character(tokenizer: Tokenizer, ids: np.ndarray) -> float:
     """What `xz` needs for the text that ids (N,) spell, each end of a document being a line break."""
-    ends = np.flatnonzero(ids == tokenizer.eos_id).tolist()
-    parts = (
-        ("\n" if start else "") + tokenizer.decode(ids[start:end]) for start, end in pairwise([0, *ends, len(ids)])
-    )
-    return xz_bits(parts) / tokenizer.count_characters(ids)
+    return xz_bits(_spelled(tokenizer, ids)) / tokenizer.count_characters(ids)
+
+
+def _spelled(tokenizer: Tokenizer, ids: np.ndarray) -> Iterator[str]:
+    """The text that ids (N,) spell, a page at a time, with a line break for each end of a document."""
+    decoder = tokenizer.decoder()
+    for start in range(0, len(ids), PAGE):
+        page = ids[start : start + PAGE].tolist()
+        yield "".join("\n" if token == tokenizer.eos_id else decoder.feed(token) for token in page)
+    yield decoder.flush()
 
 
 def _passed_on(state: StackState) -> StackState:

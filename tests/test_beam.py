@@ -37,10 +37,11 @@ def log_probability(engine: NumpyEngine, ids: tuple[int, ...]) -> float:
 def test_a_wide_beam_finds_the_likeliest_of_all(length: int) -> None:
     engine = make_engine()
     logits, state = engine.step(np.array([4]), engine.start(1))
-    found = beam_search(engine, TOKENIZER, logits, state, width=V**length, length=length)
-    everything = sorted(
-        ((log_probability(engine, ids), ids) for ids in product(range(V), repeat=length)), reverse=True
-    )
+    bias = np.zeros(V)
+    bias[:3] = -np.inf  # what is no character
+    found = beam_search(engine, TOKENIZER, logits, state, width=V**length, length=length, bias=bias)
+    texts = product(range(3, V), repeat=length)
+    everything = sorted(((log_probability(engine, ids), ids) for ids in texts), reverse=True)
     assert [one.ids for one in found[:5]] == [ids for _, ids in everything[:5]]
     assert found[0].log_probability == pytest.approx(everything[0][0], abs=1e-5)
     assert found[0].text == TOKENIZER.decode(found[0].ids)
@@ -49,10 +50,12 @@ def test_a_wide_beam_finds_the_likeliest_of_all(length: int) -> None:
 def test_a_beam_of_one_is_greedy() -> None:
     engine = make_engine()
     logits, state = engine.step(np.array([3]), engine.start(1))
-    (found,) = beam_search(engine, TOKENIZER, logits, state, width=1, length=6)
+    bias = np.zeros(V)
+    bias[:3] = -np.inf
+    (found,) = beam_search(engine, TOKENIZER, logits, state, width=1, length=6, bias=bias)
     greedy = []
     for _ in range(6):
-        greedy.append(int(logits[0].argmax()))
+        greedy.append(int((logits[0] + bias).argmax()))
         logits, state = engine.step(np.array(greedy[-1:]), state)
     assert list(found.ids) == greedy
 

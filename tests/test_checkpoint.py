@@ -116,6 +116,7 @@ def test_an_existing_run_is_kept_or_replaced_as_a_whole(tmp_path: Path) -> None:
 def test_a_folder_of_something_else_is_never_touched(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.jpg").write_bytes(b"cat")
+    (tmp_path / "photos" / "config.json").write_text('{"model_type": "bert"}')  # as other programs have
     for overwrite in (False, True):
         with pytest.raises(ChargenError, match="is no run of chargen"):
             make(tmp_path / "photos", overwrite=overwrite)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from click.testing import CliRunner, Result
 
 from chargen.checkpoint import load_run
 from chargen.cli import main
+from chargen.cli.train import command as train_command
+from chargen.training.options import ClassifierOptions, LanguageModelOptions
 
 SENTENCE = "the cat sat on the mat, and the dog ran after the hat.\n"
 SMALL = ("--layers", "1", "--hidden", "16", "--embedding", "8", "--batch", "4", "--window", "8", "--device", "cpu")
@@ -89,6 +92,20 @@ def test_train_classify_evaluate() -> None:
     assert "macro-F1  1.0000" in shown and "precision" in shown and "taken for" in shown
 
 
+def test_a_model_that_adapts_reads_better_and_needs_its_training_text() -> None:
+    done("train", "book.txt", "--steps", "20", *SMALL)
+    Path("other.txt").write_text("a hat on a cat on a mat.\n" * 60)
+    plain, dynamic = (
+        json.loads(done("evaluate", "other.txt", "--json", *more).stdout)["bits_per_character"]
+        for more in ((), ("--dynamic", "--dynamic-rate", "0.003"))
+    )
+    assert dynamic < plain
+    assert "has no use without --dynamic" in refused("evaluate", "--dynamic-rate", "0.1", code=2)
+    assert "cannot be" in refused("evaluate", "other.txt", "--dynamic", "--dynamic-rate", "-1")
+    Path("book.txt").unlink()
+    assert "'book.txt'" in refused("evaluate", "other.txt", "--dynamic")
+
+
 def test_a_classifier_from_a_language_model() -> None:
     done("train", "book.txt", "--steps", "20", *SMALL)
     shown = done("train", "reviews.csv", "--task", "classify", "--from", "book", "--steps", "10")
@@ -105,6 +122,21 @@ def test_each_tokenizer_trains_and_samples(tokenizer: str) -> None:
 def test_standard_input_is_a_text() -> None:
     done("train", "-", "--steps", "5", *SMALL, given=SENTENCE * 40)
     assert Path("checkpoints/stdin/config.json").exists()
+    assert "standard input, which is gone" in refused("evaluate")
+    assert json.loads(done("evaluate", "book.txt", "--json").stdout)["tokens"] == 2199
+    resumed = done("train", "-", "--resume", "--steps", "7", given=SENTENCE * 40)
+    assert "going on from step 5" in resumed.stderr
+
+
+def test_a_folder_is_found_by_its_path_not_by_another_runs_name() -> None:
+    done("train", "book.txt", "--steps", "3", *SMALL)
+    shown = done("train", "book.txt", "--steps", "4", "--out", "book", *SMALL)
+    assert "next: chargen sample -m ./book" in shown.stderr
+    assert "going on from step 4" in done("train", "--resume", "--out", "book", "--steps", "5").stderr
+    assert [json.loads(done("evaluate", "-m", name, "--json").stdout)["model"] for name in ("book", "./book")] == [
+        "book",
+        "./book",
+    ]
 
 
 def test_with_nothing_named_it_trains_on_the_python_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,8 +154,12 @@ def test_resume_goes_on_and_config_replays() -> None:
     config = "checkpoints/book/config.json"
     done("train", "--config", config, "--out", "again", "--precision", run.config["options"]["precision"])
     assert load_run(Path("again")).summary()["steps"] == 15
-    whole, again = run.weights(), load_run(Path("again")).weights()
-    assert whole.keys() == again.keys()
+    done("train", "--config", config, "--out", "third", "--precision", run.config["options"]["precision"])
+    again, third = (load_run(Path(name)).weights() for name in ("again", "third"))
+    assert all((again[name] == third[name]).all() for name in again)
+    done("train", "--config", config, "--out", "longer", "--epochs", "0.5", "--hidden", "6")
+    longer = load_run(Path("longer")).config["options"]
+    assert (longer["steps"], longer["epochs"], longer["hidden"], longer["window"]) == (None, 0.5, 6, 8)
     assert "--hidden cannot change" in refused("train", "book.txt", "--resume", "--hidden", "3", code=2)
     assert "leave --overwrite" in refused("train", "--resume", "--overwrite", code=2)
 
@@ -156,6 +192,9 @@ def test_an_existing_run_is_not_overwritten() -> None:
         (("sample", "-m", "nowhere"), "no run called 'nowhere'"),
         (("classify", "-m", "nowhere", "x"), "no run called 'nowhere'"),
         (("evaluate",), "no run under checkpoints/ yet"),
+        (("train", "book.txt", "--text-column", "body"), "for documents in JSON lines"),
+        (("train", "book.txt", "--epochs", "inf"), "epochs is inf"),
+        (("sample", "-m", "foreign"), "does not describe a run of chargen"),
     ],
 )
 def test_bad_input_gets_one_sentence(arguments: tuple[str, ...], expected: str) -> None:
@@ -165,6 +204,8 @@ def test_bad_input_gets_one_sentence(arguments: tuple[str, ...], expected: str) 
     Path("binary.txt").write_bytes(bytes(range(256)) * 10)
     Path("one.csv").write_text("text,label\na,pos\nb,pos\n")
     Path("lonely.csv").write_text("text,label\na,pos\nb,pos\nc,neg\n")
+    Path("foreign").mkdir()
+    Path("foreign/config.json").write_text('{"model_type": "bert"}')
     sentence = refused(*arguments)
     assert expected in sentence
     assert len(sentence.splitlines()) == 1
@@ -180,7 +221,7 @@ def test_bad_input_gets_one_sentence(arguments: tuple[str, ...], expected: str) 
         ),
         (("train", "book.txt", "--label-column", "x"), "--label-column is not for a language model"),
         (("train", "book.txt", "--cell", "qrnn"), "Invalid value for '--cell'"),
-        (("train", "book.txt", "--minutes", "soon"), "Invalid value for '-m' / '--minutes'"),
+        (("train", "book.txt", "--minutes", "soon"), "Invalid value for '--minutes'"),
         (("classify", "x", "--file", "book.txt"), "contradict"),
         (("polish",), "No such command"),
     ],
@@ -194,12 +235,33 @@ def test_runs_of_the_other_kind_are_refused() -> None:
     done("train", "reviews.csv", "--task", "classify", "--steps", "3", "--hidden", "4")
     assert "is a classifier and writes no text" in refused("sample", "-m", "reviews")
     assert "is a language model and knows no labels" in refused("classify", "-m", "book", "x")
+    assert "which reads no label column" in refused("evaluate", "-m", "book", "--label-column", "x")
+    assert "only a language model adapts" in refused("evaluate", "-m", "reviews", "--dynamic")
 
 
-def test_a_folder_without_permission_is_said() -> None:
+def test_a_file_where_the_folder_should_be_is_said() -> None:
     Path("checkpoints").write_text("a file where the folder should be")
     sentence = refused("train", "book.txt", "--steps", "3", *SMALL)
-    assert sentence.splitlines()[-1] == "chargen: file exists: checkpoints"
+    assert sentence.splitlines()[-1] == "chargen: file exists: checkpoints (name another folder with --out)"
+
+
+def test_a_folder_one_may_not_write_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*arguments: object, **options: object) -> str:
+        raise PermissionError(13, "Permission denied", "checkpoints/.book")
+
+    monkeypatch.setattr("tempfile.mkdtemp", forbidden)
+    sentence = refused("train", "book.txt", "--steps", "3", *SMALL)
+    assert "permission denied: checkpoints/.book (choose a folder" in sentence.splitlines()[-1]
+
+
+def test_what_nobody_thought_of_is_one_sentence_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*arguments: object) -> None:
+        raise RuntimeError("out of memory\nand more")
+
+    monkeypatch.setattr("chargen.checkpoint.find_run", broken)
+    assert refused("sample") == (
+        "chargen: this failed unexpectedly (RuntimeError: out of memory): see where with chargen --debug\n"
+    )
 
 
 def test_a_traceback_only_with_debug() -> None:
@@ -226,6 +288,25 @@ def test_an_interrupt_saves_and_says_how_to_resume(number: signal.Signals) -> No
     assert step > 0
     assert f"going on from step {step:,}" in done("train", "--resume", "--steps", str(step + 5)).stderr
     assert done("sample", "-l", "5").exit_code == 0
+
+
+def test_every_option_of_a_training_can_be_typed_and_nothing_else() -> None:
+    typed = {parameter.name for parameter in train_command.params}
+    fields_of = {field.name for kind in (LanguageModelOptions, ClassifierOptions) for field in fields(kind)}
+    of_the_command = {"task", "out", "overwrite", "resume", "config", "quiet", "log"}
+    assert typed == fields_of | of_the_command
+
+
+def test_writing_can_be_interrupted() -> None:
+    done("train", "book.txt", "--steps", "3", *SMALL)
+    command = [sys.executable, "-m", "chargen", "sample", "--length", "100000000"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.read(1000)
+        process.send_signal(signal.SIGINT)
+        process.stdout.read()
+        assert process.stderr.read() == b""
+    assert process.returncode == 130
 
 
 def test_help_is_instant_and_complete() -> None:

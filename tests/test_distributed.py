@@ -54,19 +54,29 @@ def test_two_processes_are_one(folder: Path) -> None:
 
 
 def test_what_two_began_one_can_finish_and_the_other_way_round(folder: Path) -> None:
-    assert train(folder, *TRAIN, "--out", "whole", "--overwrite").returncode == 0
+    assert train(folder, *TRAIN, "--out", "whole").returncode == 0
+    whole = load_run(folder / "whole").weights()
     for name, first, second in (("a", 2, 1), ("b", 1, 2)):
         begun = train(folder, *TRAIN, "--out", name, "--steps", "6", processes=first)
         assert begun.returncode == 0, begun.stderr
         finished = train(folder, "train", "--resume", "--out", name, "--steps", "12", processes=second)
         assert finished.returncode == 0, finished.stderr
-        assert load_run(folder / name).summary()["steps"] == 12
+        run = load_run(folder / name)
+        assert run.summary()["steps"] == 12
+        assert run.weights().keys() == whole.keys()
+        assert all(np.isfinite(weight).all() for weight in run.weights().values())
 
 
 def test_what_cannot_be_shared_is_refused_in_one_sentence(folder: Path) -> None:
-    refused = train(folder, *TRAIN, "--batch", "3", "--out", "odd", processes=2)
-    assert refused.returncode != 0
-    assert "3 streams cannot be shared evenly by 2 processes: set --batch" in refused.stderr
+    for arguments, sentence in (
+        (("--batch", "3", "--out", "odd"), "3 streams cannot be shared evenly by 2 processes: set --batch"),
+        (("--out", "photos"), "photos exists and is no run of chargen"),  # which the first process alone looks at
+    ):
+        (folder / "photos").mkdir(exist_ok=True)
+        (folder / "photos" / "cat.jpg").write_bytes(b"cat")
+        refused = train(folder, *TRAIN, *arguments, processes=2)
+        assert refused.returncode != 0
+        assert refused.stderr.count(f"chargen: {sentence}") == 1
 
 
 def test_shares_are_all_of_it_once() -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from chargen.errors import ChargenError
-from chargen.training.hardware import autocast, choose_device, choose_precision
+from chargen.hardware import autocast, choose_device, choose_precision
 
 
 def test_a_device_is_had_or_refused() -> None:
@@ -20,7 +20,6 @@ def test_a_precision_that_is_asked_for_is_taken() -> None:
     cpu = torch.device("cpu")
     assert choose_precision("fp32", cpu) == "fp32"
     assert choose_precision("bf16", cpu) == "bf16"
-    assert choose_precision("auto", cpu) in ("fp32", "bf16")
     assert choose_precision("auto", torch.device("meta")) == "fp32"
 
 

@@ -16,6 +16,7 @@ PACKAGE = Path(chargen.__file__).parent
 # Each room may import the rooms before it in this list, and its own files.
 ROAD = [
     "errors",
+    "hardware",
     "text",
     "models.config",  # shapes, without torch
     "checkpoint",

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, linear
 
 from chargen.errors import ChargenError
+from chargen.hardware import autocast
 from chargen.models.cells import CELLS, GRU, LSTM, ReluRNN, initialise
 from chargen.models.classifier import Classifier, label_logits, pool
 from chargen.models.config import (
@@ -24,7 +25,6 @@ from chargen.models.config import (
 from chargen.models.encoder import Dropout, Encoder, StackState, reverse
 from chargen.models.language_model import LanguageModel
 from chargen.models.scan import gru_scan
-from chargen.training.hardware import autocast
 
 V, E, H, L, T, B = 11, 4, 5, 2, 6, 3
 TOLERANCE = 2e-6

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 import importlib
+import os
 import sys
 import traceback
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -45,13 +46,29 @@ class Commands(click.Group):
         """Run a verb; what cannot be done is one sentence on standard error and exit code 1."""
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt:
+            sys.exit(130)
         except (ChargenError, OSError) as error:
             if isinstance(error, OSError) and error.errno == errno.EPIPE:
                 raise  # click ends quietly when the reader has gone
-            if ctx.params["debug"]:
-                traceback.print_exc()
-            click.echo(f"chargen: {_sentence(error)}", err=True)
-            sys.exit(1)
+            _fail(_sentence(error), debug=ctx.params["debug"])
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            what = str(error).strip().partition("\n")[0]
+            _fail(
+                f"this failed unexpectedly ({type(error).__name__}: {what}): see where with chargen --debug",
+                **ctx.params,
+            )
+
+
+def _fail(sentence: str, *, debug: bool) -> NoReturn:
+    """Say what could not be done, in the first process alone where there are several, and end with 1."""
+    if debug:
+        traceback.print_exc()
+    if os.environ.get("RANK", "0") == "0":
+        click.echo(f"chargen: {sentence}", err=True)
+    sys.exit(1)
 
 
 def _sentence(error: Exception) -> str:
@@ -62,6 +79,8 @@ def _sentence(error: Exception) -> str:
     advice = {
         errno.ENOSPC: "free some space; nothing saved before is lost",
         errno.EACCES: "choose a folder or file you may use, with --out for a run or CHARGEN_DATA for corpora",
+        errno.EEXIST: "name another folder with --out",
+        errno.ENOTDIR: "name another folder with --out",
         errno.EROFS: "choose a folder you may write, with --out for a run or CHARGEN_DATA for corpora",
     }
     what = f"{error.strerror.lower()}:{where}" if where else error.strerror.lower()

@@ -11,7 +11,7 @@ import click
 
 from chargen.cli.output import reader_may_leave
 
-READ_AT_ONCE = 1000  # texts labelled together; a stream shows its labels so many at a time
+READ_AT_ONCE = 1000  # texts labelled together
 
 
 @click.command()
@@ -21,10 +21,13 @@ READ_AT_ONCE = 1000  # texts labelled together; a stream shows its labels so man
 )
 @click.option("-f", "--file", "files", multiple=True, metavar="FILE", help="Label each line of a file; repeatable.")
 @click.option("--encoding", default="utf-8", show_default=True, help="How files and standard input are encoded.")
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, …")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print a JSON object a text, with the probability of every label."
 )
-def command(texts: tuple[str, ...], model: str | None, files: tuple[str, ...], encoding: str, as_json: bool) -> None:
+def command(
+    texts: tuple[str, ...], model: str | None, files: tuple[str, ...], encoding: str, device: str, as_json: bool
+) -> None:
     """Label each TEXT; with none, each line of a file or of standard input.
 
     \b
@@ -38,7 +41,7 @@ def command(texts: tuple[str, ...], model: str | None, files: tuple[str, ...], e
     run = find_run(model, CLASSIFIER)
     from chargen.classification import TextClassifier
 
-    classifier = TextClassifier(run)
+    classifier = TextClassifier(run, device)
     waiting = iter(texts) if texts else _lines(files or ("-",), encoding)
     unknown = 0
     with reader_may_leave():

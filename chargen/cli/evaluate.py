@@ -19,12 +19,14 @@ CELL = 9  # width of a column of numbers
 @click.option("--encoding", help="How DATA is encoded.  [default: as the training text]")
 @click.option("--text-column", help="Column of the texts.  [default: as in training]")
 @click.option("--label-column", help="Column of the labels.  [default: as in training]")
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, …")
 @click.option("--dynamic", is_flag=True, help="Let the language model go on learning from the text as it reads it.")
 @click.option("--dynamic-rate", type=float, help="How fast, with --dynamic.  [default: 0.0002]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(
     data: tuple[str, ...],
     model: str | None,
+    device: str,
     dynamic: bool,
     dynamic_rate: float | None,
     as_json: bool,
@@ -57,6 +59,7 @@ def command(
         figures = evaluate(
             run,
             data,
+            device=device,
             dynamic=adaptation,
             progress=lambda share: bar.update(share - bar.n),
             **{name: value for name, value in changes.items() if value is not None},

@@ -15,14 +15,15 @@ if TYPE_CHECKING:
     from chargen.generation.session import Session
 
 SUGGESTIONS = 5
-LONGEST_SUGGESTION = 16  # symbols
+LONGEST_SUGGESTION = 16  # characters
 HELP = "a number takes what it stands for, Enter the first; other text is yours; Ctrl-D ends"
 
 
 def talk(session: Session, prompt: str, length: int, stop: tuple[str, ...]) -> None:
     """Read a line, go on from it, and so on until there are no more; the model remembers all of it."""
+    line_break = "" if session.tokenizer.unknown("\n") else "\n"
     for line in _lines("> ", prompt):
-        if not _read(session, line + "\n"):
+        if not _read(session, line + line_break):
             continue
         text = ""
         for piece in session.write(length, stop):
@@ -31,7 +32,7 @@ def talk(session: Session, prompt: str, length: int, stop: tuple[str, ...]) -> N
             text += piece
         if not text.endswith("\n"):
             sys.stdout.write("\n")
-            session.read("\n")
+            session.read(line_break)
         sys.stdout.flush()
 
 

@@ -42,9 +42,9 @@ TURNS = {"samples", "as_json", "heat", "beam", "score", "verbose", *JUDGING}
 WITHOUT_USE = {
     "score": {"prompt", "length", "stop", "allow", "forbid", "logit_bias", "end", "samples", "beam", "interactive"}
     | {"co_write", *CHOOSING, *JUDGING},
-    "beam": {"samples", "stop", "heat", "interactive", "co_write", "verbose", *CHOOSING, *JUDGING},
+    "beam": {"samples", "stop", "logit_bias", "heat", "interactive", "co_write", "verbose", *CHOOSING, *JUDGING},
     "interactive": {"co_write", *TURNS},
-    "co_write": {"interactive", "length", "stop", *CHOOSING, *TURNS},
+    "co_write": {"interactive", "length", "stop", "logit_bias", *CHOOSING, *TURNS},
     "as_json": {"heat", "show_copied"},
     "show_copied": {"heat"},
 }
@@ -118,7 +118,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     engine = _engine(run, options["engine"], options["device"], options["samples"])
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # what a terminal cannot show must not end the text
-    act = next((act for name, act in MODES.items() if options[name] not in (None, False)), _sample)
+    act = next((act for name, act in MODES.items() if not (options[name] is None or options[name] is False)), _sample)
     with reader_may_leave():
         act(run, engine, run.tokenizer(), options)
 
@@ -133,7 +133,7 @@ def _engine(run: Run, kind: str, device: str | None, samples: int) -> Engine:
         raise click.UsageError("--device is for the engine torch: leave it out, or choose --engine torch")
     if kind == "torch" or device is not None or (kind == "auto" and samples >= MANY_SAMPLES):
         from chargen.generation.engine_torch import TorchEngine
-        from chargen.training.hardware import choose_device
+        from chargen.hardware import choose_device
 
         return TorchEngine(config, run.weights(), str(choose_device(device or "auto")))
     from chargen.generation.engine_numpy import NumpyEngine
@@ -217,17 +217,25 @@ def _turns(run: Run, engine: Engine, tokenizer: Tokenizer, options: dict[str, An
         interactive.co_write(session, options["prompt"])
     else:
         stop = tuple(_unescape(text) for text in options["stop"])
-        interactive.talk(session, options["prompt"], options["length"] or TURN_LENGTH, stop)
+        length = TURN_LENGTH if options["length"] is None else options["length"]
+        interactive.talk(session, options["prompt"], length, stop)
 
 
 def _judge(run: Run, written: list[str], separator: str, options: dict[str, Any]) -> None:
     """Say how much of what was written is copied, or show it."""
     from chargen.cli import showing
+    from chargen.errors import ChargenError
     from chargen.generation.originality import LENGTH, originality
 
     length = LENGTH if options["copied_length"] is None else options["copied_length"]
+    inputs = run.config["options"]["inputs"]
+    if "-" in inputs:
+        raise ChargenError(f"{run.name} was trained on standard input, which is gone: nothing to compare with")
+    between = (
+        "\0" if run.config["data"]["documents"] else ""
+    )  # which no text has, so no run goes from one to the next
     for number, text in enumerate(written):
-        found = originality(text, _texts(run, run.config["options"]["inputs"]), length)
+        found = originality(text, (part + between for part in _texts(run, inputs)), length)
         if options["show_copied"]:
             click.echo((separator if number else "") + options["prompt"] + showing.marked(text, found), color=True)
         click.echo(showing.describe(text, found, length), err=True)

@@ -25,7 +25,11 @@ AS_LONG_AS = ("minutes", "epochs", "steps", "device")  # what may change when a 
 SAMPLE_LENGTH = 160  # characters shown at an evaluation
 BAR = "{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
 SMOOTHING = 0.05  # of the loss that the bar shows
-LABELS_SHOWN = 12
+TOGETHER = (
+    {"minutes", "epochs", "steps"},
+    {"size", "layers", "hidden", "embedding", "dropout"},
+    {"val", "val_fraction"},
+)
 
 
 @click.command()
@@ -38,7 +42,7 @@ LABELS_SHOWN = 12
 @click.option("--resume", is_flag=True, help="Go on with a run; with a larger budget, also with a finished one.")
 @click.option("--from", "start_from", metavar="RUN", help="Begin with another run's encoder and tokenizer.")
 @click.option("--config", type=click.Path(path_type=Path), help="Replay the options in a run's config.json.")
-@click.option("-m", "--minutes", type=float, help="Train for so long.  [default: 3, if no other limit is set]")
+@click.option("--minutes", type=float, help="Train for so long.  [default: 3, if no other limit is set]")
 @click.option("--epochs", type=float, help="Passes over the text.")
 @click.option("--steps", type=int, help="Updates of the weights; the same options then give the same weights.")
 @click.option(
@@ -58,7 +62,7 @@ LABELS_SHOWN = 12
 )
 @click.option("--text-column", help="Column of the texts, in tables and JSON lines.")
 @click.option("--label-column", help="Column of the labels.")
-@click.option("--size", help="auto, tiny, small, medium or large.  [default: auto, from text, budget and device]")
+@click.option("--size", help="auto, tiny, small, medium or large.  [default: auto, by budget and device]")
 @click.option("--cell", type=click.Choice(["lstm", "gru", "rnn", "rnn-relu"]), help="[default: by size]")
 @click.option("--layers", type=int, help="Recurrent layers.")
 @click.option("--hidden", type=int, help="Units a layer.")
@@ -134,6 +138,9 @@ def _start(
     if config:
         kind, record = _read_config(config)
     _refuse_foreign(asked, OPTIONS, kind)
+    for group in TOGETHER:  # what is typed replaces all of what it belongs with
+        if group & asked.keys():
+            record = {name: value for name, value in record.items() if name not in group}
     record |= asked
     record.setdefault("inputs", (TASKS[task],))
     options = from_record(OPTIONS[kind], record)
@@ -144,7 +151,7 @@ def _start(
 def _resume(
     asked: dict[str, Any], task: str, out: Path | None, stop: Callable[[], bool], quiet: bool
 ) -> Iterator[Event]:
-    from chargen.checkpoint import CLASSIFIER, LANGUAGE_MODEL, find_run
+    from chargen.checkpoint import CLASSIFIER, LANGUAGE_MODEL, find_run, is_run, load_run
     from chargen.training.options import LanguageModelOptions
     from chargen.training.schedule import Budget
     from chargen.training.start import Hooks, default_folder, resume
@@ -156,9 +163,10 @@ def _resume(
         )
     if out is None and "inputs" in asked:
         out = default_folder(LanguageModelOptions(inputs=asked["inputs"]))
-    run = find_run(
-        None if out is None else str(out), None if out else CLASSIFIER if task == "classify" else LANGUAGE_MODEL
-    )
+    if out is not None:
+        run = load_run(out) if is_run(out) else find_run(str(out))
+    else:
+        run = find_run(None, CLASSIFIER if task == "classify" else LANGUAGE_MODEL)
     budget = Budget(asked.get("minutes"), asked.get("epochs"), asked.get("steps"))
     with _encoding_bar(quiet) as encoding:
         yield from resume(run, budget, device=asked.get("device"), hooks=Hooks(stop, encoding))
@@ -285,18 +293,24 @@ def _encoding_bar(quiet: bool) -> Iterator[Callable[[float], object]]:
 
 @contextmanager
 def _interruptible() -> Iterator[Callable[[], bool]]:
-    """A function that tells whether SIGINT or SIGTERM came; the second one interrupts at once."""
+    """A function that tells whether SIGINT or SIGTERM came; before its first call, and twice, they end all at once."""
     received: list[int] = []
+    asked = False
+
+    def stop() -> bool:
+        nonlocal asked
+        asked = True
+        return bool(received)
 
     def note(number: int, frame: FrameType | None) -> None:
-        if received:
+        if received or not asked:  # a text that is being prepared leaves nothing to save
             raise KeyboardInterrupt
         received.append(number)
         click.echo("chargen: saving; once more to stop at once", err=True)
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: bool(received)
+        yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -82,23 +82,16 @@ def generate(
     Without a prompt a stream begins after a line break, or after a random symbol where the model knows none.
     ChargenError for characters in the prompt that the model never saw, and for settings that leave no choice.
     """
-    if length is not None and length < 1:
-        raise ChargenError(f"length is {length}, but must be at least 1 character")
     if samples < 1:
         raise ChargenError(f"{samples} samples are asked for, but at least 1 must be")
-    if seed is not None and seed < 0:
-        raise ChargenError(f"the seed is {seed}, but must be 0 or above")
-    if not all(stop):
-        raise ChargenError("an empty stop text would end every sample at once: leave it out")
+    check_turn(length, stop)
     if unknown := tokenizer.unknown(prompt):
         raise ChargenError(
             f"the prompt has characters the model never saw, {_listed(unknown)}: leave them out, or train on them"
         )
-    total_bias = special_bias(tokenizer, documents) + (0 if bias is None else bias)
+    total_bias = writing_bias(tokenizer, documents, bias)
     choices = np.flatnonzero(total_bias > -np.inf)
-    if not len(choices) or choices.tolist() == [tokenizer.eos_id]:
-        raise ChargenError("nothing is left to write with: every symbol of the model is forbidden")
-    uniform = np.random.Generator(np.random.PCG64(seed))
+    uniform = uniform_numbers(seed)
     ids = np.concatenate([beginning(tokenizer, documents, bare=not prompt), tokenizer.encode(prompt)])
     if not len(ids):
         ids = uniform.choice(choices, size=1)
@@ -121,8 +114,7 @@ def _pieces(
     window = sampling.repetition_window if sampling.repetition_penalty != 1 else 0
     recent = np.tile(prompt[len(prompt) - min(window, len(prompt)) :], (len(writers), 1))  # (B, at most window)
     while True:
-        if not math.isfinite(np.add.reduce(logits, axis=None)):
-            raise ChargenError("the model's scores are not finite numbers: its weights are damaged, train it again")
+        check_logits(logits)
         ids = draw(probabilities(logits, sampling, bias=bias, recent=recent), uniform.random(len(writers)))
         for sample, (writer, token) in enumerate(zip(writers, ids.tolist(), strict=True)):
             if writer.end is None:
@@ -230,12 +222,39 @@ class TextSoFar:
         return max(lengths, default=0)
 
 
-def special_bias(tokenizer: Tokenizer, documents: bool) -> npt.NDArray[np.float64]:
-    """A bias (V,) that keeps symbols out which spell no text, but for the end symbol where documents end."""
+def writing_bias(tokenizer: Tokenizer, documents: bool, bias: Array | None) -> npt.NDArray[np.float64]:
+    """A bias (V,) and what keeps symbols out that spell no text, but for the end symbol where documents end.
+
+    ChargenError when nothing is left to write with.
+    """
     never = [tokenizer.bos_id, tokenizer.unk_id, None if documents else tokenizer.eos_id]
-    bias = np.zeros(tokenizer.vocab_size)
-    bias[[token for token in never if token is not None]] = -np.inf
-    return bias
+    total = np.zeros(tokenizer.vocab_size) if bias is None else bias.astype(np.float64)
+    total[[token for token in never if token is not None]] = -np.inf
+    choices = np.flatnonzero(total > -np.inf)
+    if not len(choices) or choices.tolist() == [tokenizer.eos_id]:
+        raise ChargenError("nothing is left to write with: every symbol of the model is forbidden")
+    return total
+
+
+def uniform_numbers(seed: int | None) -> np.random.Generator:
+    """The generator of the numbers that are drawn with; ChargenError for a seed below 0."""
+    if seed is not None and seed < 0:
+        raise ChargenError(f"the seed is {seed}, but must be 0 or above")
+    return np.random.Generator(np.random.PCG64(seed))
+
+
+def check_turn(length: int | None, stop: Sequence[str]) -> None:
+    """ChargenError for a length or stop texts that leave nothing to write."""
+    if length is not None and length < 1:
+        raise ChargenError(f"length is {length}, but must be at least 1 character")
+    if not all(stop):
+        raise ChargenError("an empty stop text would end every sample at once: leave it out")
+
+
+def check_logits(logits: Array) -> None:
+    """ChargenError for logits that are no numbers to choose by."""
+    if not math.isfinite(np.add.reduce(logits, axis=None)):
+        raise ChargenError("the model's scores are not finite numbers: its weights are damaged, train it again")
 
 
 def beginning(tokenizer: Tokenizer, documents: bool, *, bare: bool) -> Ids:

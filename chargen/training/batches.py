@@ -6,6 +6,7 @@ Shapes: N tokens, B streams or texts, T steps.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -52,7 +53,7 @@ def fit_streams(tokens: int, streams: int, window: int) -> tuple[int, int]:
     return streams, max(1, min(window, tokens // 8))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Texts:
     """Labelled texts in batches of B of about one length, in another order each epoch."""
 
@@ -70,12 +71,27 @@ class Texts:
     def batch(self, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Padded ids (T, B), lengths (B,) and labels (B,) of a step, all int64."""
         epoch, place = divmod(step, self.steps_per_epoch)
-        rng = np.random.default_rng((self.seed, epoch))
-        order = rng.permutation(len(self.texts))
-        lengths = np.array([len(self.texts[i]) for i in order])
-        pools = np.arange(len(order)) // (self.pool * self.batch_size)
-        order = order[np.lexsort((lengths, pools))]
-        batches = rng.permutation(self.steps_per_epoch)
-        chosen = order[batches[place] * self.batch_size :][: self.batch_size]
+        if epoch not in self._batches:
+            self._batches.clear()  # of the epoch before
+            self._batches[epoch] = self._shuffled(epoch)
+        chosen = self._batches[epoch][place]
         ids, sizes = pad([self.texts[i] for i in chosen])
         return ids, sizes, self.labels[chosen]
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each text (texts,)."""
+        return np.array([len(text) for text in self.texts])
+
+    @cached_property
+    def _batches(self) -> dict[int, list[np.ndarray]]:
+        return {}
+
+    def _shuffled(self, epoch: int) -> list[np.ndarray]:
+        """The texts of each batch of an epoch: pools of shuffled texts, sorted by length, cut, and shuffled again."""
+        rng = np.random.default_rng((self.seed, epoch))
+        order = rng.permutation(len(self.texts))
+        pools = np.arange(len(order)) // (self.pool * self.batch_size)
+        order = order[np.lexsort((self.lengths[order], pools))]
+        starts = rng.permutation(self.steps_per_epoch) * self.batch_size
+        return [order[start : start + self.batch_size] for start in starts]

@@ -14,13 +14,13 @@ from torch.nn.functional import cross_entropy
 from chargen.checkpoint import CLASSIFIER, Run
 from chargen.errors import ChargenError
 from chargen.evaluation import classification_report
+from chargen.hardware import autocast, choose_device, choose_precision
 from chargen.models.classifier import Classifier, label_logits
 from chargen.models.config import ClassifierConfig, EncoderConfig
 from chargen.text.labelled import LabelledSet, encode_example, read_labelled, stratified_split
 from chargen.text.tokenizers import Tokenizer, train_tokenizer
 from chargen.training.batches import Texts
 from chargen.training.distributed import World
-from chargen.training.hardware import autocast, choose_device, choose_precision
 from chargen.training.options import ClassifierOptions
 from chargen.training.recipes import classifier_recipe
 from chargen.training.setup import Prepared, dropout_of, encoder_of, give_weights, unknown_note
@@ -55,9 +55,12 @@ class Classification:
         """Labels have no characters."""
 
     def evaluate(self, most_tokens: int) -> dict[str, Any]:
-        """Loss, accuracy and macro-F1 on all validation texts: they are few beside the training's."""
-        logits = label_logits(self.model, self.validation.texts)
-        truth = self.validation.labels
+        """Loss, accuracy and macro-F1 on the validation texts, or on as many of them, always the same."""
+        order = np.random.default_rng(0).permutation(len(self.validation.texts))
+        ends = np.cumsum(self.validation.lengths[order])
+        chosen = order[: max(1, int(np.searchsorted(ends, most_tokens, side="right")))]
+        logits = label_logits(self.model, [self.validation.texts[i] for i in chosen])
+        truth = self.validation.labels[chosen]
         report = classification_report(truth.tolist(), logits.argmax(-1).tolist(), self.labels)
         loss = cross_entropy(torch.from_numpy(logits), torch.from_numpy(truth)).item()
         return {"val_loss": loss, "accuracy": report["accuracy"], "macro_f1": report["macro_f1"]}
@@ -80,10 +83,12 @@ def prepare_classifier(
     *,
     source: Run | None = None,
     tokenizer: Tokenizer | None = None,
+    documents: bool | None = None,
 ) -> Prepared:
     """Texts read and encoded, every choice made, the model built.
 
-    source: the run to start from, which brings its encoder and tokenizer; tokenizer: one to use as it is.
+    source: the run to start from, which brings its encoder and tokenizer; tokenizer: one to use as it is;
+    documents: how texts begin and end, see `encode_example`, where that is known.
     ChargenError for whatever data or options are refused.
     """
     if world.size > 1:
@@ -100,17 +105,18 @@ def prepare_classifier(
         least = 1 if options.min_frequency is None else options.min_frequency
         kind = options.tokenizer or "char"
         tokenizer = train_tokenizer(kind, train.texts, vocab_size=options.vocab_size, min_frequency=least)
-    documents = bool(source.config["data"]["documents"]) if source else True
+    if documents is None:
+        documents = bool(source.config["data"]["documents"]) if source else True
     texts, held_out = (
         [encode_example(tokenizer, text, documents=documents, max_length=options.max_length) for text in part.texts]
         for part in (train, validation)
     )
     notes = [f"{len(texts):,} texts to learn from, {len(held_out):,} held out, {len(labels)} labels"]
     notes += unknown_note(tokenizer.unknown("".join(train.texts)), sum(map(len, train.texts)), source)
-    if cut := sum(len(ids) >= options.max_length for ids in texts):
-        notes.append(f"{cut:,} texts are read up to their first {options.max_length:,} tokens (--max-length)")
+    if cut := sum(len(ids) == options.max_length for ids in texts):
+        notes.append(f"{cut:,} texts fill the {options.max_length:,} tokens that are read of each (--max-length)")
     asked = replace(options, **encoder_of(source, options)) if source else options
-    chosen = classifier_recipe(asked, len(texts), sum(map(len, texts)))
+    chosen = classifier_recipe(asked)
     assert chosen.batch is not None  # by the recipe
     torch.manual_seed(chosen.seed)
     config = model_config(chosen, tokenizer, len(labels))

@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 
+from chargen.errors import ChargenError
+
 
 @dataclass(frozen=True)
 class World:
@@ -55,11 +57,21 @@ class World:
         return torch.cat(parts, dim)
 
     def agree(self, value: Any | Callable[[], Any]) -> Any:
-        """The first process's value, in all of them; a function is called there alone."""
+        """The first process's value, in all of them; a function is called there alone.
+
+        What it cannot do, a ChargenError, all of them raise, so that none waits for the others.
+        """
         if self.size == 1:
             return value() if callable(value) else value
-        holder = [(value() if callable(value) else value) if self.is_writer else None]
+        holder: list[Any] = [None, None]  # the value, the error
+        if self.is_writer:
+            try:
+                holder[0] = value() if callable(value) else value
+            except (ChargenError, OSError) as error:
+                holder[1] = error
         distributed.broadcast_object_list(holder, src=0)
+        if holder[1] is not None:
+            raise holder[1]
         return holder[0]
 
 

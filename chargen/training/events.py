@@ -43,12 +43,12 @@ class Evaluated:
 
     run: Run
     record: dict[str, Any]  # what metrics.jsonl holds of it
-    best: bool  # the lowest validation loss so far, so these weights are now the run's
+    best: bool  # of the highest merit so far, so these weights are now the run's
 
 
 @dataclass(frozen=True)
 class Done:
-    """The training ended; the run's best weights were measured once more, on all validation text."""
+    """The training ended; the run's best weights were measured once more, on more of the validation text."""
 
     run: Run
     summary: dict[str, Any]  # what summary.json holds

@@ -15,6 +15,7 @@ from torch.nn.functional import cross_entropy
 from chargen.checkpoint import LANGUAGE_MODEL, Run
 from chargen.errors import ChargenError
 from chargen.evaluation import text_loss
+from chargen.hardware import autocast, choose_device, choose_precision, measure_flops
 from chargen.models.config import EncoderConfig, LanguageModelConfig
 from chargen.models.encoder import StackState
 from chargen.models.language_model import LanguageModel
@@ -22,7 +23,6 @@ from chargen.text.corpus import Corpus, CorpusSettings, encode_corpus
 from chargen.text.tokenizers import Tokenizer
 from chargen.training.batches import Streams, fit_streams
 from chargen.training.distributed import World
-from chargen.training.hardware import autocast, choose_device, choose_precision
 from chargen.training.options import LanguageModelOptions
 from chargen.training.recipes import language_model_recipe
 from chargen.training.setup import Prepared, dropout_of, encoder_of, give_weights, unknown_note
@@ -50,7 +50,8 @@ class LanguageModelling:
         self.state: StackState = self.model.encoder.start(self.share.stop - self.share.start)
         ids = self.streams.ids
         # A GPU holds the whole text, since fetching each batch from the other side would make it wait.
-        self.on_device = None if self.device.type == "cpu" else torch.from_numpy(ids.astype(np.int32)).to(self.device)
+        narrow = np.uint8 if ids.dtype == np.uint8 else np.int32  # what torch can look up
+        self.on_device = None if self.device.type == "cpu" else torch.from_numpy(ids.astype(narrow)).to(self.device)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -127,8 +128,9 @@ def prepare_language_model(
     """
     device = choose_device(options.device)
     given = source.tokenizer() if source else tokenizer
-    world.agree(lambda: encode(options, given, progress).fingerprint)  # one process encodes, then all open
-    corpus = encode(options, given, None)
+    if world.size > 1:  # one process encodes, then all open
+        world.agree(lambda: encode(options, given, progress).fingerprint)
+    corpus = encode(options, given, progress)
     notes = [f"{len(corpus.ids):,} tokens, {corpus.characters:,} characters, {corpus.tokenizer.vocab_size:,} symbols"]
     notes += unknown_note(corpus.unknown, corpus.characters, source)
     train_ids, validation = split(corpus, options)
@@ -138,7 +140,9 @@ def prepare_language_model(
             f"give at least {2 * SHORTEST}, or a text of its own to validate on with --val"
         )
     asked = replace(options, **encoder_of(source, options)) if source else options
-    chosen = language_model_recipe(asked, len(train_ids), on_gpu=device.type == "cuda")
+    precision = choose_precision(options.precision, device)
+    flops = world.agree(lambda: measure_flops(device, precision)) * world.size
+    chosen = language_model_recipe(asked, len(train_ids), flops)
     assert chosen.batch is not None and chosen.window is not None  # by the recipe
     batch, window = fit_streams(len(train_ids), chosen.batch, chosen.window)
     if (batch, window) != (chosen.batch, chosen.window):
@@ -158,7 +162,7 @@ def prepare_language_model(
         corpus.tokenizer,
         corpus.characters / len(corpus.ids),
         device,
-        choose_precision(chosen.precision, device),
+        precision,
         world,
         chosen.activation_reg or 0.0,
         chosen.temporal_reg or 0.0,

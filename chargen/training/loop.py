@@ -6,7 +6,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -28,6 +28,9 @@ SMALLEST_EVALUATION, SMALLEST_LAST_EVALUATION = 2_000, 200_000  # tokens, howeve
 SAVE_EVERY = 60.0  # seconds between saves, or SAVE_SHARE times what the last one took, if that is longer
 SAVE_SHARE = 50.0
 INTERRUPTED = "interrupted"
+OUT_OF_PATIENCE = "no better for a while"
+AVERAGED = 50  # steps
+EXPLODED = 3.0  # times the average loss, and a nat, are an explosion
 ROLLBACKS = 2  # times that a training which diverged goes on from its last save before it gives up
 
 
@@ -82,7 +85,20 @@ class Progress:
     best: float | None = None  # highest merit so far, on the part of the validation set that is measured on the way
     stale: int = 0  # evaluations since the best
     evaluation_tokens: int = 0  # size of that part, set at the first evaluation
+    average_loss: float | None = None  # of the last steps, nats
     rollbacks: int = 0  # each halves the learning rate
+
+    def count(self, loss: float, tokens: int) -> None:
+        """Take a step's loss and tokens into account."""
+        self.step += 1
+        self.tokens += tokens
+        before = loss if self.average_loss is None else self.average_loss
+        self.average_loss = before + (loss - before) / AVERAGED
+
+    @property
+    def highest_loss(self) -> float:
+        """What a loss must not exceed, or the training has diverged."""
+        return math.inf if self.average_loss is None else EXPLODED * self.average_loss + 1
 
 
 def train(
@@ -97,7 +113,7 @@ def train(
 ) -> Iterator[Event]:
     """Train until the budget is spent, patience ends or `stop()` says so, and save on the way.
 
-    ChargenError when losses stay not finite after ROLLBACKS attempts to go on: the run keeps its best weights.
+    ChargenError when losses still explode after ROLLBACKS attempts to go on: the run keeps its best weights.
     """
     optimizers = make_optimizers(task.model, optimisation.optimizer, optimisation.weight_decay)
     saver = Saver(task, optimizers, run, world)
@@ -105,39 +121,52 @@ def train(
     evaluations = budget.evaluations(task.steps_per_epoch)
     began = time.monotonic() - progress.seconds
     fraction = budget.fraction(progress.step, progress.seconds, task.steps_per_epoch)
-    reason = "budget spent" if fraction >= 1 else None
+    impatient = progress.stale >= (optimisation.patience or math.inf)
+    reason = "budget spent" if fraction >= 1 else OUT_OF_PATIENCE if impatient else None
     task.model.train()
     yield Started(run, sum(weight.numel() for weight in task.model.parameters()), progress.step)
     while reason is None:
         rate = optimisation.learning_rate * learning_rate_factor(fraction) / 2**progress.rollbacks
-        loss, tokens = update(task, optimizers, progress.step, rate, optimisation.clip, world)
-        if not math.isfinite(loss):
+        limit = progress.highest_loss
+        loss, tokens = update(task, optimizers, progress.step, rate, optimisation.clip, limit, world)
+        if not loss <= limit:  # nor is it when it is no number
             progress = saver.roll_back(progress, rate)
             fraction = budget.fraction(progress.step, progress.seconds, task.steps_per_epoch)
-            yield Note(f"the loss was no longer finite; going on from step {progress.step} at half the learning rate")
+            yield Note(f"the loss was {loss:.3g}; going on from step {progress.step:,} at half the learning rate")
             continue
-        progress.step += 1
-        progress.tokens += tokens
+        progress.count(loss, tokens)
         seconds, stopped, unsaved = world.agree((time.monotonic() - began, stop(), saver.is_due()))
         progress.seconds = seconds
         before, fraction = fraction, budget.fraction(progress.step, progress.seconds, task.steps_per_epoch)
         yield Step(progress.step, loss, task.bits(loss), rate, fraction, progress.seconds, progress.tokens)
         reason = INTERRUPTED if stopped else "budget spent" if fraction >= 1 else None
-        if int(fraction * evaluations) > int(before * evaluations) or (reason and progress.best is None):
+        if int(fraction * evaluations) > int(before * evaluations):
             yield evaluate(task, run, progress, fraction * evaluations, world)
             saver.save(progress)
             if progress.stale >= (optimisation.patience or math.inf):
-                reason = reason or "no better for a while"
-        elif unsaved:
+                reason = reason or OUT_OF_PATIENCE
+        elif unsaved or reason:
             saver.save(progress)
-    saver.save(progress)
+    if (
+        progress.best is None
+    ):  # stopped before its first evaluation, so measured out of turn, which the saved progress does not know
+        yield evaluate(task, run, replace(progress), 1.0, world)
     yield finish(task, run, progress, reason, world)
 
 
 def update(
-    task: Task, optimizers: Sequence[Optimizer], step: int, rate: float, clip: float, world: World = ALONE
+    task: Task,
+    optimizers: Sequence[Optimizer],
+    step: int,
+    rate: float,
+    clip: float,
+    limit: float = math.inf,
+    world: World = ALONE,
 ) -> tuple[float, int]:
-    """Move the weights once, unless loss or gradient is not finite; gives the batch's loss in nats and its tokens."""
+    """Move the weights once, unless the loss exceeds `limit` or loss or gradient is no finite number.
+
+    Gives the batch's loss in nats, which is no number when the gradient is none, and its tokens.
+    """
     set_rate(optimizers, rate)
     loss, tokens = task.loss(step)
     task.model.zero_grad()
@@ -145,7 +174,7 @@ def update(
     loss = world.average(task.model, loss.detach())
     norm = nn.utils.clip_grad_norm_(task.model.parameters(), clip)
     nats = (loss + 0 * norm).item()  # one wait for the device, and not a number when either is none
-    if math.isfinite(nats):
+    if math.isfinite(nats) and nats <= limit:
         for optimizer in optimizers:
             optimizer.step()
     return nats, tokens
@@ -159,6 +188,7 @@ def evaluate(task: Task, run: Run, progress: Progress, number: float, world: Wor
     measured = world.agree(lambda: task.evaluate(progress.evaluation_tokens))
     record = {"step": progress.step, "tokens": progress.tokens, "seconds": round(progress.seconds, 3), **measured}
     merit = task.merit(measured)
+    first = progress.best is None
     best = progress.best is None or merit > progress.best
     progress.stale = 0 if best else progress.stale + 1
     if best:
@@ -166,7 +196,9 @@ def evaluate(task: Task, run: Run, progress: Progress, number: float, world: Wor
     if world.is_writer:
         if best:
             run.save_weights(weights_of(task.model))
-        run.save_metrics([old for old in run.metrics() if old["step"] < progress.step] + [record])
+        # What was measured beyond the save that a training went on from is forgotten.
+        earlier = [] if first else [old for old in run.metrics() if old["step"] < progress.step]
+        run.save_metrics([*earlier, record])
     return Evaluated(run, record, best)
 
 
@@ -250,7 +282,7 @@ class Saver:
         """Go on from the last save; ChargenError when that was done ROLLBACKS times already."""
         if progress.rollbacks >= ROLLBACKS:
             raise ChargenError(
-                f"the loss is not finite at step {progress.step + 1}, after {ROLLBACKS} attempts to go on: lower "
+                f"the loss explodes at step {progress.step + 1}, after {ROLLBACKS} attempts to go on: set "
                 f"--learning-rate below {rate:.2g} or a lower --clip; {self.run.path} keeps its best weights so far"
             )
         rollbacks = progress.rollbacks + 1

@@ -6,6 +6,7 @@ an option of `chargen train`, with its underscores as hyphens.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, TypeVar
 
@@ -66,7 +67,7 @@ class Options:
                 _at_least_one,
                 "at least 1",
             ),
-            (("minutes", "epochs", "steps", "learning_rate", "clip"), _positive, "more than 0"),
+            (("minutes", "epochs", "steps", "learning_rate", "clip"), _positive, "a number more than 0"),
             (("weight_decay", "seed", "activation_reg", "temporal_reg"), _not_negative, "0 or above"),
             (("dropout", "dropout_input", "dropout_embedding", "weight_drop"), _a_share, "a share from 0 to below 1"),
             (("val_fraction",), _a_share, "a share from 0 to below 1"),
@@ -93,6 +94,13 @@ class LanguageModelOptions(Options):
     activation_reg: float | None = None  # weight of the outputs' mean square in the loss
     temporal_reg: float | None = None  # weight of the mean square of their change from step to step
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.text_column != "text" and self.documents != "jsonl":
+            raise ChargenError(
+                f"the text column {self.text_column!r} is for documents in JSON lines: set them to jsonl"
+            )
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifierOptions(Options):
@@ -110,7 +118,7 @@ def _at_least_one(value: float) -> bool:
 
 
 def _positive(value: float) -> bool:
-    return value > 0  # which what is not a number is not
+    return 0 < value < math.inf  # which what is not a number is not
 
 
 def _not_negative(value: float) -> bool:

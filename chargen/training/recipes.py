@@ -7,33 +7,47 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chargen.training.options import ClassifierOptions, LanguageModelOptions, filled
+from chargen.training.options import ClassifierOptions, LanguageModelOptions, Options, filled
 
 DEFAULT_MINUTES = 3.0
+FLOPS_PER_WEIGHT = 6  # multiplications and additions a token, forwards and back
+EFFICIENCY = 0.25  # of training, beside large products: recurrent steps are small ones
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A stack's size."""
+    """A stack's size, and the tokens read in training from which on it is the best of these."""
 
     layers: int
     hidden: int
     embedding: int
+    from_tokens: float
+
+    @property
+    def weights(self) -> int:
+        """About how many a GRU of this shape has."""
+        first = 3 * self.hidden * (self.embedding + self.hidden)
+        return first + (self.layers - 1) * 6 * self.hidden * self.hidden
 
 
 SHAPES = {
-    "tiny": Shape(1, 128, 64),
-    "small": Shape(2, 256, 128),
-    "medium": Shape(2, 512, 256),
-    "large": Shape(3, 1024, 512),
+    "tiny": Shape(1, 128, 64, 0),
+    "small": Shape(2, 256, 128, 5e5),
+    "medium": Shape(2, 512, 256, 3e6),
+    "large": Shape(3, 1024, 512, 2e8),
 }
 
 
-def language_model_recipe(options: LanguageModelOptions, tokens: int, *, on_gpu: bool) -> LanguageModelOptions:
-    """The options with every choice made, for a training text of so many tokens."""
+def language_model_recipe(options: LanguageModelOptions, tokens: int, flops: float) -> LanguageModelOptions:
+    """The options with every choice made, for a training text of so many tokens.
+
+    flops: what the device does a second in large products; it decides what a budget in minutes can read.
+    """
     if options.minutes is options.epochs is options.steps is None:
         options = filled(options, minutes=DEFAULT_MINUTES)
-    shape = SHAPES["small" if options.size in (None, "auto") else options.size]
+    batch, window = options.batch or 64, options.window or 64
+    shape = _shape(options, tokens, batch * window, flops)
+    epochs = tokens_read(options, shape, tokens, batch * window, flops) / tokens
     return filled(
         options,
         size="auto",
@@ -42,13 +56,13 @@ def language_model_recipe(options: LanguageModelOptions, tokens: int, *, on_gpu:
         hidden=shape.hidden,
         embedding=shape.embedding,
         tied=False,
-        batch=64,
-        window=64,
+        batch=batch,
+        window=window,
         optimizer="muon",
         learning_rate=0.012,
         weight_decay=0.1,
         clip=1.0,
-        dropout=0.0,
+        dropout=_dropout(epochs),
         dropout_input=0.0,
         dropout_embedding=0.0,
         weight_drop=0.0,
@@ -57,8 +71,8 @@ def language_model_recipe(options: LanguageModelOptions, tokens: int, *, on_gpu:
     )
 
 
-def classifier_recipe(options: ClassifierOptions, texts: int, tokens: int) -> ClassifierOptions:
-    """The options with every choice made, for so many texts to train on, of so many tokens together."""
+def classifier_recipe(options: ClassifierOptions) -> ClassifierOptions:
+    """The options with every choice made."""
     if options.minutes is options.epochs is options.steps is None:
         options = filled(options, minutes=DEFAULT_MINUTES, epochs=12.0)
     shape = SHAPES["small" if options.size in (None, "auto") else options.size]
@@ -70,7 +84,7 @@ def classifier_recipe(options: ClassifierOptions, texts: int, tokens: int) -> Cl
         hidden=shape.hidden,
         embedding=shape.embedding,
         pooling="final",
-        bidirectional=options.start_from is None,
+        bidirectional=True,
         batch=64,
         optimizer="adamw",
         learning_rate=3e-3,
@@ -82,3 +96,32 @@ def classifier_recipe(options: ClassifierOptions, texts: int, tokens: int) -> Cl
         weight_drop=0.0,
         patience=8,
     )
+
+
+def tokens_read(options: Options, shape: Shape, tokens: int, tokens_a_step: int, flops: float) -> float:
+    """About how many tokens a training of this shape reads within its budget, over a text of `tokens`."""
+    limits = []
+    if options.minutes is not None:
+        limits.append(60 * options.minutes * EFFICIENCY * flops / (FLOPS_PER_WEIGHT * shape.weights))
+    if options.steps is not None:
+        limits.append(float(options.steps * tokens_a_step))
+    if options.epochs is not None:
+        limits.append(options.epochs * tokens)
+    return min(limits)
+
+
+def _shape(options: LanguageModelOptions, tokens: int, tokens_a_step: int, flops: float) -> Shape:
+    """The shape that was asked for, or the largest that reads enough tokens within the budget to be worth it."""
+    if options.size not in (None, "auto"):
+        return SHAPES[options.size]
+    fitting = [
+        shape
+        for shape in SHAPES.values()
+        if tokens_read(options, shape, tokens, tokens_a_step, flops) >= shape.from_tokens
+    ]
+    return fitting[-1]
+
+
+def _dropout(epochs: float) -> float:
+    """The more often a text is read, the more of it a model would learn by heart."""
+    return 0.0 if epochs < 4 else 0.1 if epochs < 12 else 0.2

@@ -11,10 +11,11 @@ from torch import nn
 
 from chargen.checkpoint import Run
 from chargen.errors import ChargenError
+from chargen.models.config import LanguageModelConfig
 from chargen.models.encoder import Dropout
 from chargen.text.tokenizers import Tokenizer
 from chargen.training.loop import Optimisation, Task
-from chargen.training.options import Options
+from chargen.training.options import ClassifierOptions, LanguageModelOptions, Options
 
 
 @dataclass(frozen=True)
@@ -65,33 +66,41 @@ def encoder_of(source: Run, asked: Options) -> dict[str, Any]:
         "vocab_size": None,
         "min_frequency": None,
     }
+    config = source.model_config()
+    if isinstance(config, LanguageModelConfig) and isinstance(asked, LanguageModelOptions):
+        made["tied"] = config.tied
+    if isinstance(asked, ClassifierOptions):
+        made["bidirectional"] = encoder.bidirectional
+    elif encoder.bidirectional:
+        raise ChargenError(
+            f"{source.name} reads from both ends, which a language model cannot: start from another run"
+        )
     for name, value in made.items():
         wanted = getattr(asked, name)
         if wanted not in (None, value):
             raise ChargenError(
-                f"--{name.replace('_', '-')} {wanted} contradicts --from {source.name}, which brings {value}: "
+                f"--{name.replace('_', '-')} {wanted} contradicts --from {source.name}, which brings its own: "
                 "leave it out"
             )
     return made
 
 
 @torch.no_grad()
-def give_weights(model: nn.Module, source: Run) -> list[str]:
-    """Copy the weights of a run whose names and shapes fit: its encoder, and the rest if it is of the same kind.
+def give_weights(model: nn.Module, source: Run) -> None:
+    """Copy a run's encoder into the model, and its projection where the model has the same.
 
-    Returns the names of those that did not come from it. ChargenError when a weight of the encoder has no place.
+    ChargenError when a weight of the encoder is missing on either side, or has another shape.
     """
     weights = source.weights()
     own = dict(model.named_parameters())
-    homeless = [name for name in weights if name.startswith("encoder.") and name not in own]
-    if homeless:
-        raise ChargenError(
-            f"{source.name} has {homeless[0]}, for which this model has no place: start from another run"
-        )
-    for name, weight in own.items():
-        if name in weights and weights[name].shape == tuple(weight.shape):
-            weight.copy_(torch.from_numpy(weights[name]))
-    return [name for name, weight in own.items() if name not in weights]
+    for name in own.keys() | weights.keys():
+        shapes = [tuple(side[name].shape) if name in side else None for side in (own, weights)]
+        if shapes[0] == shapes[1]:
+            own[name].copy_(torch.from_numpy(weights[name]))
+        elif name.startswith("encoder."):
+            raise ChargenError(
+                f"{name} does not fit: here {shapes[0]}, in {source.name} {shapes[1]}; start from another run"
+            )
 
 
 def unknown_note(unknown: Mapping[str, int], characters: int, source: Run | None) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,11 +15,11 @@ import torch
 import chargen
 from chargen.checkpoint import CHECKPOINTS, CLASSIFIER, LANGUAGE_MODEL, Run, create_run, find_run, refuse_existing
 from chargen.errors import ChargenError
+from chargen.hardware import choose_device
 from chargen.text.tokenizers import Tokenizer
 from chargen.training.classifying import prepare_classifier
 from chargen.training.distributed import World, join, leave
 from chargen.training.events import Event, Note
-from chargen.training.hardware import choose_device
 from chargen.training.language_modelling import prepare_language_model
 from chargen.training.loop import train
 from chargen.training.options import ClassifierOptions, LanguageModelOptions, Options, from_record, to_record
@@ -48,8 +49,7 @@ def start(
     world = join(choose_device(options.device))
     try:
         path = out or default_folder(options)
-        if world.is_writer:
-            refuse_existing(path, overwrite=overwrite)
+        world.agree(lambda: refuse_existing(path, overwrite=overwrite))
         source = find_run(options.start_from) if options.start_from else None
         prepared = _prepare(options, world, hooks, source=source)
         yield from map(Note, prepared.notes)
@@ -70,12 +70,15 @@ def resume(run: Run, budget: Budget, *, device: str | None = None, hooks: Hooks 
     options = replace(options_of(run), device=device or options_of(run).device)
     if budget != Budget():
         options = replace(options, minutes=budget.minutes, epochs=budget.epochs, steps=budget.steps)
+    if "-" in options.inputs and sys.stdin.isatty():
+        raise ChargenError(f"{run.name} was trained on standard input: pipe the same text into chargen once more")
     world = join(choose_device(options.device))
     try:
         tokenizer = run.tokenizer() if options.start_from else None
         # A run killed before its first save still needs the weights that it was to start from.
         source = find_run(options.start_from) if options.start_from and not run.is_begun else None
-        prepared = _prepare(options, world, hooks, source=source, tokenizer=tokenizer)
+        documents = bool(run.config["data"]["documents"])
+        prepared = _prepare(options, world, hooks, source=source, tokenizer=tokenizer, documents=documents)
         if prepared.data["fingerprint"] != run.config["data"]["fingerprint"]:
             raise ChargenError(
                 f"the text in {', '.join(options.inputs)} has changed since {run.name} was trained on it: bring the "
@@ -105,10 +108,16 @@ def default_folder(options: Options) -> Path:
 
 
 def _prepare(
-    options: Options, world: World, hooks: Hooks, *, source: Run | None = None, tokenizer: Tokenizer | None = None
+    options: Options,
+    world: World,
+    hooks: Hooks,
+    *,
+    source: Run | None = None,
+    tokenizer: Tokenizer | None = None,
+    documents: bool | None = None,
 ) -> Prepared:
     if isinstance(options, ClassifierOptions):
-        return prepare_classifier(options, world, source=source, tokenizer=tokenizer)
+        return prepare_classifier(options, world, source=source, tokenizer=tokenizer, documents=documents)
     assert isinstance(options, LanguageModelOptions)
     return prepare_language_model(options, world, source=source, tokenizer=tokenizer, progress=hooks.encoding)
 

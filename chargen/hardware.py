@@ -1,7 +1,9 @@
-"""Where a training runs, and in which precision."""
+"""Where models run, and in which precision."""
 
 from __future__ import annotations
 
+import os
+import time
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -13,11 +15,16 @@ CPU_FLAGS = ("avx512_bf16", "amx_bf16", "bf16", "asimdbf16")  # as Linux names b
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of a name, `auto` being the GPU if there is one; ChargenError when it cannot be had."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """The device of a name, `auto` being the GPU if there is one; ChargenError when it cannot be had.
+
+    Each process that torch's launcher starts on a machine takes a GPU of its own, and makes it the current one.
+    """
     try:
-        device = torch.device(name)
+        device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+        if device.type == "cuda":
+            index = int(os.environ.get("LOCAL_RANK", "0")) if device.index is None else device.index
+            device = torch.device("cuda", index)
+            torch.cuda.set_device(device)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
@@ -32,6 +39,19 @@ def choose_precision(name: str, device: torch.device) -> str:
     if device.type == "cuda":
         return "bf16" if torch.cuda.get_device_capability(device)[0] >= 8 else "fp32"
     return "bf16" if device.type == "cpu" and _cpu_multiplies_bf16() else "fp32"
+
+
+def measure_flops(device: torch.device, precision: str, attempts: int = 5) -> float:
+    """Multiplications and additions a second in large products, the best of some attempts of a few milliseconds."""
+    size = 4096 if device.type == "cuda" else 768
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    one, other = torch.ones(2, size, size, dtype=dtype, device=device)
+    seconds = []
+    for _ in range(attempts + 1):  # the first also loads the kernel
+        began = time.perf_counter()
+        torch.mm(one, other)[0, 0].item()  # waits for the device
+        seconds.append(time.perf_counter() - began)
+    return 2 * size**3 / min(seconds)
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
