@@ -1,10 +1,10 @@
-"""How fast text is written: our engine, a plain step loop over torch.nn with the same weights, and the bound.
+"""How fast text is written: our engines, a plain step loop over torch.nn with the same weights, and the bound.
 
     python benchmarks/sample_speed.py                    # the table
     python benchmarks/sample_speed.py --run RUN          # and the time from the command to its first character
 
-Both write real characters, softmax and draw included; they take turns in one process, and the medians of all turns
-are shown. The bound is what memory allows: the bandwidth at which this machine reads an array larger than its
+All write real characters, softmax and draw included; they take turns in one process, and the medians of all turns are
+shown. The ratio is that of the engine that `chargen sample` takes for so many samples. The bound is what memory allows: the bandwidth at which this machine reads an array larger than its
 caches, divided by the bytes of the weights that one step must read. A model that fits into a cache may exceed it.
 """
 
@@ -21,8 +21,10 @@ import click
 import numpy as np
 import torch
 
+from chargen.cli.sample import MANY_SAMPLES
 from chargen.generation.engine_numpy import NumpyEngine
-from chargen.generation.generate import generate
+from chargen.generation.engine_torch import TorchEngine
+from chargen.generation.generate import Engine, generate
 from chargen.models.config import EncoderConfig, LanguageModelConfig
 from chargen.text.tokenizers import CharTokenizer
 
@@ -53,7 +55,7 @@ class PlainModel(torch.nn.Module):
             written += [TOKENIZER.decode([token]) for token in ids[0].tolist()]
         return written
 
-    def engine(self, cell: str, hidden: int) -> NumpyEngine:
+    def engines(self, cell: str, hidden: int) -> tuple[NumpyEngine, TorchEngine]:
         """Ours, with the same weights."""
         encoder = EncoderConfig(TOKENIZER.vocab_size, cell, LAYERS, hidden, EMBEDDING)
         names = {"embedding.weight": "encoder.embedding.weight"}
@@ -61,7 +63,8 @@ class PlainModel(torch.nn.Module):
             for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
                 names[f"layers.{name}_l{layer}"] = f"encoder.layers.{layer}.{name}_l0"
         weights = {names.get(name, name): tensor.detach().numpy() for name, tensor in self.state_dict().items()}
-        return NumpyEngine(LanguageModelConfig(encoder), weights)
+        config = LanguageModelConfig(encoder)
+        return NumpyEngine(config, weights), TorchEngine(config, weights)
 
 
 def turn_of(write: Callable[[int], object], batch: int, seconds: float) -> Callable[[], float]:
@@ -91,25 +94,27 @@ def bandwidth() -> float:
 def compare(cell: str, hidden: int, batch: int, rounds: int, seconds: float) -> str:
     """One row of the table."""
     model = PlainModel(cell, hidden)
-    engine = model.engine(cell, hidden)
+    engine, torch_engine = model.engines(cell, hidden)
 
-    def write_ours(steps: int) -> object:
-        return list(islice(generate(engine, TOKENIZER, samples=batch), steps * batch))
+    def writer(one: Engine) -> Callable[[int], object]:
+        return lambda steps: list(islice(generate(one, TOKENIZER, samples=batch), steps * batch))
 
-    contestants = [write_ours, lambda steps: model.write(batch, steps)]
+    contestants = [writer(engine), writer(torch_engine), lambda steps: model.write(batch, steps)]
     turns = [turn_of(write, batch, seconds) for write in contestants]
-    results: list[list[float]] = [[], []]
+    results: list[list[float]] = [[] for _ in contestants]
     for _ in range(rounds):
         for turn, result in zip(turns, results, strict=True):
             time.sleep(PAUSE)
             turn()  # the first characters wake the threads
             result.append(turn())
-    ours, plain = (statistics.median(result) for result in results)
+    numpy_speed, torch_speed, plain = (statistics.median(result) for result in results)
+    ours = torch_speed if batch >= MANY_SAMPLES else numpy_speed
     read = sum(layer.weight_hh.nbytes for layer in engine.layers) + engine.projection.nbytes
     read += sum(layer.weight_ih.nbytes for layer in engine.layers[1:])
     bound = bandwidth() / read * batch
     return (
-        f"{cell} {LAYERS}x{hidden:<5} {batch:>5} {ours:>10,.0f} {plain:>10,.0f} {ours / plain:>8.1f} "
+        f"{cell} {LAYERS}x{hidden:<5} {batch:>5} {numpy_speed:>10,.0f} {torch_speed:>10,.0f} {plain:>10,.0f} "
+        f"{ours / plain:>10.1f} "
         f"{read / 1e6:>7.1f} {bound:>10,.0f} {ours / bound:>7.0%}"
     )
 
@@ -134,7 +139,7 @@ def first_character(run: str) -> float:
 def main(rounds: int, seconds: float, run: str | None) -> None:
     print(f"torch {torch.__version__} with {torch.get_num_threads()} threads, numpy {np.__version__}")
     print(f"memory is read at {bandwidth() / 1e9:.1f} GB/s\n")
-    print("model       batch     ours/s    plain/s  ours/plain  MB read  bound/s  of bound")
+    print("model       batch    numpy/s    torch/s    plain/s  ours/plain  MB read  bound/s  of bound")
     for cell, hidden, batch in CASES:
         print(compare(cell, hidden, batch, rounds, seconds), flush=True)
     if run:

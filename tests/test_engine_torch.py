@@ -51,7 +51,8 @@ def test_a_seed_writes_the_same_text_in_both(cell: str) -> None:
         assert texts[0] == texts[1]
 
 
-def test_reading_at_once_is_reading_step_by_step() -> None:
+def test_reading_at_once_is_reading_step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chargen.generation.engine_torch.CHUNK_ROWS", 8)
     _, engine = engines("lstm")
     ids = np.random.default_rng(1).integers(0, V, (9, 2))
     logits, state = engine.read(ids, engine.start(2))

@@ -293,7 +293,7 @@ def _encoding_bar(quiet: bool) -> Iterator[Callable[[float], object]]:
 
 @contextmanager
 def _interruptible() -> Iterator[Callable[[], bool]]:
-    """A function that tells whether SIGINT or SIGTERM came; before its first call, and twice, they end all at once."""
+    """A function that tells whether SIGINT or SIGTERM came; before its first call, and twice, they end all."""
     received: list[int] = []
     asked = False
 

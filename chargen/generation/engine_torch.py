@@ -23,6 +23,7 @@ from chargen.models.language_model import LanguageModel
 Array = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.integer[Any]]
 
+CHUNK_ROWS = 1 << 14  # T x B that are read at once, so that a long prompt needs no more memory than a short one
 WARM_UP = 3  # steps before a capture, as torch asks for
 
 
@@ -60,10 +61,13 @@ class TorchEngine:
 
     def read(self, ids: Ids, state: StackState) -> tuple[Array, StackState]:
         """Read ids (T, B), T at least 1; gives logits (B, V) for what follows, and the new state."""
+        steps = max(1, CHUNK_ROWS // ids.shape[1])
         with torch.inference_mode():
-            outputs, new = self.model.encoder(torch.from_numpy(np.asarray(ids, np.int64)).to(self.device), state)
+            for start in range(0, len(ids), steps):
+                part = torch.from_numpy(np.asarray(ids[start : start + steps], np.int64)).to(self.device)
+                outputs, state = self.model.encoder(part, state)
             logits = self.model.projection(outputs[-1])
-        return logits.cpu().numpy(), new
+        return logits.cpu().numpy(), state
 
     def read_all(self, ids: Ids, state: StackState) -> tuple[Array, StackState]:
         """Read ids (T, B); gives logits (T, B, V) after each of them, and the new state."""
