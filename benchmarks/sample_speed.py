@@ -3,9 +3,10 @@
     python benchmarks/sample_speed.py                    # the table
     python benchmarks/sample_speed.py --run RUN          # and the time from the command to its first character
 
-All write real characters, softmax and draw included; they take turns in one process, and the medians of all turns are
-shown. The ratio is that of the engine that `chargen sample` takes for so many samples. The bound is what memory allows: the bandwidth at which this machine reads an array larger than its
-caches, divided by the bytes of the weights that one step must read. A model that fits into a cache may exceed it.
+All write real characters, softmax and draw included; they take turns in one process, and the medians of all turns
+are shown. The ratio is that of the engine that `chargen sample` takes for so many samples. The bound is what memory
+allows: the bandwidth at which this machine reads an array larger than its caches, divided by the bytes of the weights
+that one step must read. A model that fits into a cache may exceed it.
 """
 
 from __future__ import annotations

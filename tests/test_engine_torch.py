@@ -6,10 +6,13 @@ from itertools import islice
 
 import numpy as np
 import pytest
+import torch
 
+from chargen.generation import samplers_torch
 from chargen.generation.engine_numpy import NumpyEngine
 from chargen.generation.engine_torch import TorchEngine
 from chargen.generation.generate import generate, score
+from chargen.generation.samplers import Sampling, draw, probabilities
 from chargen.models.config import CELLS, EncoderConfig, LanguageModelConfig, weight_shapes
 from chargen.text.tokenizers import CharTokenizer
 
@@ -81,3 +84,50 @@ def test_scores_agree() -> None:
     ours, theirs = engines("gru")
     one, other = (score(engine, TOKENIZER, "abc abc dea\n" * 30) for engine in (ours, theirs))
     np.testing.assert_allclose(one.log_probabilities, other.log_probabilities, atol=1e-5)
+
+
+SETTINGS = [
+    Sampling(),
+    Sampling(temperature=0),
+    Sampling(temperature=1.3, top_k=4),
+    Sampling(top_p=0.7),
+    Sampling(min_p=0.1),
+    Sampling(typical=0.6, temperature=2),
+    Sampling(top_k=8, top_p=0.9, min_p=0.01, typical=0.95),
+]
+
+
+@pytest.mark.parametrize("sampling", SETTINGS)
+def test_the_samplers_are_twins(sampling: Sampling) -> None:
+    random = np.random.default_rng(2)
+    logits = random.normal(0, 2, (50, 9)).astype("f")
+    bias = np.where(np.arange(9) == 4, -np.inf, random.normal(0, 0.5, 9))
+    uniform = random.random(50)
+    expected = probabilities(logits, sampling, bias=bias)
+    ours = samplers_torch.probabilities(torch.from_numpy(logits), sampling, torch.from_numpy(bias))
+    np.testing.assert_allclose(ours.numpy(), expected, atol=1e-12)
+    drawn = samplers_torch.draw(ours, torch.from_numpy(uniform))
+    assert drawn.tolist() == draw(expected, uniform).tolist()
+
+
+@pytest.mark.parametrize("sampling", SETTINGS)
+def test_drawing_in_the_engine_writes_the_same(sampling: Sampling) -> None:
+    _, engine = engines("gru")
+    pieces = {}
+    for engine.draws in (False, True):
+        found = generate(engine, TOKENIZER, "abc", length=150, seed=7, samples=3, sampling=sampling, stop=["dd"])
+        pieces[engine.draws] = list(found)
+    assert [piece[:4] for piece in pieces[True]] == [piece[:4] for piece in pieces[False]]
+    for one, other in zip(pieces[True], pieces[False], strict=True):
+        assert one.log_probability == pytest.approx(other.log_probability, abs=1e-5)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_gpu_writes_what_a_cpu_writes(cell: str) -> None:
+    ours, theirs = engines(cell)
+    config, weights = theirs.model.config, {n: w.numpy() for n, w in theirs.model.named_parameters()}
+    gpu = TorchEngine(config, weights, "cuda")
+    assert gpu.draws
+    texts = [[piece[:4] for piece in generate(one, TOKENIZER, "abc", length=300, seed=7)] for one in (ours, gpu)]
+    assert texts[0] == texts[1]

@@ -334,14 +334,9 @@ def test_a_classifier_starts_from_a_language_models_encoder(text: str, table: st
 
 def test_a_classifier_resumed_reads_texts_as_it_began_to(text: str, table: str, tmp_path: Path) -> None:
     first = run_of(list(start(small(text), tmp_path / "first")))
-    settings: dict[str, Any] = {
-        "inputs": (table,),
-        "start_from": str(first.path),
-        "device": "cpu",
-        "precision": "fp32",
-    }
-    whole = run_of(list(start(ClassifierOptions(**settings, steps=12), tmp_path / "whole")))
-    parts = run_of(list(start(ClassifierOptions(**settings, steps=12), tmp_path / "parts", hooks=stop_after(5))))
+    options = ClassifierOptions(inputs=(table,), start_from=str(first.path), steps=12, device="cpu", precision="fp32")
+    whole = run_of(list(start(options, tmp_path / "whole")))
+    parts = run_of(list(start(options, tmp_path / "parts", hooks=stop_after(5))))
     assert_equal_runs(whole, run_of(list(resume(parts, Budget()))))
 
 

@@ -1,14 +1,15 @@
 """A language model in torch, one symbol at a time: for GPUs, and for large batches on a CPU.
 
-On a GPU the step is captured once for each batch size as a CUDA graph, so that a step costs one launch, not dozens.
-`NumpyEngine` is the twin for few streams on a CPU; both have the same methods, and tests hold them together.
+On a GPU it draws as well: a draw and the step after it are captured as one CUDA graph, which costs one launch instead
+of dozens, and the host waits once for many symbols. `NumpyEngine` is the twin for few streams on a CPU; tests hold the
+two together.
 
 B streams, T steps, V vocabulary. State is a tuple of a tuple of (B, H) tensors a layer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from chargen.generation.samplers import Sampling
+from chargen.generation.samplers_torch import draw, probabilities
 from chargen.models.config import LanguageModelConfig
 from chargen.models.encoder import StackState
 from chargen.models.language_model import LanguageModel
@@ -36,7 +39,8 @@ class TorchEngine:
         tensors = {name: torch.from_numpy(weight) for name, weight in weights.items()}
         self.model.load_state_dict(tensors, strict=not config.tied)  # what is tied is stored once
         self.model.to(self.device).eval().requires_grad_(False)
-        self._graphs: dict[int, _Graph] = {}
+        self.draws = self.device.type == "cuda"
+        self._turn: _Turn | None = None  # the last one, with its graph
 
     def start(self, batch: int) -> StackState:
         """The state of streams that have read nothing."""
@@ -49,15 +53,29 @@ class TorchEngine:
 
     def step(self, ids: Ids, state: StackState) -> tuple[Array, StackState]:
         """Read ids (B,); gives logits (B, V) for what follows, and the new state."""
-        tokens = torch.from_numpy(np.asarray(ids, np.int64)).to(self.device)
-        if self.device.type == "cuda":
-            if len(ids) not in self._graphs:
-                self._graphs[len(ids)] = _Graph(self.model, len(ids))
-            logits, new = self._graphs[len(ids)](tokens, state)
-        else:
-            with torch.inference_mode():
-                logits, new = self.model.step(tokens, state)
+        with torch.inference_mode():
+            logits, new = self.model.step(torch.from_numpy(np.asarray(ids, np.int64)).to(self.device), state)
         return logits.cpu().numpy(), new
+
+    def write(
+        self, logits: Array, state: StackState, sampling: Sampling, bias: Array, uniform: Array
+    ) -> tuple[Ids, Array, Array, StackState]:
+        """Ids (K, B) drawn by uniform (K, B), the logits (K, B, V) they were drawn by, then logits (B, V), state."""
+        with torch.inference_mode():
+            numbers = torch.from_numpy(uniform).to(self.device)  # (K, B)
+            if self._turn is None or not self._turn.is_for(len(logits), sampling, bias):
+                self._turn = _Turn(self.model, len(logits), sampling, bias)
+            turn = self._turn
+            turn.begin(torch.from_numpy(logits).to(self.device), state)
+            ids = torch.empty(uniform.shape, dtype=torch.long, device=self.device)
+            given = torch.empty(*uniform.shape, logits.shape[1], device=self.device)
+            for k in range(len(numbers)):
+                given[k] = turn.logits
+                turn.uniform.copy_(numbers[k])
+                turn.advance()
+                ids[k] = turn.ids
+            after = tuple(tuple(part.clone() for part in layer) for layer in turn.state)
+            return ids.cpu().numpy(), given.cpu().numpy(), turn.logits.cpu().numpy().copy(), after
 
     def read(self, ids: Ids, state: StackState) -> tuple[Array, StackState]:
         """Read ids (T, B), T at least 1; gives logits (B, V) for what follows, and the new state."""
@@ -76,27 +94,50 @@ class TorchEngine:
         return logits.cpu().numpy(), new
 
 
-class _Graph:
-    """A step of B streams, captured: inputs are copied into place, and the graph runs as a whole."""
+class _Turn:
+    """A draw and the step after it, in place: tensors stay where they are, as a CUDA graph needs them to."""
 
-    def __init__(self, model: LanguageModel, batch: int) -> None:
-        self.ids = torch.zeros(batch, dtype=torch.long, device=model.projection.bias.device)
-        self.state = model.encoder.start(batch)
-        self.state = tuple(tuple(part.clone() for part in layer) for layer in self.state)  # a place of its own each
+    def __init__(self, model: LanguageModel, batch: int, sampling: Sampling, bias: Array) -> None:
+        device = model.projection.bias.device
+        self.model, self.sampling, self.bias = model, sampling, np.array(bias, np.float64)
+        self.device_bias = torch.from_numpy(self.bias).to(device)
+        self.logits = torch.zeros(batch, len(bias), device=device)
+        self.state = tuple(tuple(part.clone() for part in layer) for layer in model.encoder.start(batch))
+        self.uniform = torch.zeros(batch, dtype=torch.float64, device=device)
+        self.ids = torch.zeros(batch, dtype=torch.long, device=device)
+        self.advance = self._captured() if device.type == "cuda" else self._advance
+
+    def is_for(self, batch: int, sampling: Sampling, bias: Array) -> bool:
+        """Whether it serves so many streams with these settings."""
+        return len(self.ids) == batch and self.sampling == sampling and np.array_equal(self.bias, bias)
+
+    def begin(self, logits: Tensor, state: StackState) -> None:
+        """Take up logits (B, V) and a state."""
+        self.logits.copy_(logits)
+        self._take(state)
+
+    def _advance(self) -> None:
+        """Draw ids by the logits and the uniform numbers, and read them."""
+        self.ids.copy_(draw(probabilities(self.logits, self.sampling, self.device_bias), self.uniform))
+        logits, state = self.model.step(self.ids, self.state)
+        self.logits.copy_(logits)
+        self._take(state)
+
+    def _take(self, state: StackState) -> None:
+        for own, given in zip(self.state, state, strict=True):
+            for place, part in zip(own, given, strict=True):
+                place.copy_(part)
+
+    def _captured(self) -> Callable[[], None]:
+        """`_advance` as a CUDA graph."""
         stream = torch.cuda.Stream()
-        with torch.inference_mode(), torch.cuda.stream(stream):
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
             for _ in range(WARM_UP):
-                model.step(self.ids, self.state)
+                self._advance()
         torch.cuda.current_stream().wait_stream(stream)
-        self.graph = torch.cuda.CUDAGraph()
-        with torch.inference_mode(), torch.cuda.graph(self.graph):
-            self.logits, self.after = model.step(self.ids, self.state)
-
-    def __call__(self, ids: Tensor, state: StackState) -> tuple[Tensor, StackState]:
-        with torch.inference_mode():
-            self.ids.copy_(ids)
-            for own, given in zip(self.state, state, strict=True):
-                for place, part in zip(own, given, strict=True):
-                    place.copy_(part)
-            self.graph.replay()
-            return self.logits.clone(), tuple(tuple(part.clone() for part in layer) for layer in self.after)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self._advance()
+        replay: Callable[[], None] = graph.replay
+        return replay

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from chargen.text.tokenizers import REPLACEMENT, Tokenizer
 Array = npt.NDArray[np.floating[Any]]
 Ids = npt.NDArray[np.integer[Any]]
 
+DRAWN_AT_ONCE = 64  # K, where the engine draws
 SCORED_AT_ONCE = 256  # T whose logits (T, V) are held at once
 
 
@@ -36,6 +37,18 @@ class Engine(Protocol):
 
     def read_all(self, ids: Ids, state: Any) -> tuple[Array, Any]:
         """Read ids (T, B); gives logits (T, B, V) after each of them, and the new state."""
+
+
+@runtime_checkable
+class DrawingEngine(Engine, Protocol):
+    """An engine that can draw where it runs, many symbols in a row, so that it need not wait for each."""
+
+    draws: bool  # whether that is the faster way
+
+    def write(
+        self, logits: Array, state: Any, sampling: Sampling, bias: Array, uniform: Array
+    ) -> tuple[Ids, Array, Array, Any]:
+        """Ids (K, B) drawn by uniform (K, B), the logits (K, B, V) they were drawn by, then logits (B, V), state."""
 
 
 class Piece(NamedTuple):
@@ -112,19 +125,54 @@ def _pieces(
     logits, state = engine.read(prompt[:, None], engine.start(1))
     logits, state = logits[streams], engine.select(state, streams)
     window = sampling.repetition_window if sampling.repetition_penalty != 1 else 0
-    recent = np.tile(prompt[len(prompt) - min(window, len(prompt)) :], (len(writers), 1))  # (B, at most window)
-    while True:
-        check_logits(logits)
-        ids = draw(probabilities(logits, sampling, bias=bias, recent=recent), uniform.random(len(writers)))
+    if isinstance(engine, DrawingEngine) and engine.draws and not window:
+        steps = _drawn_there(engine, logits, state, sampling, bias, uniform)
+    else:
+        recent = np.tile(prompt[len(prompt) - min(window, len(prompt)) :], (len(writers), 1))  # (B, at most window)
+        steps = _drawn_here(engine, logits, state, sampling, bias, uniform, recent, window)
+    for given, ids in steps:
         for sample, (writer, token) in enumerate(zip(writers, ids.tolist(), strict=True)):
             if writer.end is None:
                 text = writer.write(token)
-                yield Piece(sample, token, text, writer.end, logits[sample])
+                yield Piece(sample, token, text, writer.end, given[sample])
         if all(writer.end for writer in writers):
             return
+
+
+def _drawn_here(
+    engine: Engine,
+    logits: Array,
+    state: Any,
+    sampling: Sampling,
+    bias: Array,
+    uniform: np.random.Generator,
+    recent: Ids,
+    window: int,
+) -> Iterator[tuple[Array, Ids]]:
+    """Logits (B, V) and the ids (B,) drawn by them, without end; recent (B, W): the last ids, `window` at most."""
+    while True:
+        check_logits(logits)
+        ids = draw(probabilities(logits, sampling, bias=bias, recent=recent), uniform.random(len(logits)))
+        yield logits, ids
         if window:
             recent = np.concatenate([recent, ids[:, None]], axis=1)[:, -window:]
         logits, state = engine.step(ids, state)
+
+
+def _drawn_there(
+    engine: DrawingEngine,
+    logits: Array,
+    state: Any,
+    sampling: Sampling,
+    bias: Array,
+    uniform: np.random.Generator,
+) -> Iterator[tuple[Array, Ids]]:
+    """The same by an engine that draws; what it drew beyond the end of the last sample is left."""
+    while True:
+        check_logits(logits)
+        numbers = uniform.random((DRAWN_AT_ONCE, len(logits)))
+        drawn, given, logits, state = engine.write(logits, state, sampling, bias, numbers)
+        yield from zip(given, drawn, strict=True)
 
 
 def score(engine: Engine, tokenizer: Tokenizer, text: str, *, documents: bool = False) -> Score:
