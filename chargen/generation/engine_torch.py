@@ -1,8 +1,8 @@
 """A language model in torch, one symbol at a time: for GPUs, and for large batches on a CPU.
 
 On a GPU it draws as well: a draw and the step after it are captured as one CUDA graph, which costs one launch instead
-of dozens, and the host waits once for many symbols. `NumpyEngine` is the twin for few streams on a CPU; tests hold the
-two together.
+of dozens, and the host waits once for many symbols. `NumpyEngine` is the twin for few streams on a CPU; tests hold
+the two together.
 
 B streams, T steps, V vocabulary. State is a tuple of a tuple of (B, H) tensors a layer.
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -98,7 +99,7 @@ class Progress:
     @property
     def highest_loss(self) -> float:
         """What a loss must not exceed, or the training has diverged."""
-        return math.inf if self.average_loss is None else EXPLODED * self.average_loss + 1
+        return sys.float_info.max if self.average_loss is None else EXPLODED * self.average_loss + 1
 
 
 def train(
@@ -129,7 +130,7 @@ def train(
         rate = optimisation.learning_rate * learning_rate_factor(fraction) / 2**progress.rollbacks
         limit = progress.highest_loss
         loss, tokens = update(task, optimizers, progress.step, rate, optimisation.clip, limit, world)
-        if not loss <= limit:  # nor is it when it is no number
+        if not loss <= limit:  # which what is not a number is not either
             progress = saver.roll_back(progress, rate)
             fraction = budget.fraction(progress.step, progress.seconds, task.steps_per_epoch)
             yield Note(f"the loss was {loss:.3g}; going on from step {progress.step:,} at half the learning rate")
@@ -147,9 +148,7 @@ def train(
                 reason = reason or OUT_OF_PATIENCE
         elif unsaved or reason:
             saver.save(progress)
-    if (
-        progress.best is None
-    ):  # stopped before its first evaluation, so measured out of turn, which the saved progress does not know
+    if progress.best is None:  # stopped before its first evaluation: out of turn, so not part of the saved progress
         yield evaluate(task, run, replace(progress), 1.0, world)
     yield finish(task, run, progress, reason, world)
 
@@ -160,12 +159,12 @@ def update(
     step: int,
     rate: float,
     clip: float,
-    limit: float = math.inf,
+    limit: float = sys.float_info.max,
     world: World = ALONE,
 ) -> tuple[float, int]:
     """Move the weights once, unless the loss exceeds `limit` or loss or gradient is no finite number.
 
-    Gives the batch's loss in nats, which is no number when the gradient is none, and its tokens.
+    Gives the batch's loss in nats, not a number when the gradient's norm is none, and its tokens.
     """
     set_rate(optimizers, rate)
     loss, tokens = task.loss(step)
@@ -174,7 +173,7 @@ def update(
     loss = world.average(task.model, loss.detach())
     norm = nn.utils.clip_grad_norm_(task.model.parameters(), clip)
     nats = (loss + 0 * norm).item()  # one wait for the device, and not a number when either is none
-    if math.isfinite(nats) and nats <= limit:
+    if nats <= limit:
         for optimizer in optimizers:
             optimizer.step()
     return nats, tokens
@@ -203,14 +202,16 @@ def evaluate(task: Task, run: Run, progress: Progress, number: float, world: Wor
 
 
 def finish(task: Task, run: Run, progress: Progress, reason: str | None, world: World) -> Done:
-    """Measure the best weights on all of the validation set, unless someone waits for the training to stop."""
-    best = max(run.metrics(), key=task.merit)
-    figures = {name: value for name, value in best.items() if name not in ("step", "tokens", "seconds")}
-    if reason != INTERRUPTED:
+    """Measure the best weights on more of the validation set, unless someone waits for the training to stop."""
+
+    def measure() -> dict[str, Any]:
+        if reason == INTERRUPTED:
+            return max(run.metrics(), key=task.merit)
         load_weights(task.model, run.weights())
-        most = max(SMALLEST_LAST_EVALUATION, int(EVALUATION_SHARE * progress.tokens))
-        figures = world.agree(lambda: task.evaluate(most))
-    summary = figures | {
+        return task.evaluate(max(SMALLEST_LAST_EVALUATION, int(EVALUATION_SHARE * progress.tokens)))
+
+    figures = world.agree(measure)
+    summary = {name: value for name, value in figures.items() if name != "step"} | {
         "parameters": sum(weight.numel() for weight in task.model.parameters()),
         "steps": progress.step,
         "seconds": round(progress.seconds, 3),

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chargen.training.options import ClassifierOptions, LanguageModelOptions, Options, filled
+from chargen.training.options import ClassifierOptions, LanguageModelOptions, filled
 
 DEFAULT_MINUTES = 3.0
 FLOPS_PER_WEIGHT = 6  # multiplications and additions a token, forwards and back
 EFFICIENCY = 0.25  # of training, beside large products: recurrent steps are small ones
+LATENCY = 4e-5  # seconds that a step of a layer takes at least, forwards and back, on the fastest device
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,9 @@ def language_model_recipe(options: LanguageModelOptions, tokens: int, flops: flo
     """
     if options.minutes is options.epochs is options.steps is None:
         options = filled(options, minutes=DEFAULT_MINUTES)
-    batch, window = options.batch or 64, options.window or 64
-    shape = _shape(options, tokens, batch * window, flops)
-    epochs = tokens_read(options, shape, tokens, batch * window, flops) / tokens
+    options = filled(options, batch=64, window=64)
+    shape = _shape(options, tokens, flops)
+    epochs = tokens_read(options, shape, tokens, flops) / tokens
     return filled(
         options,
         size="auto",
@@ -56,13 +57,11 @@ def language_model_recipe(options: LanguageModelOptions, tokens: int, flops: flo
         hidden=shape.hidden,
         embedding=shape.embedding,
         tied=False,
-        batch=batch,
-        window=window,
         optimizer="muon",
         learning_rate=0.012,
         weight_decay=0.1,
         clip=1.0,
-        dropout=_dropout(epochs),
+        dropout=_dropout(epochs * shape.weights / tokens),
         dropout_input=0.0,
         dropout_embedding=0.0,
         weight_drop=0.0,
@@ -98,30 +97,32 @@ def classifier_recipe(options: ClassifierOptions) -> ClassifierOptions:
     )
 
 
-def tokens_read(options: Options, shape: Shape, tokens: int, tokens_a_step: int, flops: float) -> float:
+def tokens_read(options: LanguageModelOptions, shape: Shape, tokens: int, flops: float) -> float:
     """About how many tokens a training of this shape reads within its budget, over a text of `tokens`."""
+    assert options.batch is not None and options.window is not None  # filled in before
     limits = []
     if options.minutes is not None:
-        limits.append(60 * options.minutes * EFFICIENCY * flops / (FLOPS_PER_WEIGHT * shape.weights))
+        products = FLOPS_PER_WEIGHT * shape.weights / (EFFICIENCY * flops)  # seconds a token
+        waiting = LATENCY * shape.layers / options.batch
+        limits.append(60 * options.minutes / max(products, waiting))
     if options.steps is not None:
-        limits.append(float(options.steps * tokens_a_step))
+        limits.append(float(options.steps * options.batch * options.window))
     if options.epochs is not None:
         limits.append(options.epochs * tokens)
     return min(limits)
 
 
-def _shape(options: LanguageModelOptions, tokens: int, tokens_a_step: int, flops: float) -> Shape:
+def _shape(options: LanguageModelOptions, tokens: int, flops: float) -> Shape:
     """The shape that was asked for, or the largest that reads enough tokens within the budget to be worth it."""
     if options.size not in (None, "auto"):
         return SHAPES[options.size]
-    fitting = [
-        shape
-        for shape in SHAPES.values()
-        if tokens_read(options, shape, tokens, tokens_a_step, flops) >= shape.from_tokens
-    ]
+    fitting = [shape for shape in SHAPES.values() if tokens_read(options, shape, tokens, flops) >= shape.from_tokens]
     return fitting[-1]
 
 
-def _dropout(epochs: float) -> float:
-    """The more often a text is read, the more of it a model would learn by heart."""
-    return 0.0 if epochs < 4 else 0.1 if epochs < 12 else 0.2
+def _dropout(readings: float) -> float:
+    """The share to leave out: the more weights read a token the more often, the more is learned by heart.
+
+    readings: epochs times the weights for each token of the text.
+    """
+    return 0.0 if readings < 8 else 0.1 if readings < 60 else 0.2
