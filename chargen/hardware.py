@@ -26,7 +26,7 @@ def choose_device(name: str) -> torch.device:
             device = torch.device("cuda", index)
             torch.cuda.set_device(device)
         torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError, AttributeError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
         raise ChargenError(f"the device {name!r} cannot be used ({reason}): try --device cpu or auto") from error
     return device
