@@ -4,13 +4,15 @@
     python benchmarks/sample_speed.py --run RUN          # and the time from the command to its first character
 
 All write real characters, softmax and draw included; they take turns in one process, and the medians of all turns
-are shown. The ratio is that of the engine that `chargen sample` takes for so many samples. The bound is what memory
-allows: the bandwidth at which this machine reads an array larger than its caches, divided by the bytes of the weights
-that one step must read. A model that fits into a cache may exceed it.
+are shown. The ratio is that of the engine that `chargen sample` takes for much text in so many samples; torch's is in
+bfloat16 where the processor has it. The bound is what memory allows: the bandwidth at which this machine reads an
+array larger than its caches, divided by the bytes of the weights that one step must read. A model that fits into a
+cache may exceed it.
 """
 
 from __future__ import annotations
 
+import math
 import statistics
 import subprocess
 import sys
@@ -22,10 +24,13 @@ import click
 import numpy as np
 import torch
 
+from chargen.checkpoint import find_run
 from chargen.cli.sample import MANY_SAMPLES
 from chargen.generation.engine_numpy import NumpyEngine
 from chargen.generation.engine_torch import TorchEngine
-from chargen.generation.generate import Engine, generate
+from chargen.generation.generate import Engine, generate, score
+from chargen.generation.writer import TextWriter
+from chargen.hardware import choose_precision
 from chargen.models.config import EncoderConfig, LanguageModelConfig
 from chargen.text.tokenizers import CharTokenizer
 
@@ -65,7 +70,8 @@ class PlainModel(torch.nn.Module):
                 names[f"layers.{name}_l{layer}"] = f"encoder.layers.{layer}.{name}_l0"
         weights = {names.get(name, name): tensor.detach().numpy() for name, tensor in self.state_dict().items()}
         config = LanguageModelConfig(encoder)
-        return NumpyEngine(config, weights), TorchEngine(config, weights)
+        precision = choose_precision("auto", torch.device("cpu"))
+        return NumpyEngine(config, weights), TorchEngine(config, weights, precision=precision)
 
 
 def turn_of(write: Callable[[int], object], batch: int, seconds: float) -> Callable[[], float]:
@@ -133,6 +139,17 @@ def first_character(run: str) -> float:
     return statistics.median(times)
 
 
+def bits_lost(run: str) -> tuple[float, float]:
+    """Bits a character that both engines need for a text that the run wrote, torch's in bfloat16."""
+    writer = TextWriter(find_run(run))
+    text = writer.generate(length=20_000, temperature=1.0, seed=0)
+    config = find_run(run).model_config()
+    assert isinstance(config, LanguageModelConfig)
+    narrow = TorchEngine(config, find_run(run).weights(), precision="bf16")
+    scores = [score(engine, writer.tokenizer, text).log_probabilities.sum() for engine in (writer.engine, narrow)]
+    return -scores[0] / len(text) / math.log(2), -scores[1] / len(text) / math.log(2)
+
+
 @click.command()
 @click.option("--rounds", default=7, show_default=True, help="Turns that each contestant has.")
 @click.option("--seconds", default=1.0, show_default=True, help="About how long a turn is.")
@@ -144,7 +161,8 @@ def main(rounds: int, seconds: float, run: str | None) -> None:
     for cell, hidden, batch in CASES:
         print(compare(cell, hidden, batch, rounds, seconds), flush=True)
     if run:
-        print(f"\nfirst character of `chargen sample -m {run}` after {first_character(run):.2f} s")
+        print("\n{:.4f} bits a character in fp32, {:.4f} in bf16".format(*bits_lost(run)))
+        print(f"first character of `chargen sample -m {run}` after {first_character(run):.2f} s")
 
 
 if __name__ == "__main__":

@@ -131,3 +131,17 @@ def test_a_gpu_writes_what_a_cpu_writes(cell: str) -> None:
     assert gpu.draws
     texts = [[piece[:4] for piece in generate(one, TOKENIZER, "abc", length=300, seed=7)] for one in (ours, gpu)]
     assert texts[0] == texts[1]
+
+
+def test_bfloat16_changes_a_score_little() -> None:
+    ours, _ = engines("gru")
+    config = LanguageModelConfig(EncoderConfig(V, "gru", L, H, 6))
+    random = np.random.default_rng(0)
+    weights = {name: random.normal(0, 0.6, shape).astype("f") for name, shape in weight_shapes(config).items()}
+    narrow = TorchEngine(config, weights, "cpu", "bf16")
+    assert narrow.start(1)[0][0].dtype == torch.bfloat16
+    text = "abc abc dea\nhgf " * 20
+    exact, near = (score(one, TOKENIZER, text).log_probabilities.mean() for one in (ours, narrow))
+    assert near == pytest.approx(exact, rel=0.02)
+    assert near != exact
+    assert len(list(generate(narrow, TOKENIZER, "abc", length=20, seed=1, samples=3))) == 60

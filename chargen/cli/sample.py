@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 STREAM_LENGTH = 500
 DOCUMENT_LENGTH = 10_000  # where a model that never ends a document is stopped
 TURN_LENGTH = 200
-MANY_SAMPLES = 64  # from here on torch's engine is the faster one, its import included
+MANY_SAMPLES = 32  # at once; from here on, and from so many characters in all, torch's engine repays its import
+MANY_CHARACTERS = 200_000
 SEPARATORS = {"line": "", "blank-line": "\n"}  # between samples of such documents; all others get a rule
 RULE = "-" * 40 + "\n"
 # Options that have no use with another one.
@@ -85,7 +86,13 @@ WITHOUT_USE = {
     type=click.Choice(["document", "length"]),
     help="Documents: stop at the end symbol, or never write one.  [default: document, where the model has them]",
 )
-@click.option("--engine", type=click.Choice(["auto", "numpy", "torch"]), default="auto", show_default=True)
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "numpy", "torch"]),
+    default="auto",
+    show_default=True,
+    help="auto: numpy; for much text in many samples torch, in bfloat16 where the hardware has it.",
+)
 @click.option("--device", help="For the engine torch: cpu, cuda, …  [default: the GPU, if there is one]")
 @click.option(
     "--interactive", is_flag=True, help="Write in turns: a line by you, then --length characters by the model."
@@ -115,7 +122,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
 
     _refuse_contradictions(ctx)
     run = find_run(options["model"], LANGUAGE_MODEL)
-    engine = _engine(run, options["engine"], options["device"], options["samples"])
+    engine = _engine(run, options)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # what a terminal cannot show must not end the text
     act = next((act for name, act in MODES.items() if not (options[name] is None or options[name] is False)), _sample)
@@ -123,19 +130,25 @@ def command(ctx: click.Context, /, **options: Any) -> None:
         act(run, engine, run.tokenizer(), options)
 
 
-def _engine(run: Run, kind: str, device: str | None, samples: int) -> Engine:
-    """The engine that was asked for, or the one that is faster for so many samples."""
+def _engine(run: Run, options: dict[str, Any]) -> Engine:
+    """The engine that was asked for, or the one that writes so much text sooner."""
     from chargen.models.config import LanguageModelConfig
 
     config = run.model_config()
     assert isinstance(config, LanguageModelConfig)  # of the kind that was asked for
+    kind, device, samples = options["engine"], options["device"], options["samples"]
     if kind == "numpy" and device is not None:
         raise click.UsageError("--device is for the engine torch: leave it out, or choose --engine torch")
-    if kind == "torch" or device is not None or (kind == "auto" and samples >= MANY_SAMPLES):
+    characters = samples * _length(options, bool(run.config["data"]["documents"]))
+    much = kind == "auto" and samples >= MANY_SAMPLES and characters >= MANY_CHARACTERS
+    if much or kind == "torch" or device is not None:
         from chargen.generation.engine_torch import TorchEngine
-        from chargen.hardware import choose_device
+        from chargen.hardware import choose_device, choose_precision
 
-        return TorchEngine(config, run.weights(), str(choose_device(device or "auto")))
+        where = choose_device(device or "auto")
+        precision = choose_precision("auto", where) if much else "fp32"
+        if where.type == "cuda" or precision == "bf16" or not much:
+            return TorchEngine(config, run.weights(), str(where), precision)
     from chargen.generation.engine_numpy import NumpyEngine
 
     return NumpyEngine(config, run.weights())

@@ -33,12 +33,20 @@ WARM_UP = 3  # steps before a capture, as torch asks for
 class TorchEngine:
     """A language model that reads and continues B streams of ids, and remembers nothing between calls."""
 
-    def __init__(self, config: LanguageModelConfig, weights: Mapping[str, np.ndarray], device: str = "cpu") -> None:
+    def __init__(
+        self,
+        config: LanguageModelConfig,
+        weights: Mapping[str, np.ndarray],
+        device: str = "cpu",
+        precision: str = "fp32",
+    ) -> None:
+        """`precision`: fp32 or bf16, of weights and state; bf16 is faster, and not quite `NumpyEngine`'s twin."""
         self.device = torch.device(device)
         self.model = LanguageModel(config)
         tensors = {name: torch.from_numpy(weight) for name, weight in weights.items()}
         self.model.load_state_dict(tensors, strict=not config.tied)  # what is tied is stored once
-        self.model.to(self.device).eval().requires_grad_(False)
+        self.model.to(self.device, torch.bfloat16 if precision == "bf16" else torch.float32)
+        self.model.eval().requires_grad_(False)
         self.draws = self.device.type == "cuda"
         self._turn: _Turn | None = None  # the last one, with its graph
 
@@ -55,7 +63,7 @@ class TorchEngine:
         """Read ids (B,); gives logits (B, V) for what follows, and the new state."""
         with torch.inference_mode():
             logits, new = self.model.step(torch.from_numpy(np.asarray(ids, np.int64)).to(self.device), state)
-        return logits.cpu().numpy(), new
+        return logits.float().cpu().numpy(), new
 
     def write(
         self, logits: Array, state: StackState, sampling: Sampling, bias: Array, uniform: Array
@@ -85,13 +93,13 @@ class TorchEngine:
                 part = torch.from_numpy(np.asarray(ids[start : start + steps], np.int64)).to(self.device)
                 outputs, state = self.model.encoder(part, state)
             logits = self.model.projection(outputs[-1])
-        return logits.cpu().numpy(), state
+        return logits.float().cpu().numpy(), state
 
     def read_all(self, ids: Ids, state: StackState) -> tuple[Array, StackState]:
         """Read ids (T, B); gives logits (T, B, V) after each of them, and the new state."""
         with torch.inference_mode():
             logits, new = self.model(torch.from_numpy(np.asarray(ids, np.int64)).to(self.device), state)
-        return logits.cpu().numpy(), new
+        return logits.float().cpu().numpy(), new
 
 
 class _Turn:
