@@ -277,18 +277,24 @@ def _ending(event: Done) -> str:
 
 @contextmanager
 def _encoding_bar(quiet: bool) -> Iterator[Callable[[float], object]]:
-    """A bar for the text's preparation, shown only if that takes a while."""
+    """A bar for the text's preparation, there only while that goes on, and only if it takes a while."""
     from tqdm import tqdm
 
-    with tqdm(total=1.0, bar_format="preparing {percentage:3.0f}%|{bar}| {elapsed}<{remaining}", delay=1.0,
-              disable=True if quiet else None, leave=False) as bar:  # fmt: skip
+    form = "preparing {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
+    bars: list[tqdm] = []
 
-        def show(share: float) -> None:
-            bar.update(share - bar.n)
-            if share >= 1:
-                bar.close()
+    def show(share: float) -> None:
+        if not bars:
+            bars.append(tqdm(total=1.0, bar_format=form, delay=1.0, disable=True if quiet else None, leave=False))
+        bars[0].update(share - bars[0].n)
+        if share >= 1:
+            bars[0].close()
 
+    try:
         yield show
+    finally:
+        for bar in bars:
+            bar.close()
 
 
 @contextmanager
