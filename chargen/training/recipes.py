@@ -12,7 +12,7 @@ from chargen.training.options import ClassifierOptions, LanguageModelOptions, fi
 DEFAULT_MINUTES = 3.0
 FLOPS_PER_WEIGHT = 6  # multiplications and additions a token, forwards and back
 EFFICIENCY = 0.25  # of training, beside large products: recurrent steps are small ones
-LATENCY = 4e-5  # seconds that a step of a layer takes at least, forwards and back, on the fastest device
+LATENCY = 4e-5  # seconds that a step of a layer takes at least, forwards and back: a guess for GPUs, not measured
 
 
 @dataclass(frozen=True)
