@@ -1,10 +1,14 @@
 """What each choice of the default recipe is worth: one training for each variation, the rest left as it is.
 
-    CHARGEN_BENCH_DATA=… python benchmarks/recipes.py                 # all variations, 640 steps each
-    CHARGEN_BENCH_DATA=… python benchmarks/recipes.py adamw dropout   # those whose name has one of these words
+    CHARGEN_BENCH_DATA=… python benchmarks/recipes.py                   # all variations, 640 steps of one shape each
+    CHARGEN_BENCH_DATA=… python benchmarks/recipes.py adamw dropout     # those whose name has one of these words
+    CHARGEN_BENCH_DATA=… python benchmarks/recipes.py --text ptb-char --minutes 3 default size
 
-`tinyshakespeare.txt` is looked for in the folder that CHARGEN_BENCH_DATA names. Nats a character on the last tenth.
-Losses of one number of steps compare whatever else the machine does; seconds do only when it does nothing else.
+With --steps the model is the shape `small` without dropout, whatever the text; losses then compare whatever else the
+machine does. With --minutes all is chosen as `chargen train` does, and the machine must do nothing else.
+
+The folder that CHARGEN_BENCH_DATA names holds `tinyshakespeare.txt`, whose last tenth is held out, and
+`ptb/train.txt` and `ptb/valid.txt`; `python-source` is made from this Python, its last tenth held out.
 """
 
 from __future__ import annotations
@@ -18,8 +22,13 @@ import click
 
 from chargen.training.events import Done
 from chargen.training.options import LanguageModelOptions
-from chargen.training.start import start
+from chargen.training.start import options_of, start
 
+TEXTS: dict[str, dict[str, tuple[str, ...]]] = {
+    "tinyshakespeare": {"inputs": ("{data}/tinyshakespeare.txt",)},
+    "ptb-char": {"inputs": ("{data}/ptb/train.txt",), "val": ("{data}/ptb/valid.txt",)},
+    "python-source": {"inputs": ("python-source",)},
+}
 VARIATIONS: dict[str, dict[str, Any]] = {
     "default": {},
     "adamw, learning rate 0.006": {"optimizer": "adamw", "learning_rate": 0.006, "weight_decay": 0.01},
@@ -30,35 +39,51 @@ VARIATIONS: dict[str, dict[str, Any]] = {
     "weight decay 0.3": {"weight_decay": 0.3},
     "dropout 0.1": {"dropout": 0.1},
     "weight drop 0.1": {"weight_drop": 0.1},
-    "batch 32, twice the steps": {"batch": 32},
-    "batch 128, half the steps": {"batch": 128},
-    "window 32, twice the steps": {"window": 32},
+    "batch 32": {"batch": 32},
+    "batch 128": {"batch": 128},
+    "window 32": {"window": 32},
+    "window 128": {"window": 128},
+    "embedding 64": {"embedding": 64},
     "lstm": {"cell": "lstm"},
     "three layers": {"layers": 3},
     "tied weights": {"tied": True, "embedding": 256},
     "fp32": {"precision": "fp32"},
+    "size tiny": {"size": "tiny"},
+    "size small": {"size": "small"},
+    "size medium": {"size": "medium"},
+    "size large": {"size": "large"},
 }
 TOKENS_A_STEP = 64 * 64
 
 
 @click.command()
 @click.argument("words", nargs=-1)
-@click.option("--steps", default=640, show_default=True, help="Steps of the default, 4,096 tokens each.")
+@click.option("--text", type=click.Choice(list(TEXTS)), default="tinyshakespeare", show_default=True)
+@click.option("--steps", default=640, show_default=True, help="Steps of 4,096 tokens; of others as many tokens.")
+@click.option("--minutes", type=float, help="Train for so long instead, every choice left to the recipe.")
 @click.option("--seed", default=0, show_default=True)
-def main(words: tuple[str, ...], steps: int, seed: int) -> None:
-    text = Path(os.environ["CHARGEN_BENCH_DATA"], "tinyshakespeare.txt")
-    print("variation                      nats a character   seconds   weights")
+def main(words: tuple[str, ...], text: str, steps: int, minutes: float | None, seed: int) -> None:
+    data = os.environ.get("CHARGEN_BENCH_DATA", "data")
+    sources = {name: tuple(path.format(data=data) for path in paths) for name, paths in TEXTS[text].items()}
+    print("variation                    model         dropout   nats      bpc  seconds     weights   tokens/s")
     for name, changes in VARIATIONS.items():
         if words and not any(word in name for word in words):
             continue
-        tokens_a_step = changes.get("batch", 64) * changes.get("window", 64)
-        shape = {"size": "small", "steps": steps * TOKENS_A_STEP // tokens_a_step, "seed": seed, "dropout": 0.0}
-        options = LanguageModelOptions(inputs=(str(text),), **(shape | changes))
+        if minutes is None:
+            tokens_a_step = changes.get("batch", 64) * changes.get("window", 64)
+            budget = {"size": "small", "dropout": 0.0, "steps": steps * TOKENS_A_STEP // tokens_a_step}
+        else:
+            budget = {"minutes": minutes}
+        options = LanguageModelOptions(**(sources | {"seed": seed} | budget | changes))
         with tempfile.TemporaryDirectory(prefix="chargen-recipes-") as folder:
-            for event in start(options, Path(folder, "run")):
-                if isinstance(event, Done):
-                    found = event.summary
-        print(f"{name:<30} {found['val_loss']:>16.4f} {found['seconds']:>9.0f} {found['parameters']:>9,}", flush=True)
+            done = next(event for event in start(options, Path(folder, "run")) if isinstance(event, Done))
+            chosen = options_of(done.run)
+        found, shape = done.summary, f"{chosen.cell} {chosen.layers}x{chosen.hidden}"
+        print(
+            f"{name:<28} {shape:<12} {chosen.dropout:>8} {found['val_loss']:>8.4f} {found['val_bpc']:>8.4f} "
+            f"{found['seconds']:>8.0f} {found['parameters']:>11,} {found['tokens_per_second']:>10,.0f}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -13,12 +13,14 @@ cache may exceed it.
 from __future__ import annotations
 
 import math
+import os
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from itertools import islice
+from pathlib import Path
 
 import click
 import numpy as np
@@ -126,13 +128,13 @@ def compare(cell: str, hidden: int, batch: int, rounds: int, seconds: float) -> 
     )
 
 
-def first_character(run: str) -> float:
-    """Seconds from starting the command to its first character."""
+def first_character(*arguments: str, **environment: str) -> float:
+    """Seconds from starting chargen to the first character that it prints."""
     times = []
     for _ in range(5):
         began = time.perf_counter()
-        command = [sys.executable, "-m", "chargen", "sample", "-m", run, "--length", "1"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        command = [str(Path(sys.executable).with_name("chargen")), *arguments]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ | environment) as process:
             assert process.stdout is not None
             process.stdout.read(1)
             times.append(time.perf_counter() - began)
@@ -162,7 +164,11 @@ def main(rounds: int, seconds: float, run: str | None) -> None:
         print(compare(cell, hidden, batch, rounds, seconds), flush=True)
     if run:
         print("\n{:.4f} bits a character in fp32, {:.4f} in bf16".format(*bits_lost(run)))
-        print(f"first character of `chargen sample -m {run}` after {first_character(run):.2f} s")
+        written = first_character("sample", "-m", run, "--length", "1")
+        print(f"first character of `chargen sample -m {run}` after {written:.2f} s")
+    tab = {"_CHARGEN_COMPLETE": "bash_complete", "COMP_WORDS": "chargen sample -m ./", "COMP_CWORD": "3"}
+    print(f"first character of `chargen --help` after {first_character('--help'):.2f} s")
+    print(f"names of runs offered to the shell after {first_character(**tab):.2f} s")
 
 
 if __name__ == "__main__":

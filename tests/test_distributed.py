@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -65,6 +66,38 @@ def test_what_two_began_one_can_finish_and_the_other_way_round(folder: Path) -> 
         assert run.summary()["steps"] == 12
         assert run.weights().keys() == whole.keys()
         assert all(np.isfinite(weight).all() for weight in run.weights().values())
+
+
+APART = """
+import os, runpy, sys
+os.chdir(sys.argv.pop(1 + int(os.environ["RANK"])))  # each process in its folder, as on machines that share no disk
+del sys.argv[1]
+from chargen.training import loop
+update, done = loop.update, []
+def diverging(task, optimizers, step, *others):
+    result = update(task, optimizers, step, *others)
+    if step == 7 and not done:  # a loss that is no number, once
+        done.append(step)
+        return float("nan"), result[1]
+    return result
+loop.update = diverging
+sys.argv[0] = "chargen"
+runpy.run_module("chargen", run_name="__main__")
+"""
+
+
+def test_the_run_need_not_be_on_a_disk_that_all_share(folder: Path) -> None:
+    """The first process alone needs its folder, also to go back to the last save after a loss that is no number."""
+    (folder / "apart.py").write_text(APART)
+    for name in ("here", "there"):
+        (folder / name).mkdir()
+        (folder / name / "book.txt").write_bytes((folder / "book.txt").read_bytes())
+    command = [sys.executable, *LAUNCH, "apart.py", "here", "there", *TRAIN, "--out", "run"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"the loss was nan; going on from step \d at half the learning rate", done.stderr)
+    assert load_run(folder / "here" / "run").summary()["steps"] == 12
+    assert not (folder / "there" / "run").exists()
 
 
 def test_what_cannot_be_shared_is_refused_in_one_sentence(folder: Path) -> None:

@@ -29,7 +29,7 @@ def plain(text: str, training: str, length: int) -> tuple[list[bool], int]:
 )
 def test_it_is_the_plain_search(text: str, training: str, length: int, block: int) -> None:
     blocks = [training[start : start + block] for start in range(0, len(training), block)]
-    found = originality(text, blocks, length)
+    (found,) = originality([text], blocks, length)
     copied, longest = plain(text, training, length)
     assert found.copied.tolist() == copied
     start, end = found.longest
@@ -37,24 +37,33 @@ def test_it_is_the_plain_search(text: str, training: str, length: int, block: in
     assert text[start:end] in training
 
 
+@given(st.lists(st.text("ab", max_size=12), max_size=5), st.text("ab", max_size=60), st.integers(1, 5))
+def test_several_texts_are_each_on_their_own(texts: list[str], training: str, length: int) -> None:
+    for found, text in zip(originality(texts, [training], length), texts, strict=True):
+        (alone,) = originality([text], [training], length)
+        assert found.copied.tolist() == alone.copied.tolist()
+        assert found.longest == alone.longest
+
+
 def test_text_outside_ascii_counts_in_characters() -> None:
-    found = originality("xx Größe 漢字 yy", ["die Größe 漢字 !"], 5)
+    (found,) = originality(["xx Größe 漢字 yy"], ["die Größe 漢字 !"], 5)
     start, end = found.longest
     assert (start, end) == (2, 12)
     assert found.share == pytest.approx(10 / 14)
 
 
 def test_a_run_is_of_one_place_not_stitched_from_two() -> None:
-    found = originality("abcdefgh", ["abcdef....", "cdefgh"], 4)
+    (found,) = originality(["abcdefgh"], ["abcdef....", "cdefgh"], 4)
     assert found.copied.all()
     assert found.longest[1] - found.longest[0] == 6
 
 
 def test_texts_too_short_are_original() -> None:
-    assert originality("abc", ["abc" * 50], 20).share == 0
-    assert originality("", [], 1).share == 0
+    assert originality(["abc"], ["abc" * 50], 20)[0].share == 0
+    assert originality([""], [], 1)[0].share == 0
+    assert originality([], ["abc"], 1) == []
 
 
 def test_a_length_of_nothing_is_refused() -> None:
     with pytest.raises(ChargenError, match="at least 1 character"):
-        originality("abc", ["abc"], 0)
+        originality(["abc"], ["abc"], 0)

@@ -9,6 +9,7 @@ from itertools import islice
 
 import click
 
+from chargen.cli.completion import RunName
 from chargen.cli.output import reader_may_leave
 
 READ_AT_ONCE = 1000  # texts labelled together
@@ -17,7 +18,10 @@ READ_AT_ONCE = 1000  # texts labelled together
 @click.command()
 @click.argument("texts", metavar="[TEXT]...", nargs=-1)
 @click.option(
-    "-m", "--model", help="A run: its name under checkpoints/, or a path.  [default: the newest classifier]"
+    "-m",
+    "--model",
+    type=RunName(),
+    help="A run: its name under checkpoints/, or a path.  [default: the newest classifier]",
 )
 @click.option("-f", "--file", "files", multiple=True, metavar="FILE", help="Label each line of a file; repeatable.")
 @click.option("--encoding", default="utf-8", show_default=True, help="How files and standard input are encoded.")

@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 import click
 
+from chargen.cli.completion import Input
 from chargen.text import corpora
 from chargen.text.corpora import CORPORA, NamedCorpus
 
@@ -61,7 +62,7 @@ def fetch(names: tuple[str, ...]) -> None:
 
 
 @command.command()
-@click.argument("inputs", metavar="[INPUT]...", nargs=-1)
+@click.argument("inputs", type=Input(), metavar="[INPUT]...", nargs=-1)
 @click.option("--encoding", default="utf-8", show_default=True, help="How the text is encoded.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with the count of every symbol.")
 def stats(inputs: tuple[str, ...], encoding: str, as_json: bool) -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from chargen.cli.completion import Input, RunName
+
 if TYPE_CHECKING:
     from chargen.checkpoint import Run
 
@@ -14,8 +16,10 @@ CELL = 9  # width of a column of numbers
 
 
 @click.command()
-@click.argument("data", nargs=-1)
-@click.option("-m", "--model", help="A run: its name under checkpoints/, or a path.  [default: the newest]")
+@click.argument("data", nargs=-1, type=Input(), metavar="[DATA]...")
+@click.option(
+    "-m", "--model", type=RunName(), help="A run: its name under checkpoints/, or a path.  [default: the newest]"
+)
 @click.option("--encoding", help="How DATA is encoded.  [default: as the training text]")
 @click.option("--text-column", help="Column of the texts.  [default: as in training]")
 @click.option("--label-column", help="Column of the labels.  [default: as in training]")

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from chargen.cli.completion import RunName
 from chargen.cli.output import reader_may_leave
 
 if TYPE_CHECKING:
@@ -53,7 +54,9 @@ WITHOUT_USE = {
 
 @click.command()
 @click.argument("prompt", default="")
-@click.option("-m", "--model", help="A run: its name under checkpoints/, or a path.  [default: the newest]")
+@click.option(
+    "-m", "--model", type=RunName(), help="A run: its name under checkpoints/, or a path.  [default: the newest]"
+)
 @click.option(
     "-l",
     "--length",
@@ -244,11 +247,10 @@ def _judge(run: Run, written: list[str], separator: str, options: dict[str, Any]
     inputs = run.config["options"]["inputs"]
     if "-" in inputs:
         raise ChargenError(f"{run.name} was trained on standard input, which is gone: nothing to compare with")
-    between = (
-        "\0" if run.config["data"]["documents"] else ""
-    )  # which no text has, so no run goes from one to the next
-    for number, text in enumerate(written):
-        found = originality(text, (part + between for part in _texts(run, inputs)), length)
+    # Between documents, since no run goes from one to the next.
+    between = "\0" if run.config["data"]["documents"] else ""
+    judged = originality(written, (part + between for part in _texts(run, inputs)), length)
+    for number, (text, found) in enumerate(zip(written, judged, strict=True)):
         if options["show_copied"]:
             click.echo((separator if number else "") + options["prompt"] + showing.marked(text, found), color=True)
         click.echo(showing.describe(text, found, length), err=True)

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from chargen.cli.completion import Input, RunName
+
 if TYPE_CHECKING:
     from chargen.checkpoint import Run
     from chargen.training.events import Done, Evaluated, Event, Started, Step
@@ -33,20 +35,26 @@ TOGETHER = (
 
 
 @click.command()
-@click.argument("inputs", metavar="[INPUT]...", nargs=-1)
+@click.argument("inputs", type=Input(), metavar="[INPUT]...", nargs=-1)
 @click.option("--task", type=click.Choice(list(TASKS)), default="language-model", show_default=True)
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path), help="The run's folder.  [default: checkpoints/<input>]"
 )
 @click.option("--overwrite", is_flag=True, help="Replace the run that is there.")
 @click.option("--resume", is_flag=True, help="Go on with a run; with a larger budget, also with a finished one.")
-@click.option("--from", "start_from", metavar="RUN", help="Begin with another run's encoder and tokenizer.")
+@click.option(
+    "--from", "start_from", type=RunName(), metavar="RUN", help="Begin with another run's encoder and tokenizer."
+)
 @click.option("--config", type=click.Path(path_type=Path), help="Replay the options in a run's config.json.")
 @click.option("--minutes", type=float, help="Train for so long.  [default: 3, if no other limit is set]")
 @click.option("--epochs", type=float, help="Passes over the text.")
 @click.option("--steps", type=int, help="Updates of the weights; the same options then give the same weights.")
 @click.option(
-    "--val", multiple=True, metavar="INPUT", help="Measure on this text, not on part of the input; repeatable."
+    "--val",
+    type=Input(),
+    multiple=True,
+    metavar="INPUT",
+    help="Measure on this text, not on part of the input; repeatable.",
 )
 @click.option(
     "--val-fraction", type=float, help="Part held out to measure on.  [default: the last 0.1; of labels 0.2]"

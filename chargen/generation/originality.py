@@ -7,7 +7,7 @@ character by character.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from chargen.errors import ChargenError
 
 LENGTH = 20  # characters of the shortest run that counts as copied
 MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no information is lost to the wrap-around
+BORDER = np.array([0x110000], np.uint32)  # between two samples: beyond Unicode, so that no run crosses it
 CODE_BITS = np.uint64(0x2545F4914F6CDD1D)  # spreads neighbouring code points
 
 Codes = npt.NDArray[np.uint32]
@@ -28,7 +29,7 @@ class Originality:
     """What of a text is copied."""
 
     copied: npt.NDArray[np.bool_]  # (characters,), whether each is inside a run
-    longest: tuple[int, int]  # where the longest run begins and ends; (0, 0) if there is none
+    longest: tuple[int, int]  # where the longest run begins and ends, the first of several; (0, 0) if there is none
 
     @property
     def share(self) -> float:
@@ -36,18 +37,35 @@ class Originality:
         return float(self.copied.mean()) if len(self.copied) else 0.0
 
 
-def originality(text: str, training_text: Iterable[str], length: int = LENGTH) -> Originality:
-    """The runs of at least `length` characters that a text shares with a training text, given in blocks.
+def originality(texts: Sequence[str], training_text: Iterable[str], length: int = LENGTH) -> list[Originality]:
+    """For each text, the runs of at least `length` characters that it shares with a training text, given in blocks.
 
     ChargenError for a length below 1.
     """
     if length < 1:
         raise ChargenError(f"the length of a copied run is {length}, but must be at least 1 character")
-    sample = _codes(text)
+    sample = np.concatenate([part for text in texts for part in (_codes(text), BORDER)] or [BORDER])
     copied = np.zeros(len(sample), bool)
-    longest = (0, 0)
-    if len(sample) < length:
-        return Originality(copied, longest)
+    ending = np.zeros(len(sample), np.int64)  # how long the longest run is that ends with each character
+    if len(sample) > length:
+        for start, size in _runs(sample, training_text, length):
+            copied[start : start + length] = True
+            ending[start + length - 1] = max(ending[start + length - 1], size)
+    result, begin = [], 0
+    for text in texts:
+        own = slice(begin, begin + len(text))
+        last = int(ending[own].argmax()) if text else 0
+        size = int(ending[own][last]) if text else 0
+        result.append(Originality(copied[own], (last + 1 - size, last + 1) if size else (0, 0)))
+        begin = own.stop + len(BORDER)
+    return result
+
+
+def _runs(sample: Codes, training_text: Iterable[str], length: int) -> Iterator[tuple[int, int]]:
+    """Wherever `length` characters of the sample stand in the training text: where they begin in the sample.
+
+    And how many characters in front of their end go on together in both.
+    """
     hashes = _hashes(sample, length)
     order = np.argsort(hashes, kind="stable")
     ranked = hashes[order]
@@ -58,11 +76,7 @@ def originality(text: str, training_text: Iterable[str], length: int = LENGTH) -
             before = running if offset + place == last + 1 else {}
             running = {start: before.get(start - 1, length - 1) + 1 for start in found}
             last = offset + place
-            for start, size in running.items():
-                copied[start : start + length] = True
-                if size > longest[1] - longest[0]:
-                    longest = (start + length - size, start + length)
-    return Originality(copied, longest)
+            yield from running.items()
 
 
 def _matches(

@@ -118,7 +118,7 @@ def train(
     """
     optimizers = make_optimizers(task.model, optimisation.optimizer, optimisation.weight_decay)
     saver = Saver(task, optimizers, run, world)
-    progress = saver.restore() if resume and run.is_begun else saver.save(Progress())
+    progress = saver.restore() if resume and world.agree(lambda: run.is_begun) else saver.save(Progress())
     evaluations = budget.evaluations(task.steps_per_epoch)
     began = time.monotonic() - progress.seconds
     fraction = budget.fraction(progress.step, progress.seconds, task.steps_per_epoch)
@@ -257,7 +257,7 @@ class Saver:
 
     def restore(self) -> Progress:
         """Take up the saved state; ChargenError when there is none."""
-        saved = self.run.training_state()
+        saved = self.world.agree(self.run.training_state)  # other machines may not see the folder
         if saved is None:
             raise ChargenError(f"{self.run.path} holds nothing to resume from: train it again with --overwrite")
         arrays, facts = saved

@@ -1,0 +1,40 @@
+"""What the shell offers when Tab is pressed after an option or argument: runs, corpora, files. Imports no NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from glob import escape
+from pathlib import Path
+
+import click
+from click.shell_completion import CompletionItem
+
+
+class RunName(click.types.StringParamType):
+    """A run: its name under `checkpoints/`, or a path."""
+
+    name = "run"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """The runs there are, or folders."""
+        runs = sorted(config.parent.name for config in Path("checkpoints").glob("*/config.json"))
+        return _among(runs, incomplete) or [CompletionItem(incomplete, type="dir")]
+
+
+class Input(click.types.StringParamType):
+    """A text: a file, a folder, a pattern, - or a named corpus."""
+
+    name = "input"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Files, or named corpora where no file begins so."""
+        from chargen.text.corpora import CORPORA
+
+        files = [CompletionItem(incomplete, type="file")]
+        begun = Path(incomplete)
+        there = any(begun.parent.glob(f"{escape(begun.name)}*"))
+        return files if there else _among(CORPORA, incomplete) or files
+
+
+def _among(names: Iterable[str], incomplete: str) -> list[CompletionItem]:
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
