@@ -39,10 +39,10 @@ VARIATIONS: dict[str, dict[str, Any]] = {
     "weight decay 0.3": {"weight_decay": 0.3},
     "dropout 0.1": {"dropout": 0.1},
     "weight drop 0.1": {"weight_drop": 0.1},
-    "batch 32": {"batch": 32},
-    "batch 128": {"batch": 128},
-    "window 32": {"window": 32},
-    "window 128": {"window": 128},
+    "batch 64": {"batch": 64},
+    "batch 256": {"batch": 256},
+    "batch 64, window 64": {"batch": 64, "window": 64},
+    "batch 256, window 16": {"batch": 256, "window": 16},
     "embedding 64": {"embedding": 64},
     "lstm": {"cell": "lstm"},
     "three layers": {"layers": 3},
@@ -53,7 +53,7 @@ VARIATIONS: dict[str, dict[str, Any]] = {
     "size medium": {"size": "medium"},
     "size large": {"size": "large"},
 }
-TOKENS_A_STEP = 64 * 64
+TOKENS_A_STEP = 128 * 32
 
 
 @click.command()
@@ -70,7 +70,7 @@ def main(words: tuple[str, ...], text: str, steps: int, minutes: float | None, s
         if words and not any(word in name for word in words):
             continue
         if minutes is None:
-            tokens_a_step = changes.get("batch", 64) * changes.get("window", 64)
+            tokens_a_step = changes.get("batch", 128) * changes.get("window", 32)
             budget = {"size": "small", "dropout": 0.0, "steps": steps * TOKENS_A_STEP // tokens_a_step}
         else:
             budget = {"minutes": minutes}

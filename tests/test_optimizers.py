@@ -23,6 +23,21 @@ def test_singular_values_come_near_one_and_directions_stay(shape: tuple[int, ...
     assert (closeness > 0.96).all()
 
 
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_one_direction_alone_keeps_its_length_of_one(scale: float) -> None:
+    """The largest singular value is all there is, so that rounding could lift it where the iteration diverges."""
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(20):
+        left, right = torch.randn(2, 32, 1, generator=generator)
+        result = orthogonalise(scale * left @ right.T)
+        assert torch.linalg.matrix_norm(result, 2) == pytest.approx(1, abs=0.05)
+        assert left.T @ result @ right / left.norm() / right.norm() == pytest.approx(1, abs=0.05)
+
+
+def test_a_matrix_of_nothing_stays_so() -> None:
+    assert not orthogonalise(torch.zeros(2, 3, 4)).any()
+
+
 def make_model(tied: bool = False) -> LanguageModel:
     torch.manual_seed(0)
     return LanguageModel(LanguageModelConfig(EncoderConfig(V, "gru", 2, H, H if tied else E), tied))

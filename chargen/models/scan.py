@@ -31,18 +31,17 @@ class GRUScan(Function):
         """As `gru_scan` has it."""
         steps, batch, hidden = *given.shape[:2], h.shape[1]
         states = given.new_empty(steps + 1, batch, hidden)
-        gates = given.new_empty(steps, batch, 4 * hidden)  # r z n, and the product that r resets
         states[0] = h
+        gates = given.new_empty(steps, batch, 4 * hidden)  # r, z, the product that r resets, n
+        carried, rz, (r, z, reset, n) = gates[..., : 3 * hidden], gates[..., : 2 * hidden], gates.chunk(4, dim=-1)
+        rz_given, n_given = given.split([2 * hidden, hidden], dim=-1)
         transposed = weight.t()
-        for t in range(steps):
-            carried = torch.addmm(bias, states[t], transposed)  # (B, 3·H)
-            rz, n, reset = gates[t].split([2 * hidden, hidden, hidden], dim=1)
-            torch.add(given[t, :, : 2 * hidden], carried[:, : 2 * hidden], out=rz)
-            rz.sigmoid_()
-            reset.copy_(carried[:, 2 * hidden :])
-            torch.addcmul(given[t, :, 2 * hidden :], rz[:, :hidden], reset, out=n)
-            n.tanh_()
-            torch.lerp(n, states[t], rz[:, hidden:], out=states[t + 1])  # (1 - z)·n + z·h
+        parts = (states[:-1], states[1:], rz_given, n_given, carried, rz, r, z, reset, n)
+        for now, after, rz_t, n_t, carried, rz, r, z, reset, n in _steps(*parts):
+            torch.addmm(bias, now, transposed, out=carried)  # (B, 3·H)
+            rz.add_(rz_t).sigmoid_()
+            torch.addcmul(n_t, r, reset, out=n).tanh_()
+            torch.lerp(n, now, z, out=after)  # (1 - z)·n + z·h
         ctx.save_for_backward(states, gates, weight)
         return states[1:]
 
@@ -50,23 +49,25 @@ class GRUScan(Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Gradients of what `forward` was given, from that of the outputs (T, B, H)."""
         states, gates, weight = ctx.saved_tensors
-        steps, _, hidden = grad.shape
-        r, z, n, reset = gates.chunk(4, dim=-1)
+        r, z, reset, n = gates.chunk(4, dim=-1)
         to_n = (1 - z) * (1 - n * n)  # what h' passes to n before its tanh
-        to_z = (states[:-1] - n) * z * (1 - z)
-        to_r = reset * r * (1 - r)  # what n, before its tanh, passes to r before its sigmoid
-        given = torch.empty_like(gates[..., : 3 * hidden])
-        carried = torch.empty_like(given)
-        grad_h = torch.zeros_like(grad[0])
-        for t in range(steps - 1, -1, -1):
-            grad_h = grad_h + grad[t]
-            grad_r, grad_z, grad_reset = carried[t].chunk(3, dim=1)
-            grad_n = given[t, :, 2 * hidden :]
-            torch.mul(grad_h, to_n[t], out=grad_n)
-            torch.mul(grad_h, to_z[t], out=grad_z)
-            torch.mul(grad_n, to_r[t], out=grad_r)
-            torch.mul(grad_n, r[t], out=grad_reset)
-            grad_h = torch.addmm(grad_h * z[t], carried[t], weight)
-        given[..., : 2 * hidden] = carried[..., : 2 * hidden]
-        flat = carried.flatten(0, 1)  # (T·B, 3·H)
-        return given, grad_h, flat.t() @ states[:-1].flatten(0, 1), flat.sum(0)
+        # What h' passes to the product with the last h, (T, B, 3, H): through r, through z, and reset by r to n.
+        shares = torch.stack([to_n * reset * r * (1 - r), (states[:-1] - n) * z * (1 - z), to_n * r], dim=2)
+        carried = torch.empty_like(shares)
+        products = carried.flatten(2)  # the same, (T, B, 3·H)
+        after = torch.empty_like(grad)  # the gradient of each h', that of the steps after it included
+        before = torch.zeros_like(grad[0])
+        parts = (grad, z, shares, carried, products, after, after[:, :, None])
+        for grad_t, z_t, shares_t, carried_t, products_t, after_t, row in reversed(_steps(*parts)):
+            torch.add(before, grad_t, out=after_t)
+            torch.mul(row, shares_t, out=carried_t)
+            before = torch.addmm(after_t * z_t, products_t, weight)
+        given = products.clone()
+        torch.mul(after, to_n, out=given[..., 2 * grad.shape[-1] :])
+        flat = products.flatten(0, 1)  # (T·B, 3·H)
+        return given, before, flat.t() @ states[:-1].flatten(0, 1), flat.sum(0)
+
+
+def _steps(*tensors: Tensor) -> list[tuple[Tensor, ...]]:
+    """Views of each step of tensors (T, …), made at once: one by one they cost as much as a small product."""
+    return list(zip(*(tensor.unbind() for tensor in tensors), strict=True))

@@ -46,7 +46,7 @@ def language_model_recipe(options: LanguageModelOptions, tokens: int, flops: flo
     """
     if options.minutes is options.epochs is options.steps is None:
         options = filled(options, minutes=DEFAULT_MINUTES)
-    options = filled(options, batch=64, window=64)
+    options = filled(options, batch=128, window=32)
     shape = _shape(options, tokens, flops)
     epochs = tokens_read(options, shape, tokens, flops) / tokens
     return filled(

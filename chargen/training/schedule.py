@@ -45,10 +45,10 @@ class Budget:
 
 
 def learning_rate_factor(fraction: float, warmup: float = 0.02) -> float:
-    """Share of the peak learning rate: a linear rise, then half a cosine down to nothing.
+    """Share of the peak learning rate: a linear rise, then a linear fall to nothing.
 
-    Loshchilov & Hutter 2017, arXiv:1608.03983, without restarts. `warmup` is the rise's share of the budget.
+    Falling to nothing in a line: Bergsma et al. 2025, arXiv:2502.15938. `warmup` is the rise's share of the budget.
     """
     if fraction < warmup:
         return fraction / warmup
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, (fraction - warmup) / (1 - warmup))))
+    return 1 - min(1.0, (fraction - warmup) / (1 - warmup))
