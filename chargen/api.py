@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from chargen.checkpoint import LANGUAGE_MODEL, Run, find_run
@@ -23,7 +24,7 @@ from chargen.training.classifying import read_split
 from chargen.training.events import Done, Event
 from chargen.training.language_modelling import encode, split
 from chargen.training.options import ClassifierOptions, LanguageModelOptions, Options
-from chargen.training.start import options_of, start
+from chargen.training.start import options_of, refuse_changed, start
 
 
 def train(
@@ -83,8 +84,9 @@ def evaluate(
         raise ChargenError(
             f"{run.name} is a {run.kind.replace('-', ' ')}, which reads no {min(foreign).replace('_', ' ')}"
         )
-    if not inputs and "-" in options.inputs:
-        raise ChargenError(f"{run.name} was trained on standard input, which is gone: name a text to measure it on")
+    if "-" in options.inputs and (dynamic or not inputs):
+        advice = "measure it without adapting" if inputs else "name a text to measure it on"
+        raise ChargenError(f"{run.name} was trained on standard input, which is gone: {advice}")
     options = replace(options, **reading)
     if isinstance(options, ClassifierOptions):
         if dynamic:
@@ -104,12 +106,11 @@ def _evaluate_language_model(
 ) -> dict[str, Any]:
     tokenizer, config = run.tokenizer(), run.model_config()
     assert isinstance(config, LanguageModelConfig)
-    given = tokenizer if options.start_from else None  # else its own text is encoded already
     if inputs:
         corpus = encode(replace(options, inputs=tuple(inputs)), tokenizer, None)
         ids, unknown = corpus.ids, sum(corpus.unknown.values())
     else:
-        _, ids = split(encode(options, given, None), options)
+        _, ids = _own_text(run, options)
         unknown = 0 if tokenizer.unk_id is None else int((ids == tokenizer.unk_id).sum())
     if len(ids) < 2:
         raise ChargenError("the text has a single token, so there is nothing to predict: name a longer one")
@@ -118,11 +119,20 @@ def _evaluate_language_model(
     model.load_state_dict(weights, strict=not config.tied)  # what is tied is stored once
     model.to(choose_device(device))
     if dynamic:
-        training_ids, _ = split(encode(options, given, None), options)
+        own = options_of(run)
+        assert isinstance(own, LanguageModelOptions)
+        training_ids, _ = _own_text(run, own)
         figures = dynamic_loss(model, tokenizer, ids, training_ids, dynamic, progress).figures()
     else:
         figures = text_loss(model, tokenizer, ids).figures()
     return figures | {"unknown": unknown, "xz_bits_per_character": xz_bits_per_character(tokenizer, ids)}
+
+
+def _own_text(run: Run, options: LanguageModelOptions) -> tuple[np.ndarray, np.ndarray]:
+    """Ids that a run was trained on, and those that it held out; ChargenError when its text has changed."""
+    corpus = encode(options, run.tokenizer() if options.start_from else None, None)
+    refuse_changed(run, corpus.fingerprint)
+    return split(corpus, options)
 
 
 def _evaluate_classifier(run: Run, options: ClassifierOptions, inputs: Sequence[str], device: str) -> dict[str, Any]:
@@ -130,7 +140,8 @@ def _evaluate_classifier(run: Run, options: ClassifierOptions, inputs: Sequence[
         columns = {"text_column": options.text_column, "label_column": options.label_column}
         examples = read_labelled(inputs, **columns, encoding=options.encoding, for_training=False)
     else:
-        _, examples = read_split(options)
+        train_examples, examples = read_split(options)
+        refuse_changed(run, train_examples.fingerprint())
     classifier = TextClassifier(run, device)
     if strange := sorted(set(examples.labels) - set(classifier.labels)):
         raise ChargenError(

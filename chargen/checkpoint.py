@@ -94,7 +94,7 @@ class Run:
 
     def weights(self) -> Weights:
         """The best weights by name; ChargenError names the first that is missing, foreign or of another shape."""
-        if not (self.path / "model.safetensors").exists():
+        if not self.has_weights:
             raise ChargenError(f"{self.path} holds no weights yet: its training has not reached an evaluation")
         weights, _ = _load_tensors(self.path / "model.safetensors")
         expected = weight_shapes(self.model_config())
@@ -113,6 +113,11 @@ class Run:
     def is_begun(self) -> bool:
         """Whether there is something to resume from."""
         return (self.path / "training" / "state.safetensors").exists()
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether its training has reached an evaluation."""
+        return (self.path / "model.safetensors").exists()
 
     def training_state(self) -> tuple[Weights, dict[str, Any]] | None:
         """Tensors and facts that `save_training_state` wrote last, or None where there are none."""
@@ -167,27 +172,31 @@ def create_run(
     refuse_existing(path, overwrite=overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    unfinished.chmod(0o755)  # mkdtemp lets nobody else in
-    _write(unfinished / tokenizer.file_name, tokenizer.to_bytes())
-    if labels is not None:
-        _write(unfinished / "labels.json", _json(labels))
-    record = {
-        "format_version": FORMAT_VERSION,
-        **config,
-        "tokenizer": {
-            "kind": tokenizer.kind,
-            "file": tokenizer.file_name,
-            "vocab_size": tokenizer.vocab_size,
-        },
-    }
-    Run(unfinished, {}).save_config(record)
-    if path.exists():
-        replaced = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-        path.replace(replaced / path.name)
-        unfinished.replace(path)
-        shutil.rmtree(replaced)
-    else:
-        unfinished.replace(path)
+    try:
+        unfinished.chmod(0o755)  # mkdtemp lets nobody else in
+        _write(unfinished / tokenizer.file_name, tokenizer.to_bytes())
+        if labels is not None:
+            _write(unfinished / "labels.json", _json(labels))
+        record = {
+            "format_version": FORMAT_VERSION,
+            **config,
+            "tokenizer": {
+                "kind": tokenizer.kind,
+                "file": tokenizer.file_name,
+                "vocab_size": tokenizer.vocab_size,
+            },
+        }
+        Run(unfinished, {}).save_config(record)
+        if path.exists():
+            replaced = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+            path.replace(replaced / path.name)
+            unfinished.replace(path)
+            shutil.rmtree(replaced)
+        else:
+            unfinished.replace(path)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
     return load_run(path)
 
 
@@ -288,6 +297,8 @@ def _json(value: Any) -> bytes:
 def _write(path: Path, content: bytes) -> None:
     """Write beside, then rename into place: the old file stays whole until the new one is."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{path.name}.*"):  # by a process that was killed
+        left.unlink(missing_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,7 +30,8 @@ SAVE_SHARE = 50.0
 INTERRUPTED = "interrupted"
 OUT_OF_PATIENCE = "no better for a while"
 AVERAGED = 50  # steps
-EXPLODED = 3.0  # times the average loss, and a nat, are an explosion
+EXPLODED = 1.5  # times the average loss, and a nat, are too much
+STRIKES = 10  # losses in a row that are too much: the training has diverged, not met a strange batch
 ROLLBACKS = 2  # times that a training which diverged goes on from its last save before it gives up
 
 
@@ -87,19 +87,24 @@ class Progress:
     stale: int = 0  # evaluations since the best
     evaluation_tokens: int = 0  # size of that part, set at the first evaluation
     average_loss: float | None = None  # of the last steps, nats
+    strikes: int = 0  # of the last losses in a row were too much
     rollbacks: int = 0  # each halves the learning rate
 
     def count(self, loss: float, tokens: int) -> None:
         """Take a step's loss and tokens into account."""
         self.step += 1
         self.tokens += tokens
+        if not math.isfinite(loss):
+            self.strikes = STRIKES
+            return
         before = loss if self.average_loss is None else self.average_loss
+        self.strikes = self.strikes + 1 if loss > EXPLODED * before + 1 else 0
         self.average_loss = before + (loss - before) / AVERAGED
 
     @property
-    def highest_loss(self) -> float:
-        """What a loss must not exceed, or the training has diverged."""
-        return sys.float_info.max if self.average_loss is None else EXPLODED * self.average_loss + 1
+    def has_diverged(self) -> bool:
+        """Whether going on from here is hopeless."""
+        return self.strikes >= STRIKES
 
 
 def train(
@@ -109,16 +114,21 @@ def train(
     run: Run,
     *,
     resume: bool = False,
+    renewed: bool = False,
     stop: Callable[[], bool] = lambda: False,
     world: World = ALONE,
 ) -> Iterator[Event]:
     """Train until the budget is spent, patience ends or `stop()` says so, and save on the way.
 
+    resume: go on from what the run saved last; renewed: with its patience anew.
     ChargenError when losses still explode after ROLLBACKS attempts to go on: the run keeps its best weights.
     """
     optimizers = make_optimizers(task.model, optimisation.optimizer, optimisation.weight_decay)
     saver = Saver(task, optimizers, run, world)
-    progress = saver.restore() if resume and world.agree(lambda: run.is_begun) else saver.save(Progress())
+    begun = resume and world.agree(lambda: run.is_begun or run.has_weights)
+    progress = saver.restore() if begun else saver.save(Progress())
+    if renewed:
+        progress.stale = 0
     evaluations = budget.evaluations(task.steps_per_epoch)
     began = time.monotonic() - progress.seconds
     fraction = budget.fraction(progress.step, progress.seconds, task.steps_per_epoch)
@@ -128,14 +138,13 @@ def train(
     yield Started(run, sum(weight.numel() for weight in task.model.parameters()), progress.step)
     while reason is None:
         rate = optimisation.learning_rate * learning_rate_factor(fraction) / 2**progress.rollbacks
-        limit = progress.highest_loss
-        loss, tokens = update(task, optimizers, progress.step, rate, optimisation.clip, limit, world)
-        if not loss <= limit:  # which what is not a number is not either
+        loss, tokens = update(task, optimizers, progress.step, rate, optimisation.clip, world)
+        progress.count(loss, tokens)
+        if progress.has_diverged:
             progress = saver.roll_back(progress, rate)
             fraction = budget.fraction(progress.step, progress.seconds, task.steps_per_epoch)
             yield Note(f"the loss was {loss:.3g}; going on from step {progress.step:,} at half the learning rate")
             continue
-        progress.count(loss, tokens)
         seconds, stopped, unsaved = world.agree((time.monotonic() - began, stop(), saver.is_due()))
         progress.seconds = seconds
         before, fraction = fraction, budget.fraction(progress.step, progress.seconds, task.steps_per_epoch)
@@ -159,10 +168,9 @@ def update(
     step: int,
     rate: float,
     clip: float,
-    limit: float = sys.float_info.max,
     world: World = ALONE,
 ) -> tuple[float, int]:
-    """Move the weights once, unless the loss exceeds `limit` or loss or gradient is no finite number.
+    """Move the weights once, unless loss or gradient is no finite number.
 
     Gives the batch's loss in nats, not a number when the gradient's norm is none, and its tokens.
     """
@@ -173,7 +181,7 @@ def update(
     loss = world.average(task.model, loss.detach())
     norm = nn.utils.clip_grad_norm_(task.model.parameters(), clip)
     nats = (loss + 0 * norm).item()  # one wait for the device, and not a number when either is none
-    if nats <= limit:
+    if math.isfinite(nats):
         for optimizer in optimizers:
             optimizer.step()
     return nats, tokens
@@ -188,7 +196,7 @@ def evaluate(task: Task, run: Run, progress: Progress, number: float, world: Wor
     record = {"step": progress.step, "tokens": progress.tokens, "seconds": round(progress.seconds, 3), **measured}
     merit = task.merit(measured)
     first = progress.best is None
-    best = progress.best is None or merit > progress.best
+    best = math.isfinite(measured["val_loss"]) and (progress.best is None or merit > progress.best)
     progress.stale = 0 if best else progress.stale + 1
     if best:
         progress.best = merit
@@ -238,7 +246,9 @@ class Saver:
         return waited > max(SAVE_EVERY, SAVE_SHARE * self.took)
 
     def save(self, progress: Progress) -> Progress:
-        """Replace the saved state with the present one; gives the progress back."""
+        """Replace the saved state, unless this is none to go back to; gives the progress back."""
+        if progress.strikes or not all(weight.isfinite().all() for weight in self.task.model.parameters()):
+            return progress
         began = time.monotonic()
         tensors = {f"model.{name}": tensor for name, tensor in self.task.model.state_dict().items()}
         for number, optimizer in enumerate(self.optimizers):
@@ -259,7 +269,10 @@ class Saver:
         """Take up the saved state; ChargenError when there is none."""
         saved = self.world.agree(self.run.training_state)  # other machines may not see the folder
         if saved is None:
-            raise ChargenError(f"{self.run.path} holds nothing to resume from: train it again with --overwrite")
+            raise ChargenError(
+                f"{self.run.path} lacks its folder training/, so it cannot be resumed: begin another run with its "
+                f"weights, with --from {self.run.name}, or train it again with --overwrite"
+            )
         arrays, facts = saved
         groups: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}, "carried": {}, "random": {}}
         for name, array in arrays.items():
@@ -283,8 +296,8 @@ class Saver:
         """Go on from the last save; ChargenError when that was done ROLLBACKS times already."""
         if progress.rollbacks >= ROLLBACKS:
             raise ChargenError(
-                f"the loss explodes at step {progress.step + 1}, after {ROLLBACKS} attempts to go on: set "
-                f"--learning-rate below {rate:.2g} or a lower --clip; {self.run.path} keeps its best weights so far"
+                f"the loss explodes at step {progress.step}, after {ROLLBACKS} attempts to go on: train again with "
+                f"--learning-rate below {rate:.2g} or a lower --clip; {self.run.path} keeps its best weights"
             )
         rollbacks = progress.rollbacks + 1
         seconds = progress.seconds  # time does not roll back
