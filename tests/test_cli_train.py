@@ -184,7 +184,7 @@ def test_an_existing_run_is_not_overwritten() -> None:
         (("train", "book.txt", "--device", "cuda:77"), "cannot be used"),
         (("train", "book.txt", "--from", "nowhere"), "no run called 'nowhere'"),
         (("train", "--config", "book.txt"), "is no config.json of a run"),
-        (("train", "--resume"), "no language model under checkpoints/ yet"),
+        (("train", "--resume"), "no run under checkpoints/ yet"),
         (("train", "reviews.csv", "--task", "classify", "--label-column", "stars"), "no column 'stars'"),
         (("train", "one.csv", "--task", "classify"), "all examples in one.csv are labelled 'pos'"),
         (("train", "lonely.csv", "--task", "classify"), "the label 'neg' has a single example"),
@@ -237,6 +237,51 @@ def test_runs_of_the_other_kind_are_refused() -> None:
     assert "is a language model and knows no labels" in refused("classify", "-m", "book", "x")
     assert "which reads no label column" in refused("evaluate", "-m", "book", "--label-column", "x")
     assert "only a language model adapts" in refused("evaluate", "-m", "reviews", "--dynamic")
+
+
+def test_a_resumed_run_is_the_one_that_was_meant() -> None:
+    done("train", "book.txt", "--steps", "3", *SMALL)
+    done("train", "reviews.csv", "--task", "classify", "--steps", "3", "--hidden", "4")
+    assert "to checkpoints/reviews" in done("train", "--resume", "--steps", "4").stderr  # the newest of either kind
+    assert "to checkpoints/book" in done("train", "--resume", "--task", "language-model", "--steps", "4").stderr
+    assert "to checkpoints/book" in done("train", "./book.txt", "--resume", "--steps", "5").stderr
+    Path("other.txt").write_text(SENTENCE * 30)
+    other = ("train", "other.txt", "--resume", "--out", "checkpoints/book")
+    assert "book was trained on book.txt, and --resume goes on with that" in refused(*other, code=2)
+    config = ("--config", "checkpoints/book/config.json", "--out", "new")
+    for arguments in (("--resume", "--out", "checkpoints/book"), config):
+        sentence = refused("train", "--task", "classify", *arguments, code=2)
+        assert "is a language model, which contradicts --task: leave --task out" in sentence
+
+
+def test_a_text_that_was_edited_is_not_the_one_that_was_held_out() -> None:
+    done("train", "book.txt", "--steps", "3", *SMALL)
+    done("train", "reviews.csv", "--task", "classify", "--steps", "3", "--hidden", "4")
+    done("evaluate", "-m", "book")
+    done("evaluate", "-m", "reviews")
+    Path("book.txt").write_text("Q!" + SENTENCE * 40)
+    Path("reviews.csv").write_text(Path("reviews.csv").read_text() + "good 31,pos\n")
+    Path("other.txt").write_text(SENTENCE * 30)
+    for name, file in (("book", "book.txt"), ("reviews", "reviews.csv")):
+        assert f"the text in {file} has changed since {name} was trained on it" in refused("evaluate", "-m", name)
+    assert "has changed since" in refused("evaluate", "-m", "book", "other.txt", "--dynamic")
+    done("evaluate", "-m", "book", "other.txt")
+
+
+def test_adapting_reads_the_training_text_as_training_did() -> None:
+    Path("book.txt").write_text(SENTENCE.replace("cat", "kätzchen") * 40, encoding="utf-8")
+    Path("other.txt").write_text(SENTENCE.replace("cat", "kätzchen") * 30, encoding="latin-1")
+    done("train", "book.txt", "--steps", "3", *SMALL)
+    done("evaluate", "other.txt", "--encoding", "latin-1", "--dynamic")
+    done("train", "-", "--out", "piped", "--steps", "3", *SMALL, given=SENTENCE * 40)
+    sentence = refused("evaluate", "-m", "./piped", "book.txt", "--dynamic")
+    assert "was trained on standard input, which is gone: measure it without adapting" in sentence
+
+
+def test_the_record_says_what_was_chosen() -> None:
+    done("train", "book.txt", "--steps", "3", *SMALL)
+    options = load_run(Path("checkpoints/book")).config["options"]
+    assert (options["tokenizer"], options["precision"] in ("fp32", "bf16")) == ("char", True)
 
 
 def test_a_file_where_the_folder_should_be_is_said() -> None:

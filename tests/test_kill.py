@@ -106,6 +106,7 @@ def test_killed_while_training(whole: Run, tmp_path: Path, lines: int) -> None:
             process.stderr.readline()
         time.sleep(0.01 * lines)
         process.kill()
+    assert process.returncode == -signal.SIGKILL
     assert_equal(whole, finish(tmp_path))
 
 

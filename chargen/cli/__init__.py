@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import click
 
 import chargen
-from chargen.errors import ChargenError
+from chargen.errors import ChargenError, ToldError
 
 COMMANDS = {
     "train": "Train a language model, or a classifier, on your text.",
@@ -48,6 +48,8 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             sys.exit(130)
+        except ToldError:
+            sys.exit(1)
         except (ChargenError, OSError) as error:
             if isinstance(error, OSError) and error.errno == errno.EPIPE:
                 raise  # click ends quietly when the reader has gone
@@ -63,11 +65,11 @@ class Commands(click.Group):
 
 
 def _fail(sentence: str, *, debug: bool) -> NoReturn:
-    """Say what could not be done, in the first process alone where there are several, and end with 1."""
+    """Say what could not be done, and in which process where there are several, and end with 1."""
     if debug:
         traceback.print_exc()
-    if os.environ.get("RANK", "0") == "0":
-        click.echo(f"chargen: {sentence}", err=True)
+    rank = int(os.environ.get("RANK", "0"))
+    click.echo(f"chargen{f' (process {rank})' if rank else ''}: {sentence}", err=True)
     sys.exit(1)
 
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from chargen.training.events import Done, Evaluated, Event, Started, Step
     from chargen.training.options import Options
 
-TASKS = {"language-model": "python-docs", "classify": "python-lines"}  # each with what it trains on by default
+TASKS = {"language-model": "language-model", "classify": "classifier"}  # each with the kind of run it makes
+DEFAULT_INPUTS = {"language-model": "python-docs", "classifier": "python-lines"}  # for each kind
 AS_LONG_AS = ("minutes", "epochs", "steps", "device")  # what may change when a run goes on
 SAMPLE_LENGTH = 160  # characters shown at an evaluation
 BAR = "{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
@@ -36,7 +37,7 @@ TOGETHER = (
 
 @click.command()
 @click.argument("inputs", type=Input(), metavar="[INPUT]...", nargs=-1)
-@click.option("--task", type=click.Choice(list(TASKS)), default="language-model", show_default=True)
+@click.option("--task", type=click.Choice(list(TASKS)), help="[default: language-model]")
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path), help="The run's folder.  [default: checkpoints/<input>]"
 )
@@ -109,16 +110,17 @@ def command(**given: Any) -> None:
     chargen train reviews.csv --task classify
     chargen train reviews.csv --task classify --from book
     """
-    task, out, quiet, log = given.pop("task"), given.pop("out"), given.pop("quiet"), given.pop("log")
+    kind = TASKS.get(given.pop("task"))
+    out, quiet, log = given.pop("out"), given.pop("quiet"), given.pop("log")
     overwrite, resume, config = given.pop("overwrite"), given.pop("resume"), given.pop("config")
     asked = {name: value for name, value in given.items() if value not in (None, ())}
     if resume and (overwrite or config):
         raise click.UsageError("--resume goes on with a run as it is: leave --overwrite and --config out")
     with _interruptible() as stop:
         if resume:
-            events = _resume(asked, task, out, stop, quiet)
+            events = _resume(asked, kind, out, stop, quiet)
         else:
-            events = _start(asked, task, out, config, overwrite, stop, quiet)
+            events = _start(asked, kind, out, config, overwrite, stop, quiet)
         if log:
             from chargen.training.tensorboard import logged
 
@@ -130,39 +132,41 @@ def command(**given: Any) -> None:
 
 def _start(
     asked: dict[str, Any],
-    task: str,
+    kind: str | None,
     out: Path | None,
     config: Path | None,
     overwrite: bool,
     stop: Callable[[], bool],
     quiet: bool,
 ) -> Iterator[Event]:
-    from chargen.checkpoint import CLASSIFIER, LANGUAGE_MODEL
+    from chargen.checkpoint import LANGUAGE_MODEL
     from chargen.training.options import from_record
     from chargen.training.start import OPTIONS, Hooks, start
 
-    kind = CLASSIFIER if task == "classify" else LANGUAGE_MODEL
     record: dict[str, Any] = {}
     if config:
-        kind, record = _read_config(config)
+        recorded, record = _read_config(config)
+        _refuse_other_kind(kind, recorded, str(config))
+        kind = recorded
+    kind = kind or LANGUAGE_MODEL
     _refuse_foreign(asked, OPTIONS, kind)
     for group in TOGETHER:  # what is typed replaces all of what it belongs with
         if group & asked.keys():
             record = {name: value for name, value in record.items() if name not in group}
     record |= asked
-    record.setdefault("inputs", (TASKS[task],))
+    record.setdefault("inputs", (DEFAULT_INPUTS[kind],))
     options = from_record(OPTIONS[kind], record)
     with _encoding_bar(quiet) as encoding:
         yield from start(options, out, overwrite=overwrite, hooks=Hooks(stop, encoding))
 
 
 def _resume(
-    asked: dict[str, Any], task: str, out: Path | None, stop: Callable[[], bool], quiet: bool
+    asked: dict[str, Any], kind: str | None, out: Path | None, stop: Callable[[], bool], quiet: bool
 ) -> Iterator[Event]:
-    from chargen.checkpoint import CLASSIFIER, LANGUAGE_MODEL, find_run, is_run, load_run
+    from chargen.checkpoint import find_run, is_run, load_run
     from chargen.training.options import LanguageModelOptions
     from chargen.training.schedule import Budget
-    from chargen.training.start import Hooks, default_folder, resume
+    from chargen.training.start import Hooks, default_folder, options_of, resume
 
     changed = asked.keys() - {*AS_LONG_AS, "inputs"}
     if changed:
@@ -171,10 +175,14 @@ def _resume(
         )
     if out is None and "inputs" in asked:
         out = default_folder(LanguageModelOptions(inputs=asked["inputs"]))
-    if out is not None:
-        run = load_run(out) if is_run(out) else find_run(str(out))
-    else:
-        run = find_run(None, CLASSIFIER if task == "classify" else LANGUAGE_MODEL)
+    run = load_run(out) if out and is_run(out) else find_run(str(out) if out else None, kind)
+    _refuse_other_kind(kind, run.kind, run.name)
+    known = options_of(run).inputs
+    if [Path(text).resolve() for text in asked.get("inputs", known)] != [Path(text).resolve() for text in known]:
+        raise click.UsageError(
+            f"{run.name} was trained on {', '.join(known)}, and --resume goes on with that: leave INPUT out, or "
+            f"train on another text with --from {run.name}"
+        )
     budget = Budget(asked.get("minutes"), asked.get("epochs"), asked.get("steps"))
     with _encoding_bar(quiet) as encoding:
         yield from resume(run, budget, device=asked.get("device"), hooks=Hooks(stop, encoding))
@@ -189,6 +197,11 @@ def _read_config(path: Path) -> tuple[str, dict[str, Any]]:
         return config["kind"], config["options"]
     except (ValueError, KeyError, TypeError) as error:
         raise ChargenError(f"{path} is no config.json of a run: name one that chargen wrote") from error
+
+
+def _refuse_other_kind(asked: str | None, kind: str, name: str) -> None:
+    if asked not in (None, kind):
+        raise click.UsageError(f"{name} is a {kind.replace('-', ' ')}, which contradicts --task: leave --task out")
 
 
 def _refuse_foreign(asked: dict[str, Any], known: dict[str, type[Options]], kind: str) -> None:

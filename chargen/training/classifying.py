@@ -116,7 +116,8 @@ def prepare_classifier(
     if cut := sum(len(ids) == options.max_length for ids in texts):
         notes.append(f"{cut:,} texts fill the {options.max_length:,} tokens that are read of each (--max-length)")
     asked = replace(options, **encoder_of(source, options)) if source else options
-    chosen = classifier_recipe(asked)
+    precision = choose_precision(options.precision, device)
+    chosen = replace(classifier_recipe(asked), tokenizer=tokenizer.kind, precision=precision)
     assert chosen.batch is not None  # by the recipe
     torch.manual_seed(chosen.seed)
     config = model_config(chosen, tokenizer, len(labels))
@@ -130,7 +131,7 @@ def prepare_classifier(
         Texts(held_out, np.array([index[label] for label in validation.labels]), chosen.batch),
         labels,
         device,
-        choose_precision(chosen.precision, device),
+        precision,
     )
     data = {
         "sources": list(options.inputs),

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 
-from chargen.errors import ChargenError
+from chargen.errors import ChargenError, ToldError
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,11 @@ class World:
     def share(self, total: int) -> slice:
         """The part of this process in so many streams or texts."""
         return slice(self.rank * total // self.size, (self.rank + 1) * total // self.size)
+
+    def seed(self, seed: int) -> None:
+        """Begin each process's random numbers elsewhere, or all would leave out the same units of their streams."""
+        if self.size > 1:
+            torch.manual_seed(seed * self.size + self.rank)
 
     def average(self, model: nn.Module, loss: Tensor) -> Tensor:
         """Make each gradient the mean over all processes, and give the mean loss, in one exchange."""
@@ -59,7 +64,7 @@ class World:
     def agree(self, value: Any | Callable[[], Any]) -> Any:
         """The first process's value, in all of them; a function is called there alone.
 
-        What it cannot do, a ChargenError, all of them raise, so that none waits for the others.
+        What it cannot do, all of them raise, so that none waits for the others; ToldError in all but the first.
         """
         if self.size == 1:
             return value() if callable(value) else value
@@ -71,7 +76,7 @@ class World:
                 holder[1] = error
         distributed.broadcast_object_list(holder, src=0)
         if holder[1] is not None:
-            raise holder[1]
+            raise holder[1] if self.is_writer else ToldError(str(holder[1]))
         return holder[0]
 
 

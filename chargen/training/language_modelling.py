@@ -128,9 +128,11 @@ def prepare_language_model(
     """
     device = choose_device(options.device)
     given = source.tokenizer() if source else tokenizer
-    if world.size > 1:  # one process encodes, then all open
-        world.agree(lambda: encode(options, given, progress).fingerprint)
+    # One process encodes, then all open.
+    first = world.agree(lambda: encode(options, given, progress).fingerprint) if world.size > 1 else None
     corpus = encode(options, given, progress)
+    if first not in (None, corpus.fingerprint):
+        raise ChargenError(f"the text in {', '.join(corpus.sources)} is not the first process's: bring the same one")
     notes = [f"{len(corpus.ids):,} tokens, {corpus.characters:,} characters, {corpus.tokenizer.vocab_size:,} symbols"]
     notes += unknown_note(corpus.unknown, corpus.characters, source)
     train_ids, validation = split(corpus, options)
@@ -143,6 +145,7 @@ def prepare_language_model(
     precision = choose_precision(options.precision, device)
     flops = world.agree(lambda: measure_flops(device, precision)) * world.size
     chosen = language_model_recipe(asked, len(train_ids), flops)
+    chosen = replace(chosen, tokenizer=corpus.tokenizer.kind, precision=precision)
     assert chosen.batch is not None and chosen.window is not None  # by the recipe
     batch, window = fit_streams(len(train_ids), chosen.batch, chosen.window)
     if (batch, window) != (chosen.batch, chosen.window):
@@ -155,6 +158,7 @@ def prepare_language_model(
     model = LanguageModel(config, dropout_of(chosen)).to(device)
     if source:
         give_weights(model, source)
+    world.seed(chosen.seed)
     task = LanguageModelling(
         model,
         Streams(train_ids, batch, window, chosen.seed),
