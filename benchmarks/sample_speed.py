@@ -106,7 +106,7 @@ def compare(cell: str, hidden: int, batch: int, rounds: int, seconds: float) -> 
     engine, torch_engine = model.engines(cell, hidden)
 
     def writer(one: Engine) -> Callable[[int], object]:
-        return lambda steps: list(islice(generate(one, TOKENIZER, samples=batch), steps * batch))
+        return lambda steps: list(islice(generate(one, TOKENIZER, samples=batch, scored=False), steps * batch))
 
     contestants = [writer(engine), writer(torch_engine), lambda steps: model.write(batch, steps)]
     turns = [turn_of(write, batch, seconds) for write in contestants]

@@ -6,10 +6,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from chargen.api import evaluate, load, train, train_classifier
+    from chargen.api import evaluate, train, train_classifier
     from chargen.classification import TextClassifier
     from chargen.errors import ChargenError
     from chargen.generation.writer import TextWriter
+    from chargen.loading import load
 
 __version__ = "0.1.0"
 __all__ = ["ChargenError", "TextClassifier", "TextWriter", "evaluate", "load", "train", "train_classifier"]
@@ -20,7 +21,7 @@ _HOMES = {
     "TextClassifier": "chargen.classification",
     "TextWriter": "chargen.generation.writer",
     "evaluate": "chargen.api",
-    "load": "chargen.api",
+    "load": "chargen.loading",
     "train": "chargen.api",
     "train_classifier": "chargen.api",
 }

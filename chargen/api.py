@@ -1,4 +1,4 @@
-"""chargen from Python: train, load, evaluate; what is loaded writes or classifies."""
+"""chargen from Python: train and evaluate; `loading` has the rest, which needs no torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from chargen.checkpoint import LANGUAGE_MODEL, Run, find_run
+from chargen.checkpoint import Run, find_run
 from chargen.classification import TextClassifier
 from chargen.dynamic import Adaptation, dynamic_loss
 from chargen.errors import ChargenError
@@ -54,12 +54,6 @@ def train_classifier(
     """Train a classifier on labelled texts and load it; arguments as for `train`, of `ClassifierOptions`."""
     asked = ClassifierOptions(inputs=tuple(map(str, inputs)) or ("python-lines",), **options)
     return TextClassifier(_finish(asked, out, overwrite, on_event))
-
-
-def load(name: str | Path | None = None) -> TextWriter | TextClassifier:
-    """A trained run by its name under `checkpoints/`, or its path; the newest one when None is named."""
-    run = find_run(None if name is None else str(name))
-    return TextWriter(run) if run.kind == LANGUAGE_MODEL else TextClassifier(run)
 
 
 def evaluate(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from chargen.generation.beam import beam_search
 from chargen.generation.engine_numpy import NumpyEngine
 from chargen.generation.samplers import log_softmax
 from chargen.models.config import EncoderConfig, LanguageModelConfig, weight_shapes
-from chargen.text.tokenizers import CharTokenizer
+from chargen.text.tokenizers import ByteTokenizer, CharTokenizer
 
 TOKENIZER = CharTokenizer("\nab")
 V = TOKENIZER.vocab_size
@@ -73,6 +74,30 @@ def test_ends_end_and_what_is_forbidden_is_not_written() -> None:
         assert end not in one.ids[:-1]
     scores = [one.log_probability for one in found]
     assert scores == sorted(scores, reverse=True)
+
+
+def test_characters_of_several_bytes_are_written_whole() -> None:
+    tokenizer = ByteTokenizer()
+    script = tokenizer.encode("größe").tolist()
+
+    class Reciter:
+        def start(self, batch: int) -> int:
+            return 0
+
+        def select(self, state: int, streams: object) -> int:
+            return state
+
+        def step(self, ids: np.ndarray, state: int) -> tuple[np.ndarray, int]:
+            logits = np.zeros((len(ids), tokenizer.vocab_size), np.float32)
+            logits[:, script[min(state + 1, len(script) - 1)]] = 20
+            return logits, state + 1
+
+    first = np.zeros((1, tokenizer.vocab_size), np.float32)
+    first[0, script[0]] = 20
+    engine: Any = Reciter()
+    for length in range(1, 6):
+        found = beam_search(engine, tokenizer, first, 0, width=2, length=length)
+        assert found[0].text == "größe"[:length]
 
 
 def test_a_beam_of_nothing_is_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -115,6 +116,8 @@ def test_stop_allow_and_bias_know_line_breaks(stream: str) -> None:
     assert "\n" not in written("-m", stream, "--stop", r"\n", "-l", "100000").removesuffix("\n")
     assert set(written("-m", stream, "--allow", r"a\n")) == {"a", "\n"}
     assert set(written("-m", stream, "--logit-bias", "e=1000")) == {"e", "\n"}
+    cancelled = ("--logit-bias", "e=1000", "--logit-bias", "e=-1000", "--seed", "1")
+    assert written("-m", stream, *cancelled) == written("-m", stream, "--seed", "1")
 
 
 def test_every_sampling_option_reaches_the_sampler(stream: str) -> None:
@@ -145,6 +148,7 @@ def test_help_names_the_defaults_that_hold() -> None:
         (["--allow", ""], "every symbol of the model is forbidden"),
         (["--allow", "ab", "--forbid", "b"], "cannot be both allowed and forbidden"),
         (["--logit-bias", "ab=1"], "'ab' cannot be set"),
+        (["--logit-bias", "e=1e308"], "must be a number from -10000 to 10000"),
         (["abzé№"], "characters the model never saw, 'z', '№'"),
     ],
 )
@@ -189,14 +193,18 @@ def test_score_prints_a_line_a_symbol(stream: str, tmp_path: Path) -> None:
     record = json.loads(written("-m", stream, "--score", str(file), "--json"))
     assert record["text"] == "ab\nc?é"
     assert record["log_probability"] == pytest.approx(-6 * nats, abs=1e-3)
-    assert [symbol for symbol, _ in record["tokens"]] == ["a", "b", "\n", "c", "\ufffd", "é"]
+    assert record["tokens"] == 6
+    assert [symbol for symbol, _ in record["symbols"]] == ["a", "b", "\n", "c", "\ufffd", "é"]
 
 
 def test_score_reads_documents_as_documents(documents: str, tmp_path: Path) -> None:
     file = tmp_path / "text"
     file.write_text("abc\nde\n", encoding="utf-8")
     records = [json.loads(line) for line in written("-m", documents, "--score", str(file), "--json").splitlines()]
-    assert [[symbol for symbol, _ in record["tokens"]] for record in records] == [["a", "b", "c", ""], ["d", "e", ""]]
+    assert [[symbol for symbol, _ in record["symbols"]] for record in records] == [
+        ["a", "b", "c", ""],
+        ["d", "e", ""],
+    ]
 
 
 def test_a_reader_that_leaves_ends_it_quietly(stream: str) -> None:
@@ -259,6 +267,7 @@ def copier(tmp_path: Path) -> str:
     text.write_text(written("-m", path, "-l", "300", "--seed", "1")[100:260])
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     config["options"] = {"inputs": [str(text)]}
+    config["data"]["fingerprint"] = hashlib.sha256(text.read_bytes()).hexdigest()
     (tmp_path / "run" / "config.json").write_text(json.dumps(config))
     return path
 
@@ -271,36 +280,115 @@ def test_originality_is_of_what_is_written(copier: str) -> None:
     marked = sample("-m", copier, "-l", "300", "--seed", "1", "--show-copied")
     assert marked.stdout.count("\x1b[7m") == 1
     assert re.sub(r"\x1b\[\d+m", "", marked.stdout) == copied.stdout
+    both = written("-m", copier, "-l", "300", "-n", "2", "--seed", "1", "--originality", "--json").splitlines()
+    assert {"copied", "longest_copied"} <= json.loads(both[0]).keys()
+    alone = json.loads(written("-m", copier, "-l", "300", "--seed", "1", "--originality", "--json"))
+    assert alone["copied"] == pytest.approx(160 / 300)
+    assert len(alone["longest_copied"]) == 160
+
+
+def test_originality_needs_the_training_text_and_says_so_before_it_writes(copier: str) -> None:
+    text = Path(json.loads((Path(copier) / "config.json").read_text())["options"]["inputs"][0])
+    for spoil, sentence in ((lambda: text.write_text("x"), "has changed since"), (text.unlink, "there is no file")):
+        spoil()
+        refused = sample("-m", copier, "--originality")
+        assert (refused.exit_code, refused.stdout) == (1, "")
+        assert sentence in refused.stderr
+
+
+PAINT = re.compile(r"\x1b\[[\d;]+m")
+
+
+def painted(text: str) -> list[tuple[str, str]]:
+    """Each character with the colour that it has."""
+    result, colour = [], ""
+    for part in re.split(r"(\x1b\[[\d;]+m)", text):
+        if PAINT.fullmatch(part):
+            colour = part if "48;5" in part else "" if part == "\x1b[0m" else colour
+        else:
+            result += [(character, colour) for character in part]
+    return result
 
 
 def test_heat_colours_what_surprises(stream: str) -> None:
-    hot = written("-m", stream, "-l", "200", "--seed", "1", "--heat", "-t", "3")
-    assert "\x1b[" in hot
-    assert re.sub(r"\x1b\[[\d;]+m", "", hot) == written("-m", stream, "-l", "200", "--seed", "1", "-t", "3")
+    options = ("-m", stream, "-l", "200", "--seed", "1", "-t", "3")
+    hot = painted(written(*options, "--heat"))
+    assert "".join(character for character, _ in hot) == written(*options)
+    # The colours are those of the surprises that scoring the same text tells.
+    scored = json.loads(written(*options, "--json"))
+    assert {colour for _, colour in hot} > {""}
+    surprise = -scored["log_probability"]
+    assert surprise > 0
+    # A stop text that never comes holds characters back, and they keep their colours.
+    assert painted(written(*options, "--heat", "--stop", "abcdeabcde")) == hot
 
 
-def test_a_score_can_be_seen_as_heat(stream: str, tmp_path: Path) -> None:
+def test_heat_is_hotter_the_more_it_surprises(stream: str, tmp_path: Path) -> None:
     path = tmp_path / "text.txt"
-    path.write_text("abc\nedc\n")
-    hot = written("-m", stream, "--score", str(path), "--heat")
-    assert re.sub(r"\x1b\[[\d;]+m", "", hot) == "abc\nedc\n"
+    path.write_text("abc dé eca", encoding="utf-8")
+    hot = painted(written("-m", stream, "--score", str(path), "--heat"))
+    assert "".join(character for character, _ in hot) == "abc dé eca\n"
+    symbols = json.loads(written("-m", stream, "--score", str(path), "--json"))["symbols"]
+    for (character, colour), (symbol, value) in zip(hot, symbols, strict=False):
+        expected = next(
+            (number for least, number in ((6, 196), (4, 208), (2.5, 220), (1.2, 229)) if -value >= least), 0
+        )
+        assert character == symbol
+        assert f";{expected}m" in f"{colour};0m".replace("\x1b[30m", "")
+
+
+def turns(path: str, typed: str, *arguments: str) -> Result:
+    return CliRunner().invoke(main, ["sample", "-m", path, *arguments], input=typed)
 
 
 def test_turns_go_from_standard_input_to_standard_output(stream: str) -> None:
-    result = CliRunner().invoke(
-        main, ["sample", "-m", stream, "--interactive", "-l", "30", "--seed", "1"], input="abc\ncannot read z\nde\n"
-    )
+    options = ("--interactive", "-l", "30", "--seed", "1", "--forbid", r"\n")
+    result = turns(stream, "abc\ncannot read z\nde\n", *options)
     assert result.exit_code == 0
-    assert result.stdout.count("\n") >= 2
+    lines = result.stdout.splitlines()
+    assert [len(line) for line in lines] == [30, 30]
     assert "> " in result.stderr and "never saw" in result.stderr
+    assert turns(stream, "abc\nde\n", *options).stdout == result.stdout
+    assert turns(stream, "de\n", "abc", *options).stdout == result.stdout  # the prompt is the first line
+    stopped = turns(stream, "abc\n", "--stop", lines[0][10:13], *options).stdout
+    assert stopped == lines[0][: lines[0].index(lines[0][10:13])] + "\n"
+
+
+@pytest.mark.parametrize("bad", [("-l", "0"), ("--stop", ""), ("z",)])
+def test_a_turn_that_cannot_be_is_refused_before_anything_is_typed(stream: str, bad: tuple[str, ...]) -> None:
+    result = turns(stream, "abc\n", "--interactive", *bad)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "> " not in result.stderr
 
 
 def test_co_writing_takes_numbers_and_texts(stream: str) -> None:
-    result = CliRunner().invoke(main, ["sample", "ab", "-m", stream, "--co-write"], input="cde\n2\n\n")
-    assert result.exit_code == 0
-    assert result.stdout.startswith("abcde")
-    assert len(result.stdout) > len("abcde\n") + 1
-    assert "  2  " in result.stderr and "%" in result.stderr
+    result = turns(stream, "cde\n", "ab", "--co-write")
+    assert (result.exit_code, result.stdout) == (0, "abcde\n")
+    menus = [
+        [json.loads(line.split("%  ")[1].replace("'", '"')) for line in menu.splitlines() if "%" in line]
+        for menu in result.stderr.split("+ ")
+    ]
+    for number, expected in (("2", menus[1][1]), ("", menus[1][0]), (r"a\nb", "a\nb")):
+        assert turns(stream, f"cde\n{number}\n", "ab", "--co-write").stdout.removesuffix("\n") == (
+            f"abcde{expected}".removesuffix("\n")
+        )
+    refused = turns(stream, "", "z", "--co-write")
+    assert (refused.exit_code, refused.stdout) == (1, "")
+
+
+def test_co_writing_gives_the_text_whatever_ends_it(stream: str) -> None:
+    code = (
+        "import sys; from chargen.cli import main\n"
+        "class Typed:\n"
+        "    lines = iter(['cde\\n'])\n"
+        "    def readline(self):\n"
+        "        for line in self.lines: return line\n"
+        "        raise KeyboardInterrupt\n"
+        "sys.stdin = Typed()\n"
+        f"main(['sample', 'ab', '-m', {stream!r}, '--co-write'])"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (130, "abcde\n")
 
 
 @pytest.mark.parametrize(
@@ -312,6 +400,8 @@ def test_co_writing_takes_numbers_and_texts(stream: str) -> None:
         (("--show-copied", "--heat"), "--show-copied shows what is copied, so --heat"),
         (("--copied-length", "5"), "--copied-length has no use without --originality"),
         (("--engine", "numpy", "--device", "cpu"), "--device is for the engine torch"),
+        (("--repetition-window", "3"), "--repetition-window has no use without --repetition-penalty"),
+        (("--score", "x", "--verbose"), "--score only reads a text, so --verbose has no use"),
     ],
 )
 def test_options_that_contradict_are_a_wrong_command_line(

@@ -309,6 +309,14 @@ def test_what_nobody_thought_of_is_one_sentence_too(monkeypatch: pytest.MonkeyPa
     )
 
 
+def test_too_little_memory_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def greedy(*arguments: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("chargen.checkpoint.find_run", greedy)
+    assert "there is not enough memory: ask for fewer samples" in refused("sample")
+
+
 def test_a_traceback_only_with_debug() -> None:
     result = call("--debug", "train", "nothing.txt")
     assert result.exit_code == 1 and "Traceback" in result.stderr

@@ -287,7 +287,7 @@ def test_bias_by_text() -> None:
         ({"forbid": "é"}, "no symbol of the model spells 'é'"),
         ({"add": {"ab": 1.0}}, "'ab' cannot be set"),
         ({"add": {"é": 1.0}}, "'é' cannot be set"),
-        ({"add": {"a": np.nan}}, "is nan, but must be a finite number"),
+        ({"add": {"a": np.nan}}, "is nan, but must be a number from -10000 to 10000"),
     ],
 )
 def test_constraints_that_cannot_be_met_are_refused(settings: dict[str, Any], sentence: str) -> None:

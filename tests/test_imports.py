@@ -25,11 +25,12 @@ ROAD = [
     "dynamic",
     "classification",
     "generation",
+    "loading",
     "training",
     "api",
     "cli",
 ]
-WITHOUT_TORCH = ("text", "checkpoint", "generation", "models.config", "errors")
+WITHOUT_TORCH = ("text", "checkpoint", "generation", "models.config", "errors", "loading")
 WITH_TORCH = ("generation.engine_torch", "generation.samplers_torch")
 
 
@@ -79,6 +80,11 @@ def test_import_chargen_is_instant() -> None:
     code = "import sys, chargen; print([m for m in ('torch', 'numpy', 'click') if m in sys.modules], dir(chargen))"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert shown.startswith("[] ") and "train_classifier" in shown
+
+
+def test_loading_needs_no_torch() -> None:
+    code = "import sys, chargen; chargen.load; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
 
 
 @pytest.mark.parametrize("name", chargen.__all__)

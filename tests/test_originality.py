@@ -58,6 +58,12 @@ def test_a_run_is_of_one_place_not_stitched_from_two() -> None:
     assert found.longest[1] - found.longest[0] == 6
 
 
+def test_repetition_in_both_texts_takes_no_longer() -> None:
+    """Every place matches every other here, so that comparing all pairs would be 10 ** 10 comparisons."""
+    (found,) = originality([" " * 100_000], [" " * 50_000] * 2, 20)
+    assert found.longest == (0, 100_000)
+
+
 def test_texts_too_short_are_original() -> None:
     assert originality(["abc"], ["abc" * 50], 20)[0].share == 0
     assert originality([""], [], 1)[0].share == 0

@@ -11,7 +11,7 @@ from chargen.generation.generate import generate
 from chargen.generation.samplers import Sampling
 from chargen.generation.session import Session
 from chargen.models.config import EncoderConfig, LanguageModelConfig, weight_shapes
-from chargen.text.tokenizers import CharTokenizer
+from chargen.text.tokenizers import CharTokenizer, train_tokenizer
 
 TOKENIZER = CharTokenizer("\n abcde")
 
@@ -39,6 +39,40 @@ def test_a_stop_text_ends_a_turn_and_is_remembered(engine: NumpyEngine) -> None:
     text = "".join(session.write(2000, stop=("dd",)))
     assert "dd" not in text
     assert len(text) < 2000
+    greedy = Sampling(temperature=0)
+    session.sampling = greedy
+    pieces = generate(engine, TOKENIZER, "\n" + text + "dd", length=9, sampling=greedy)
+    assert "".join(session.write(9)) == "".join(piece.text for piece in pieces)
+
+
+def test_it_is_known_where_a_line_begins(engine: NumpyEngine) -> None:
+    session = Session(engine, TOKENIZER)
+    begins = [session.begins_line]
+    for text in ("ab", "ab\n"):
+        session.read(text)
+        begins.append(session.begins_line)
+    assert begins == [True, False, True]
+    ended = Session(engine, TOKENIZER, documents=True, seed=1)
+    list(ended.write(100_000))
+    assert ended.begins_line  # of another document
+
+
+def test_a_turn_cut_inside_a_piece_goes_on_from_what_is_shown() -> None:
+    tokenizer = train_tokenizer("bpe", ["the cat and the hat and the mat\n" * 50], vocab_size=300)
+    config = LanguageModelConfig(EncoderConfig(tokenizer.vocab_size, "gru", 1, 8, 5))
+    random = np.random.default_rng(1)
+    engine = NumpyEngine(config, {n: random.normal(0, 1, s).astype("f") for n, s in weight_shapes(config).items()})
+    bias = np.full(tokenizer.vocab_size, -np.inf)
+    (piece,) = tokenizer.encode(" the")[-1:]
+    bias[piece] = 0
+    cut = Session(engine, tokenizer, bias=bias)
+    word = tokenizer.decode([piece])
+    assert "".join(cut.write(len(word) - 1)) == word[:-1]
+    plain = Session(engine, tokenizer)
+    plain.read(word[:-1])
+    np.testing.assert_array_equal(cut._logits, plain._logits)
+    one, *_ = plain.suggest(3, 16)
+    assert len(one.ids) == 1  # pieces are offered as they are
 
 
 def test_an_unknown_character_is_refused_and_nothing_read(engine: NumpyEngine) -> None:

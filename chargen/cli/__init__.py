@@ -56,6 +56,10 @@ class Commands(click.Group):
             _fail(_sentence(error), debug=ctx.params["debug"])
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
+        except MemoryError:
+            _fail(
+                "there is not enough memory: ask for fewer samples, a narrower beam or a smaller batch", **ctx.params
+            )
         except Exception as error:
             what = str(error).strip().partition("\n")[0]
             _fail(

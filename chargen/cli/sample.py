@@ -6,11 +6,10 @@ import io
 import json
 import math
 import os
-import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
 from itertools import groupby
 from operator import attrgetter
@@ -20,13 +19,14 @@ import click
 from click.core import ParameterSource
 
 from chargen.cli.completion import RunName
-from chargen.cli.output import reader_may_leave
+from chargen.cli.output import reader_may_leave, unescape
 
 if TYPE_CHECKING:
     import numpy as np
 
     from chargen.checkpoint import Run
     from chargen.generation.generate import Engine, Piece
+    from chargen.generation.originality import Originality
     from chargen.generation.samplers import Sampling
     from chargen.text.tokenizers import Tokenizer
 
@@ -43,7 +43,7 @@ JUDGING = {"originality", "show_copied", "copied_length"}
 TURNS = {"samples", "as_json", "heat", "beam", "score", "verbose", *JUDGING}
 WITHOUT_USE = {
     "score": {"prompt", "length", "stop", "allow", "forbid", "logit_bias", "end", "samples", "beam", "interactive"}
-    | {"co_write", *CHOOSING, *JUDGING},
+    | {"co_write", "verbose", *CHOOSING, *JUDGING},
     "beam": {"samples", "stop", "logit_bias", "heat", "interactive", "co_write", "verbose", *CHOOSING, *JUDGING},
     "interactive": {"co_write", *TURNS},
     "co_write": {"interactive", "length", "stop", "logit_bias", *CHOOSING, *TURNS},
@@ -61,7 +61,8 @@ WITHOUT_USE = {
     "-l",
     "--length",
     type=int,
-    help=f"Characters to write.  [default: {STREAM_LENGTH}; documents until they end, at most {DOCUMENT_LENGTH}]",
+    help=f"Characters to write.  [default: {STREAM_LENGTH}; in turns {TURN_LENGTH}; documents until they end, "
+    f"at most {DOCUMENT_LENGTH}]",
 )
 @click.option(
     "-t", "--temperature", type=float, help="Below 1 safer, above 1 wilder, 0 the likeliest.  [default: 0.8]"
@@ -82,7 +83,7 @@ WITHOUT_USE = {
     help="Make one symbol likelier, or with -2 rarer; repeatable.",
 )
 @click.option("-n", "--samples", type=int, default=1, show_default=True, help="Texts to write, one after another.")
-@click.option("--seed", type=int, help="The same seed writes the same text.  [default: another each time]")
+@click.option("--seed", type=int, help="The same seed and engine write the same text.  [default: another each time]")
 @click.option("--beam", type=int, metavar="W", help="Write the likeliest text that keeping W beginnings finds.")
 @click.option(
     "--end",
@@ -129,6 +130,8 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # what a terminal cannot show must not end the text
     act = next((act for name, act in MODES.items() if not (options[name] is None or options[name] is False)), _sample)
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="replace")
     with reader_may_leave():
         act(run, engine, run.tokenizer(), options)
 
@@ -163,23 +166,48 @@ def _sample(run: Run, engine: Engine, tokenizer: Tokenizer, options: dict[str, A
 
     began = time.perf_counter()
     seed = _seed(options)
+    judge = _judge(run, options) if options["originality"] or options["show_copied"] else None
     pieces = showing.one_after_another(_pieces(run, engine, tokenizer, options, seed))
     separator = SEPARATORS.get(run.config["data"]["documents"], RULE)
     if options["as_json"]:
-        facts = {"model": run.name, "seed": seed, "prompt": options["prompt"]}
-        written = showing.print_json(pieces, facts, began)
+        records = showing.records(pieces, {"model": run.name, "seed": seed, "prompt": options["prompt"]}, began)
+        written = _print_records(records, judge)
     elif options["show_copied"]:
         written = ["".join(piece.text for piece in own) for _, own in groupby(pieces, key=attrgetter("sample"))]
     else:
-        written = showing.print_text(pieces, options["prompt"], separator, heat=options["heat"])
+        written = showing.print_text(
+            pieces, options["prompt"], separator, heat=tokenizer if options["heat"] else None
+        )
     sys.stdout.flush()
     seconds = time.perf_counter() - began
-    if options["originality"] or options["show_copied"]:
-        _judge(run, written, separator, options)
+    if judge and not options["as_json"]:
+        for number, (text, found) in enumerate(zip(written, judge(written), strict=True)):
+            if options["show_copied"]:
+                rule = separator if number else ""
+                click.echo(rule + options["prompt"] + showing.marked(text, found), color=True)
+            click.echo(showing.describe(text, found, _copied_length(options)), err=True)
     if options["verbose"] or sys.stderr.isatty():
         characters = sum(map(len, written))
         speed = f"{characters:,} characters in {seconds:.2f} s, {characters / seconds:,.0f} a second"
         click.echo(f"{run.name}, seed {seed}: {speed}", err=True)
+
+
+def _print_records(
+    records: Iterator[dict[str, Any]], judge: Callable[[list[str]], list[Originality]] | None
+) -> list[str]:
+    """Print a JSON object a sample, as it comes or, judged, when all are there; gives their texts."""
+    written = []
+    if judge:
+        waiting = list(records)
+        judged = judge([record["text"] for record in waiting])
+        records = (
+            record | {"copied": found.share, "longest_copied": record["text"][slice(*found.longest)]}
+            for record, found in zip(waiting, judged, strict=True)
+        )
+    for record in records:
+        sys.stdout.write(json.dumps(record, ensure_ascii=False) + "\n")
+        written.append(record["text"])
+    return written
 
 
 def _pieces(run: Run, engine: Engine, tokenizer: Tokenizer, options: dict[str, Any], seed: int) -> Iterator[Piece]:
@@ -196,8 +224,9 @@ def _pieces(run: Run, engine: Engine, tokenizer: Tokenizer, options: dict[str, A
         bias=_bias(run, tokenizer, options),
         seed=seed,
         samples=options["samples"],
-        stop=[_unescape(text) for text in options["stop"]],
+        stop=[unescape(text) for text in options["stop"]],
         documents=documents,
+        scored=options["as_json"] or options["heat"],
     )
 
 
@@ -205,13 +234,22 @@ def _beam(run: Run, engine: Engine, tokenizer: Tokenizer, options: dict[str, Any
     """Write the likeliest continuation that a beam finds."""
     from chargen.generation.session import Session
 
+    began = time.perf_counter()
     documents = bool(run.config["data"]["documents"])
     session = Session(engine, tokenizer, documents=documents, bias=_bias(run, tokenizer, options))
     session.read(options["prompt"])
     best = session.search(options["beam"], _length(options, documents))
     if options["as_json"]:
-        record = {"model": run.name, "prompt": options["prompt"], "text": best.text}
-        click.echo(json.dumps(record | {"log_probability": best.log_probability}, ensure_ascii=False))
+        record = {
+            "model": run.name,
+            "prompt": options["prompt"],
+            "text": best.text,
+            "tokens": len(best.ids),
+            "log_probability": best.log_probability,
+            "end": "document" if best.ids[-1] == tokenizer.eos_id else "length",
+            "seconds": time.perf_counter() - began,
+        }
+        click.echo(json.dumps(record, ensure_ascii=False))
     else:
         click.echo(options["prompt"] + best.text)
 
@@ -232,50 +270,59 @@ def _turns(run: Run, engine: Engine, tokenizer: Tokenizer, options: dict[str, An
     if options["co_write"]:
         interactive.co_write(session, options["prompt"])
     else:
-        stop = tuple(_unescape(text) for text in options["stop"])
+        stop = tuple(unescape(text) for text in options["stop"])
         length = TURN_LENGTH if options["length"] is None else options["length"]
-        interactive.talk(session, options["prompt"], length, stop)
+        line_break = "" if run.config["data"]["documents"] == "line" or tokenizer.unknown("\n") else "\n"
+        interactive.talk(session, options["prompt"], length, stop, line_break)
 
 
-def _judge(run: Run, written: list[str], separator: str, options: dict[str, Any]) -> None:
-    """Say how much of what was written is copied, or show it."""
-    from chargen.cli import showing
+def _judge(run: Run, options: dict[str, Any]) -> Callable[[list[str]], list[Originality]]:
+    """A function that tells how much of texts is copied; ChargenError if the training text is not there as it was."""
     from chargen.errors import ChargenError
-    from chargen.generation.originality import LENGTH, originality
+    from chargen.generation.originality import check_length, originality
+    from chargen.text.sources import fingerprint, resolve
 
-    length = LENGTH if options["copied_length"] is None else options["copied_length"]
+    length = _copied_length(options)
+    check_length(length)
     inputs = run.config["options"]["inputs"]
     if "-" in inputs:
         raise ChargenError(f"{run.name} was trained on standard input, which is gone: nothing to compare with")
+    if fingerprint(resolve(inputs)) != run.config["data"]["fingerprint"]:
+        raise ChargenError(
+            f"the text in {', '.join(inputs)} has changed since {run.name} was trained on it, so that what is copied "
+            "cannot be told: bring the old one back"
+        )
     # Between documents, since no run goes from one to the next.
     between = "\0" if run.config["data"]["documents"] else ""
-    judged = originality(written, (part + between for part in _texts(run, inputs)), length)
-    for number, (text, found) in enumerate(zip(written, judged, strict=True)):
-        if options["show_copied"]:
-            click.echo((separator if number else "") + options["prompt"] + showing.marked(text, found), color=True)
-        click.echo(showing.describe(text, found, length), err=True)
+    return lambda written: originality(written, (part + between for part in _texts(run, inputs)), length)
+
+
+def _copied_length(options: dict[str, Any]) -> int:
+    from chargen.generation.originality import LENGTH
+
+    return LENGTH if options["copied_length"] is None else int(options["copied_length"])
 
 
 def _score(run: Run, engine: Engine, tokenizer: Tokenizer, options: dict[str, Any]) -> None:
     """Print how likely each symbol of a text is, and what that comes to."""
     from chargen.cli import showing
-    from chargen.generation.generate import score
+    from chargen.generation.generate import score, spelled
 
     documents = bool(run.config["data"]["documents"])
     nats, characters, unknown = 0.0, 0, Counter[str]()
     texts = _texts(run, [options["score"]])
     for text in texts if documents else ["".join(texts)]:
-        ids, log_probabilities = score(engine, tokenizer, text, documents=documents)
-        symbols = [tokenizer.decode([token]) for token in ids]
+        scores = score(engine, tokenizer, text, documents=documents)
+        ids, log_probabilities = scores
+        symbols = spelled(tokenizer, scores)
         if options["as_json"]:
-            tokens = list(zip(symbols, log_probabilities.tolist(), strict=True))
-            record = {"model": run.name, "text": text, "log_probability": log_probabilities.sum(), "tokens": tokens}
-            sys.stdout.write(json.dumps(record, ensure_ascii=False) + "\n")
+            record = {"model": run.name, "text": text, "tokens": len(ids), "log_probability": log_probabilities.sum()}
+            sys.stdout.write(json.dumps(record | {"symbols": list(symbols)}, ensure_ascii=False) + "\n")
         elif options["heat"]:
-            shown = map(showing.warm, symbols, -log_probabilities)
+            shown = (showing.warm(symbol, -value) for symbol, value in symbols)
             sys.stdout.write("".join(shown).removesuffix("\n") + "\n")
         else:
-            for symbol, value in zip(symbols, log_probabilities, strict=True):
+            for symbol, value in symbols:
                 sys.stdout.write(f"{value:.4f}\t{json.dumps(symbol, ensure_ascii=False)}\n")
         nats -= log_probabilities.sum()
         characters += tokenizer.count_characters(ids)
@@ -324,9 +371,9 @@ def _bias(run: Run, tokenizer: Tokenizer, options: dict[str, Any]) -> np.ndarray
 
     bias = symbol_bias(
         tokenizer,
-        allow=None if options["allow"] is None else _unescape(options["allow"]),
-        forbid=_unescape(options["forbid"]),
-        add=dict(_named_number(text) for text in options["logit_bias"]),
+        allow=None if options["allow"] is None else unescape(options["allow"]),
+        forbid=unescape(options["forbid"]),
+        add=_sums(_named_number(text) for text in options["logit_bias"]),
     )
     documents = run.config["data"]["documents"]
     if options["end"] == "document" and not documents:
@@ -364,6 +411,8 @@ def _refuse_contradictions(ctx: click.Context) -> None:
             raise click.UsageError(
                 f"{_flag(name)} {does}, so {_flag(idle[0])} has no use with it: leave one of them out"
             )
+    if "repetition_window" in given and "repetition_penalty" not in given:
+        raise click.UsageError("--repetition-window has no use without --repetition-penalty: give both or none")
     if "copied_length" in given and not given & {"originality", "show_copied"}:
         raise click.UsageError("--copied-length has no use without --originality or --show-copied: give one of them")
 
@@ -373,15 +422,17 @@ def _flag(name: str) -> str:
     return {"prompt": "prompt", "as_json": "--json"}.get(name, f"--{name.replace('_', '-')}")
 
 
+def _sums(pairs: Iterable[tuple[str, float]]) -> dict[str, float]:
+    total: dict[str, float] = {}
+    for name, number in pairs:
+        total[name] = total.get(name, 0.0) + number
+    return total
+
+
 def _named_number(text: str) -> tuple[str, float]:
     """TEXT=NUMBER as what it says; TEXT may hold `=` too."""
     name, _, number = text.rpartition("=")
     try:
-        return _unescape(name), float(number)
+        return unescape(name), float(number)
     except ValueError:
         raise click.BadParameter(f"{text!r} is not TEXT=NUMBER, as in e=-2", param_hint="--logit-bias") from None
-
-
-def _unescape(text: str) -> str:
-    r"""The text with `\n`, `\t` and `\\` as line break, tab and backslash, which are hard to type in a shell."""
-    return re.sub(r"\\([nt\\])", lambda found: {"n": "\n", "t": "\t"}.get(found[1], "\\"), text)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from operator import attrgetter
@@ -16,6 +15,7 @@ import click
 if TYPE_CHECKING:
     from chargen.generation.generate import Piece
     from chargen.generation.originality import Originality
+    from chargen.text.tokenizers import Tokenizer
 
 # 256-colour backgrounds from expected to surprising, each with the least surprise, in nats, that it is for.
 HEAT = ((6.0, 196), (4.0, 208), (2.5, 220), (1.2, 229))
@@ -32,16 +32,20 @@ def one_after_another(pieces: Iterable[Piece]) -> Iterator[Piece]:
             current += ready[-1].end is not None
 
 
-def print_text(pieces: Iterable[Piece], prompt: str, separator: str, *, heat: bool = False) -> list[str]:
-    """Print samples, each ending with a line break; gives what was written after the prompt in each."""
+def print_text(pieces: Iterable[Piece], prompt: str, separator: str, *, heat: Tokenizer | None = None) -> list[str]:
+    """Print samples, each ending with a line break; gives what was written after the prompt in each.
+
+    heat: colour them by surprise, this being what spells their symbols.
+    """
     out = sys.stdout
     live = out.isatty()
     written = []
     for sample, own in groupby(pieces, key=attrgetter("sample")):
         out.write(separator + prompt if sample else prompt)
         texts = []
+        colour = Warmth(heat) if heat else None
         for piece in own:
-            out.write(warm(piece.text, -piece.log_probability) if heat else piece.text)
+            out.write(colour.of(piece) if colour else piece.text)
             if live:
                 out.flush()
             texts.append(piece.text)
@@ -51,21 +55,42 @@ def print_text(pieces: Iterable[Piece], prompt: str, separator: str, *, heat: bo
     return written
 
 
-def print_json(pieces: Iterable[Piece], facts: dict[str, Any], began: float) -> list[str]:
-    """Print a JSON object a sample, `facts` in each; gives what was written after the prompt in each."""
-    written = []
+def records(pieces: Iterable[Piece], facts: dict[str, Any], began: float) -> Iterator[dict[str, Any]]:
+    """What JSON tells of each sample: `facts`, the text, and the seconds since `began` after which it was there."""
     for _, own in groupby(pieces, key=attrgetter("sample")):
-        sample = list(own)
-        written.append("".join(piece.text for piece in sample))
-        record = facts | {
-            "text": written[-1],
-            "tokens": len(sample),
-            "log_probability": sum(piece.log_probability for piece in sample),
-            "end": sample[-1].end,
+        texts, log_probability = [], 0.0
+        for piece in own:
+            texts.append(piece.text)
+            log_probability += piece.log_probability
+        yield facts | {
+            "text": "".join(texts),
+            "tokens": len(texts),
+            "log_probability": log_probability,
+            "end": piece.end,
             "seconds": time.perf_counter() - began,
         }
-        sys.stdout.write(json.dumps(record, ensure_ascii=False) + "\n")
-    return written
+
+
+class Warmth:
+    """Colours the text of one sample, whose characters may come later than the symbols that spell them."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._decoder = tokenizer.decoder()
+        self._surprise = 0.0  # nats, of the symbols of a character that is not whole yet
+        self._waiting: deque[tuple[str, float]] = deque()  # characters that are held back, each with its surprise
+
+    def of(self, piece: Piece) -> str:
+        """The text of the next piece, coloured."""
+        self._surprise -= piece.log_probability
+        whole = self._decoder.feed(piece.id)
+        if piece.end == "document":
+            whole += self._decoder.flush()
+        self._waiting.extend((character, self._surprise) for character in whole)
+        if whole:
+            self._surprise = 0.0
+        shown = [self._waiting.popleft() for _ in piece.text]
+        runs = groupby(shown, key=lambda pair: pair[1])
+        return "".join(warm("".join(character for character, _ in run), surprise) for surprise, run in runs)
 
 
 def warm(text: str, surprise: float) -> str:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from chargen.errors import ChargenError
 from chargen.generation.generate import Engine
 from chargen.generation.samplers import log_softmax
-from chargen.text.tokenizers import Tokenizer
+from chargen.text.tokenizers import StreamDecoder, Tokenizer
 
 BYTES = 4  # of a character at most, so that a beam of parts of characters ends too
 
@@ -21,7 +21,7 @@ class Hypothesis(NamedTuple):
     """One continuation."""
 
     ids: tuple[int, ...]
-    text: str
+    text: str  # of whole characters
     log_probability: float  # nats, by the model itself, of all its ids
 
 
@@ -44,10 +44,9 @@ def beam_search(
     """
     if width < 1 or length < 1:
         raise ChargenError(f"a beam of {width} over {length} characters cannot be: both must be at least 1")
-    characters = [tokenizer.count_characters(np.array([token])) for token in range(tokenizer.vocab_size)]
-    alive: list[tuple[int, ...]] = [()]
+    alive = [_Beginning((), "", tokenizer.decoder())]
     scores = np.zeros(1)  # (beams,)
-    finished: list[tuple[float, tuple[int, ...]]] = []
+    finished: list[tuple[float, tuple[int, ...], str]] = []
     for step in range(BYTES * length):
         likelihood = log_softmax(logits)
         allowed = likelihood if bias is None else np.where(np.isneginf(bias), -np.inf, likelihood)
@@ -56,18 +55,32 @@ def beam_search(
             place for place in np.argsort(-totals, kind="stable")[: 2 * width].tolist() if totals[place] > -np.inf
         ]
         kept: list[int] = []
+        going_on: list[_Beginning] = []
         for place in ranked:
             beam, token = divmod(place, likelihood.shape[1])
-            ids = (*alive[beam], token)
-            if token in ends or step == BYTES * length - 1 or sum(characters[one] for one in ids) >= length:
-                finished.append((float(totals[place]), ids))
+            one = alive[beam].extended(token)
+            if token in ends or step == BYTES * length - 1 or len(one.text) >= length:
+                finished.append((float(totals[place]), one.ids, one.text))
             elif len(kept) < width:
                 kept.append(place)
+                going_on.append(one)
         finished = sorted(finished, reverse=True)[:width]
         if not kept or (len(finished) == width and totals[kept[0]] <= finished[-1][0]):
             break  # a longer continuation is never likelier than its beginning
         beams, tokens = np.divmod(np.array(kept), likelihood.shape[1])
-        alive = [(*alive[beam], token) for beam, token in zip(beams.tolist(), tokens.tolist(), strict=True)]
-        scores = totals[kept]
+        alive, scores = going_on, totals[kept]
         logits, state = engine.step(tokens, engine.select(state, beams))
-    return [Hypothesis(ids, tokenizer.decode(ids)[:length], score) for score, ids in finished]
+    return [Hypothesis(ids, text[:length], score) for score, ids, text in finished]
+
+
+class _Beginning(NamedTuple):
+    """A continuation that may go on."""
+
+    ids: tuple[int, ...]
+    text: str  # the characters that are whole
+    decoder: StreamDecoder
+
+    def extended(self, token: int) -> _Beginning:
+        """The same with another id."""
+        decoder = self.decoder.copy()
+        return _Beginning((*self.ids, token), self.text + decoder.feed(token), decoder)

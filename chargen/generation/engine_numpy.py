@@ -154,6 +154,8 @@ class _Layer:
 class _SummedLayer(_Layer):
     """A layer whose gates depend on the sum of both products only, so that a step can do them as one."""
 
+    joined: Array = np.empty((0, 0), dtype=np.float32)  # input and state (B, in + H) side by side, to compute with
+
     @cached_property
     def weight(self) -> Array:
         """Both matrices side by side (G*H, in + H); a layer that is only given input products needs none."""
@@ -167,7 +169,10 @@ class _SummedLayer(_Layer):
 
     def step(self, x: Array, state: Array, new: Array) -> None:
         gates = self._work(len(x))
-        _product(np.concatenate([x, state[0]], axis=1), self.weight, gates)
+        if len(self.joined) != len(x):
+            self.joined = np.empty((len(x), self.weight.shape[1]), dtype=np.float32)
+        np.concatenate([x, state[0]], axis=1, out=self.joined)
+        _product(self.joined, self.weight, gates)
         gates += self.bias
         self.activate(gates, state, new)
 

@@ -17,6 +17,7 @@ Array = npt.NDArray[np.floating[Any]]
 Ids = npt.NDArray[np.integer[Any]]
 
 DRAWN_AT_ONCE = 64  # K, where the engine draws
+MOST_BIAS = 10_000  # to add to a logit: far more than logits differ by, and no risk of an overflow
 SCORED_AT_ONCE = 256  # T whose logits (T, V) are held at once
 
 
@@ -58,12 +59,7 @@ class Piece(NamedTuple):
     id: int
     text: str  # may be empty: part of a character, or held back since a stop text may begin with it
     end: str | None  # why the sample ends here: "length", "stop" or "document"; None when it goes on
-    logits: Array  # (V,) that the model gave, before any setting of the sampling
-
-    @property
-    def log_probability(self) -> float:
-        """Of the id, in nats, by the model itself; computed when asked for."""
-        return float(log_softmax(self.logits)[self.id])
+    log_probability: float  # of the id, in nats, by the model itself; no number unless it was asked for
 
 
 class Score(NamedTuple):
@@ -85,13 +81,14 @@ def generate(
     samples: int = 1,
     stop: Sequence[str] = (),
     documents: bool = False,
+    scored: bool = True,
 ) -> Iterator[Piece]:
     """Texts that continue a prompt, as pieces in the order they are drawn; the prompt is not among them.
 
     length: characters a sample at most, None for no limit; bias: (V,) added to the logits, see `symbol_bias`;
     stop: texts that end a sample and are left out of it; documents: the model was trained on documents, so a
-    sample begins where one begins and ends where it ends one. A seed decides everything: each step draws one
-    uniform number a sample, in order, whether or not the sample has ended.
+    sample begins where one begins and ends where it ends one; scored: with log-probabilities. A seed decides
+    everything: each step draws one uniform number a sample, in order, whether or not the sample has ended.
     Without a prompt a stream begins after a line break, or after a random symbol where the model knows none.
     ChargenError for characters in the prompt that the model never saw, and for settings that leave no choice.
     """
@@ -109,7 +106,7 @@ def generate(
     if not len(ids):
         ids = uniform.choice(choices, size=1)
     writers = [TextSoFar(tokenizer, length, stop) for _ in range(samples)]
-    return _pieces(engine, writers, ids, sampling or Sampling(), total_bias, uniform)
+    return _pieces(engine, writers, ids, sampling or Sampling(), total_bias, uniform, scored)
 
 
 def _pieces(
@@ -119,6 +116,7 @@ def _pieces(
     sampling: Sampling,
     bias: Array,
     uniform: np.random.Generator,
+    scored: bool,
 ) -> Iterator[Piece]:
     """The loop of `generate`: ids (T,) are read once, then each writer is a stream of the batch."""
     streams = np.zeros(len(writers), dtype=np.intp)
@@ -130,11 +128,13 @@ def _pieces(
     else:
         recent = np.tile(prompt[len(prompt) - min(window, len(prompt)) :], (len(writers), 1))  # (B, at most window)
         steps = _drawn_here(engine, logits, state, sampling, bias, uniform, recent, window)
+    unknown = [math.nan] * len(writers)
     for given, ids in steps:
+        scores = log_softmax(given)[np.arange(len(ids)), ids].tolist() if scored else unknown
         for sample, (writer, token) in enumerate(zip(writers, ids.tolist(), strict=True)):
             if writer.end is None:
                 text = writer.write(token)
-                yield Piece(sample, token, text, writer.end, given[sample])
+                yield Piece(sample, token, text, writer.end, scores[sample])
         if all(writer.end for writer in writers):
             return
 
@@ -197,6 +197,18 @@ def score(engine: Engine, tokenizer: Tokenizer, text: str, *, documents: bool = 
     return Score(ids, result)
 
 
+def spelled(tokenizer: Tokenizer, scores: Score) -> Iterator[tuple[str, float]]:
+    """The characters of a text, each with the log-probability of the symbols that spell it; no text for an end."""
+    decoder = tokenizer.decoder()
+    total = 0.0
+    for token, log_probability in zip(scores.ids.tolist(), scores.log_probabilities.tolist(), strict=True):
+        total += log_probability
+        text = decoder.feed(token)
+        if text or token == tokenizer.eos_id:
+            yield text, total
+            total = 0.0
+
+
 def symbol_bias(
     tokenizer: Tokenizer,
     *,
@@ -215,8 +227,10 @@ def symbol_bias(
         ids = tokenizer.encode(text)
         if len(ids) != 1 or tokenizer.unknown(text):
             raise ChargenError(f"the logit bias of {text!r} cannot be set: no one symbol of the model spells it")
-        if not math.isfinite(value):
-            raise ChargenError(f"the logit bias of {text!r} is {value}, but must be a finite number")
+        if not abs(value) <= MOST_BIAS:
+            raise ChargenError(
+                f"the logit bias of {text!r} is {value}, but must be a number from -{MOST_BIAS} to {MOST_BIAS}"
+            )
         bias[ids] += value
     if allow is None and not forbid:
         return bias

@@ -1,8 +1,8 @@
 """How much of a text is copied: its verbatim runs of at least N characters that a training text holds too.
 
-One pass over the training text, in time linear in both texts and memory bounded by the sample: a 64-bit hash of every
-N characters, computed for a block at once, is looked up among those of the sample, and what is found is compared
-character by character.
+One pass over the training text, in time linear in both texts and memory bounded by the sample. A 64-bit hash of every
+N characters, computed for a block at once, is looked up among those of the sample: most of the training text is left
+there. What is found goes through the sample's suffix automaton, which tells how long each run is.
 """
 
 from __future__ import annotations
@@ -42,15 +42,20 @@ def originality(texts: Sequence[str], training_text: Iterable[str], length: int 
 
     ChargenError for a length below 1.
     """
-    if length < 1:
-        raise ChargenError(f"the length of a copied run is {length}, but must be at least 1 character")
+    check_length(length)
     sample = np.concatenate([part for text in texts for part in (_codes(text), BORDER)] or [BORDER])
-    copied = np.zeros(len(sample), bool)
     ending = np.zeros(len(sample), np.int64)  # how long the longest run is that ends with each character
     if len(sample) > length:
-        for start, size in _runs(sample, training_text, length):
-            copied[start : start + length] = True
-            ending[start + length - 1] = max(ending[start + length - 1], size)
+        automaton = SuffixAutomaton(sample.tolist())
+        for stretch, goes_on in _stretches(training_text, np.sort(_hashes(sample, length)), length):
+            automaton.read(stretch.tolist(), anew=not goes_on)
+        ending[:] = automaton.longest_matches()
+    ending[ending < length] = 0
+    ends = np.flatnonzero(ending)
+    covers = np.zeros(len(sample) + 1, np.int64)  # runs that begin less runs that are over
+    np.add.at(covers, ends + 1 - ending[ends], 1)
+    np.add.at(covers, ends + 1, -1)
+    copied = covers.cumsum()[:-1] > 0
     result, begin = [], 0
     for text in texts:
         own = slice(begin, begin + len(text))
@@ -61,36 +66,95 @@ def originality(texts: Sequence[str], training_text: Iterable[str], length: int 
     return result
 
 
-def _runs(sample: Codes, training_text: Iterable[str], length: int) -> Iterator[tuple[int, int]]:
-    """Wherever `length` characters of the sample stand in the training text: where they begin in the sample.
+def check_length(length: int) -> None:
+    """ChargenError for a length of runs that cannot be."""
+    if length < 1:
+        raise ChargenError(f"the length of a copied run is {length}, but must be at least 1 character")
 
-    And how many characters in front of their end go on together in both.
+
+class SuffixAutomaton:
+    """All substrings of a text in space linear in it; what else is read is matched a symbol at a time.
+
+    Blumer et al. 1985, "The smallest automaton recognizing the subwords of a text". A state stands for substrings
+    that end at the same places, the longest of them `length` long; its link leads to the longest of their suffixes
+    that ends elsewhere too.
     """
-    hashes = _hashes(sample, length)
-    order = np.argsort(hashes, kind="stable")
-    ranked = hashes[order]
-    running: dict[int, int] = {}  # sample positions matched by the last place of the training text -> run length
-    last = -1
+
+    def __init__(self, text: Sequence[int]) -> None:
+        self.next: list[dict[int, int]] = [{}]
+        self.link = [-1]
+        self.length = [0]
+        self.prefixes: list[int] = []  # the state of each
+        for symbol in text:
+            self.prefixes.append(self._append(symbol))
+        self.matched = [0] * len(self.next)  # the longest match that ended in each state
+        self._state = self._size = 0
+
+    def _append(self, symbol: int) -> int:
+        last = self.prefixes[-1] if self.prefixes else 0
+        state = self._add(self.length[last] + 1, {}, 0)
+        while last != -1 and symbol not in self.next[last]:
+            self.next[last][symbol] = state
+            last = self.link[last]
+        if last == -1:
+            return state
+        found = self.next[last][symbol]
+        if self.length[last] + 1 == self.length[found]:
+            self.link[state] = found
+            return state
+        clone = self._add(self.length[last] + 1, dict(self.next[found]), self.link[found])
+        while last != -1 and self.next[last].get(symbol) == found:
+            self.next[last][symbol] = clone
+            last = self.link[last]
+        self.link[found] = self.link[state] = clone
+        return state
+
+    def _add(self, length: int, following: dict[int, int], link: int) -> int:
+        self.next.append(following)
+        self.length.append(length)
+        self.link.append(link)
+        return len(self.next) - 1
+
+    def read(self, text: Iterable[int], *, anew: bool) -> None:
+        """Match another text against this one, or more of it."""
+        state, size = (0, 0) if anew else (self._state, self._size)
+        for symbol in text:
+            while state and symbol not in self.next[state]:
+                state = self.link[state]
+                size = self.length[state]
+            if symbol in self.next[state]:
+                state = self.next[state][symbol]
+                size += 1
+            self.matched[state] = max(self.matched[state], size)
+        self._state, self._size = state, size
+
+    def longest_matches(self) -> list[int]:
+        """For each place of the text, the length of the longest part that ends there and was read too."""
+        longest = list(self.matched)
+        states = sorted(range(1, len(longest)), key=self.length.__getitem__)
+        for state in reversed(states):
+            if longest[state]:  # with a match all its suffixes were read
+                longest[self.link[state]] = self.length[self.link[state]]
+        for state in states:  # which end where it does
+            longest[state] = max(longest[state], longest[self.link[state]])
+        return [longest[state] for state in self.prefixes]
+
+
+def _stretches(training_text: Iterable[str], hashes: Hashes, length: int) -> Iterator[tuple[Codes, bool]]:
+    """The parts of the training text all of whose `length` characters in a row have a hash among sorted hashes.
+
+    And whether a part goes on where the one before it ended, in another block.
+    """
+    after = -1  # where the last part's last `length` characters begin, and one
     for offset, block in _overlapping(training_text, length):
-        for place, found in _matches(block, sample, length, ranked, order):
-            before = running if offset + place == last + 1 else {}
-            running = {start: before.get(start - 1, length - 1) + 1 for start in found}
-            last = offset + place
-            yield from running.items()
-
-
-def _matches(
-    block: Codes, sample: Codes, length: int, ranked: Hashes, order: npt.NDArray[np.intp]
-) -> Iterator[tuple[int, list[int]]]:
-    """Each place of a block where `length` characters of the sample stand, and where in the sample these begin."""
-    hashes = _hashes(block, length)
-    first = np.searchsorted(ranked, hashes)
-    there = np.flatnonzero(ranked[np.minimum(first, len(ranked) - 1)] == hashes)
-    for place in there.tolist():
-        own = block[place : place + length]
-        end = np.searchsorted(ranked, hashes[place], side="right")
-        starts = order[first[place] : end].tolist()
-        yield place, [start for start in starts if np.array_equal(sample[start : start + length], own)]
+        own = _hashes(block, length)
+        places = np.minimum(np.searchsorted(hashes, own), len(hashes) - 1)
+        there = np.flatnonzero(hashes[places] == own)
+        for part in np.split(there, np.flatnonzero(np.diff(there) > 1) + 1) if len(there) else ():
+            first, last = int(part[0]), int(part[-1])
+            goes_on = offset + first == after
+            yield block[first + (length - 1 if goes_on else 0) : last + length], goes_on
+            after = offset + last + 1
 
 
 def _overlapping(blocks: Iterable[str], length: int) -> Iterator[tuple[int, Codes]]:

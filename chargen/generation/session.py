@@ -41,8 +41,14 @@ class Session:
         self.recent = np.empty((1, 0), np.int64)
         self._logits: Any = None
         self._state = engine.start(1)
+        self._last = -1  # id read last
         self._opening = beginning(tokenizer, documents, bare=True)
         self._read_ids(self._opening if len(self._opening) else np.flatnonzero(self.bias > -np.inf)[:1])
+
+    @property
+    def begins_line(self) -> bool:
+        """Whether what comes next begins a line: after a line break, or where a document begins."""
+        return self._last == self.tokenizer.bos_id or self.tokenizer.decode([self._last]).endswith("\n")
 
     def read(self, text: str) -> None:
         """Go on from a text; ChargenError, and nothing is read, when it has characters the model never saw."""
@@ -54,24 +60,37 @@ class Session:
     def write(self, length: int, stop: tuple[str, ...] = ()) -> Iterator[str]:
         """At most `length` characters by the model, in pieces as they are drawn, up to a stop text or the end symbol.
 
-        A stop text is read by the model, but not among the pieces. ChargenError for a length below 1.
+        A stop text is read by the model, but not among the pieces. ChargenError, at once, for a length below 1.
         """
         check_turn(length, stop)
+        return self._written(length, stop)
+
+    def _written(self, length: int, stop: tuple[str, ...]) -> Iterator[str]:
         text = TextSoFar(self.tokenizer, length, stop)
-        while text.end is None:
+        while True:
             check_logits(self._logits)
             weights = probabilities(self._logits, self.sampling, bias=self.bias, recent=self.recent)
             ids = draw(weights, self.uniform.random(1))
-            yield text.write(int(ids[0]))
-            self._read_ids(ids)
+            piece = text.write(int(ids[0]))
+            yield piece
+            is_cut = text.end == "length" and len(piece) < len(self.tokenizer.decode(ids))
+            self._read_ids(self.tokenizer.encode(piece) if is_cut else ids)  # the model goes on from what is shown
+            if text.end is not None:
+                break
         if text.end == "document":  # the next turn is another one
             self._read_ids(self._opening)
 
     def suggest(self, count: int, length: int) -> list[Hypothesis]:
-        """The likeliest continuations, best first, each of `length` characters or up to the end of a word."""
+        """The likeliest next pieces, best first: a symbol each where symbols are pieces of words, else words.
+
+        A word ends with white space, or after `length` characters.
+        """
         spellings = [self.tokenizer.decode([token]) for token in range(self.tokenizer.vocab_size)]
-        ends = frozenset(token for token, spelling in enumerate(spellings) if spelling and spelling[-1].isspace())
-        return [one for one in self._search(count, length, ends | {self.tokenizer.eos_id}) if one.text]
+        if max(map(len, spellings)) > 1:
+            ends = frozenset(range(len(spellings)))
+        else:
+            ends = frozenset(token for token, one in enumerate(spellings) if one.isspace()) | {self.tokenizer.eos_id}
+        return [one for one in self._search(count, length, ends) if one.text]
 
     def search(self, width: int, length: int) -> Hypothesis:
         """The likeliest continuation of `length` characters, or up to the end symbol, that a beam finds."""
@@ -85,6 +104,7 @@ class Session:
         if not len(ids):
             return
         self._logits, self._state = self.engine.read(ids[:, None], self._state)
+        self._last = int(ids[-1])
         window = self.sampling.repetition_window if self.sampling.repetition_penalty != 1 else 0
         if window:
             self.recent = np.concatenate([self.recent, ids[None]], axis=1)[:, -window:]

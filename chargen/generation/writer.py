@@ -29,16 +29,16 @@ class TextWriter:
         *,
         length: int = 500,
         seed: int | None = None,
-        stop: Sequence[str] = (),
+        stop: str | Sequence[str] = (),
         allow: str | None = None,
         forbid: str = "",
         **sampling: Any,
     ) -> Iterator[str]:
         """The text that continues a prompt, in pieces as they are drawn.
 
-        length: characters at most; stop: texts that end it; allow, forbid: characters; sampling: the fields of
-        `Sampling`, such as temperature and top_p. ChargenError for settings out of range, and for characters in the
-        prompt that the model never saw.
+        length: characters at most; stop: a text that ends it, or several; allow, forbid: characters; sampling: the
+        fields of `Sampling`, such as temperature and top_p. ChargenError for settings out of range, and for
+        characters in the prompt that the model never saw.
         """
         pieces = generate(
             self.engine,
@@ -48,8 +48,9 @@ class TextWriter:
             sampling=Sampling(**sampling),
             bias=symbol_bias(self.tokenizer, allow=allow, forbid=forbid),
             seed=seed,
-            stop=stop,
+            stop=(stop,) if isinstance(stop, str) else stop,
             documents=self.documents,
+            scored=False,
         )
         return (piece.text for piece in pieces)
 

@@ -44,6 +44,12 @@ class StreamDecoder:
         """The characters that this id completes, perhaps none."""
         return self._utf8.decode(self._spellings[token])
 
+    def copy(self) -> StreamDecoder:
+        """Another one that goes on from here."""
+        other = StreamDecoder(self._spellings)
+        other._utf8.setstate(self._utf8.getstate())
+        return other
+
     def flush(self) -> str:
         """What an incomplete character at the end is shown as; the decoder is then as new."""
         return self._utf8.decode(b"", final=True)
