@@ -160,15 +160,29 @@ def test_draw_never_takes_what_has_no_probability(weights: np.ndarray, uniform: 
     assert weights[draw(weights, np.array(uniform))] > 0
 
 
-@pytest.mark.parametrize("sampling", [Sampling(temperature=1), Sampling(), Sampling(top_p=0.9), Sampling(min_p=0.3)])
-def test_many_draws_follow_the_distribution(sampling: Sampling) -> None:
+@pytest.mark.parametrize(
+    ("settings", "weights"),
+    [
+        ({}, [10, 40, 5, 25, 20]),
+        ({"temperature": 0.5}, [100, 1600, 25, 625, 400]),
+        ({"top_k": 2}, [0, 40, 0, 25, 0]),
+        ({"top_p": 0.84}, [0, 40, 0, 25, 20]),
+        ({"min_p": 0.2}, [10, 40, 0, 25, 20]),
+        ({"typical": 0.44}, [0, 0, 0, 25, 20]),
+        ({"repetition_penalty": 2.0}, [10, 40 / math.sqrt(0.4 * math.e**3), 5, 25 / math.sqrt(0.25 * math.e**3), 20]),
+    ],
+)
+def test_many_draws_follow_the_distribution_of_the_definition(settings: dict[str, Any], weights: list[float]) -> None:
+    """The weights are worked out by hand from FIVE; a penalty of 2 on positive logits takes roots."""
     draws = 100_000
-    expected = probabilities(LOGITS, sampling)
+    recent = np.tile([1, 3, 1], (draws, 1)) if "repetition_penalty" in settings else None
+    chosen = probabilities(np.tile(LOGITS, (draws, 1)), Sampling(**{"temperature": 1.0} | settings), recent=recent)
     uniform = np.random.Generator(np.random.PCG64(5)).random(draws)
-    counts = np.bincount(draw(np.tile(expected, (draws, 1)), uniform), minlength=len(FIVE))
+    counts = np.bincount(draw(chosen, uniform), minlength=len(FIVE))
+    expected = draws * np.array(weights) / sum(weights)
     assert not counts[expected == 0].any()
     possible = expected > 0
-    assert chisquare(counts[possible], draws * expected[possible]).pvalue > 0.01
+    assert chisquare(counts[possible], expected[possible]).pvalue > 0.01
 
 
 @pytest.mark.parametrize(
