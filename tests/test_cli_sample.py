@@ -10,13 +10,16 @@ import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner, Result
 
 from chargen.checkpoint import CLASSIFIER, LANGUAGE_MODEL, create_run
 from chargen.cli import main
+from chargen.generation.engine_torch import TorchEngine
 from chargen.generation.samplers import Sampling
 from chargen.models.config import ClassifierConfig, EncoderConfig, LanguageModelConfig, ModelConfig, weight_shapes
 from chargen.text.tokenizers import CharTokenizer
@@ -240,6 +243,41 @@ def test_both_engines_write_the_same(stream: str) -> None:
     options = ("abc", "-m", stream, "-l", "200", "--seed", "5")
     assert written(*options, "--engine", "torch") == written(*options, "--engine", "numpy")
     assert written(*options, "--device", "cpu") == written(*options)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "precision", "expected"),
+    [
+        (("-n", "4", "-l", "50"), "bf16", [("cpu", "bf16")]),
+        (("-n", "4", "-l", "49"), "bf16", []),  # too little text
+        (("-n", "3", "-l", "100"), "bf16", []),  # in too few samples
+        (("-n", "4", "-l", "50"), "fp32", []),  # in which torch wins nothing on a CPU
+        (("-n", "4", "-l", "50", "--engine", "numpy"), "bf16", []),
+        (("-n", "1", "-l", "5", "--engine", "torch"), "bf16", [("cpu", "fp32")]),
+    ],
+)
+def test_much_text_in_many_samples_takes_torch(
+    stream: str,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    precision: str,
+    expected: list[tuple[str, str]],
+) -> None:
+    made: list[tuple[str, str]] = []
+
+    class Recorded(TorchEngine):
+        def __init__(self, config: LanguageModelConfig, weights: Any, device: str, precision: str) -> None:
+            made.append((device, precision))
+            super().__init__(config, weights, device, precision)
+
+    monkeypatch.setattr("chargen.cli.sample.MANY_SAMPLES", 4)
+    monkeypatch.setattr("chargen.cli.sample.MANY_CHARACTERS", 200)
+    monkeypatch.setattr("chargen.hardware.choose_precision", lambda name, device: precision)
+    monkeypatch.setattr("chargen.hardware.choose_device", lambda name: torch.device("cpu"))
+    monkeypatch.setattr("chargen.generation.engine_torch.TorchEngine", Recorded)
+    records = [json.loads(line) for line in written("-m", stream, "--json", *arguments).splitlines()]
+    assert made == expected
+    assert {len(record["text"]) for record in records} == {int(arguments[3])}
 
 
 def test_a_beam_writes_the_likeliest(stream: str) -> None:
