@@ -49,6 +49,7 @@ class NumpyEngine:
         first = self.layers[0]
         small = encoder.vocab_size * first.bias.nbytes <= TABLE_BYTES
         self.table = first.inputs(self.embedding) if small else None  # (V, G*H)
+        self.rows = np.empty((0, 0), dtype=np.float32)  # those of a step's ids (B, G*H)
 
     def start(self, batch: int) -> Array:
         """The state (S, L, B, H) of streams that have read nothing."""
@@ -65,7 +66,11 @@ class NumpyEngine:
         if self.table is None:
             self.layers[0].step(self.embedding[ids], state[:, 0], new[:, 0])
         else:
-            self.layers[0].advance(self.table[ids], state[:, 0], new[:, 0])
+            if len(self.rows) != len(ids):
+                self.rows = np.empty((len(ids), self.table.shape[1]), dtype=np.float32)
+            # Ids are the engine's own symbols; to clip them spares a buffer that checking them would need.
+            self.table.take(ids, axis=0, out=self.rows, mode="clip")
+            self.layers[0].advance(self.rows, state[:, 0], new[:, 0])
         for n in range(1, len(self.layers)):
             self.layers[n].step(new[0, n - 1], state[:, n], new[:, n])
         return self._project(new[0, -1]), new

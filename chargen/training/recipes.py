@@ -31,12 +31,14 @@ class Shape:
         return first + (self.layers - 1) * 6 * self.hidden * self.hidden
 
 
-SHAPES = {
-    "tiny": Shape(1, 128, 64, 0),
-    "small": Shape(2, 256, 128, 5e5),
-    "medium": Shape(2, 512, 256, 3e6),
-    "large": Shape(3, 1024, 512, 2e8),
-}
+LADDER = (  # what `auto` climbs
+    Shape(1, 128, 64, 0),
+    Shape(2, 256, 128, 5e5),
+    Shape(2, 384, 128, 5e6),
+    Shape(2, 512, 256, 1e7),
+    Shape(3, 1024, 512, 2e8),
+)
+SHAPES = {"tiny": LADDER[0], "small": LADDER[1], "medium": LADDER[3], "large": LADDER[4]}
 
 
 def language_model_recipe(options: LanguageModelOptions, tokens: int, flops: float) -> LanguageModelOptions:
@@ -116,7 +118,7 @@ def _shape(options: LanguageModelOptions, tokens: int, flops: float) -> Shape:
     """The shape that was asked for, or the largest that reads enough tokens within the budget to be worth it."""
     if options.size not in (None, "auto"):
         return SHAPES[options.size]
-    fitting = [shape for shape in SHAPES.values() if tokens_read(options, shape, tokens, flops) >= shape.from_tokens]
+    fitting = [shape for shape in LADDER if tokens_read(options, shape, tokens, flops) >= shape.from_tokens]
     return fitting[-1]
 
 
