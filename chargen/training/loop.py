@@ -24,7 +24,7 @@ from chargen.training.schedule import Budget, learning_rate_factor
 # Evaluating in single precision takes about two thirds of the time of training in bfloat16 on as many tokens, so this
 # share of the tokens spends 2 % of the time on the way, and as much at the end.
 EVALUATION_SHARE = 0.03
-SMALLEST_EVALUATION, SMALLEST_LAST_EVALUATION = 2_000, 200_000  # tokens, however short the training
+SMALLEST_EVALUATION, SMALLEST_LAST_EVALUATION = 2_000, 100_000  # tokens, however short the training
 SAVE_EVERY = 60.0  # seconds between saves, or SAVE_SHARE times what the last one took, if that is longer
 SAVE_SHARE = 50.0
 INTERRUPTED = "interrupted"
