@@ -26,6 +26,8 @@ Ids = npt.NDArray[np.integer[Any]]
 TABLE_BYTES = 64 << 20  # larger tables (big vocabularies) would be slower to fill than they save in a sample
 GEMV_STREAMS = 6  # up to here, OpenBLAS reads the weights once for each stream faster than all at once
 CHUNK_ROWS = 512  # T x B that are read at once, so that a long prompt needs no more memory than a short one
+# Now and then OpenBLAS computes with what lies beside a short array, to no effect but a warning of NumPy's.
+quietly = np.errstate(invalid="ignore")
 
 
 class NumpyEngine:
@@ -60,6 +62,7 @@ class NumpyEngine:
         """The state of some streams, in any order and number: `[0] * 8` makes eight of one."""
         return state[:, :, streams]
 
+    @quietly
     def step(self, ids: Ids, state: Array) -> tuple[Array, Array]:
         """Read ids (B,); gives logits (B, V) for what follows, and the new state."""
         new = np.empty_like(state)
@@ -75,6 +78,7 @@ class NumpyEngine:
             self.layers[n].step(new[0, n - 1], state[:, n], new[:, n])
         return self._project(new[0, -1]), new
 
+    @quietly
     def read(self, ids: Ids, state: Array) -> tuple[Array, Array]:
         """Read ids (T, B), T at least 1; gives logits (B, V) for what follows, and the new state."""
         steps = max(1, CHUNK_ROWS // ids.shape[1])
@@ -82,6 +86,7 @@ class NumpyEngine:
             outputs, state = self._run(ids[start : start + steps], state)
         return self._project(outputs[-1]), state
 
+    @quietly
     def read_all(self, ids: Ids, state: Array) -> tuple[Array, Array]:
         """Read ids (T, B); gives logits (T, B, V) after each of them, and the new state."""
         outputs, state = self._run(ids, state)
