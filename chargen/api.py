@@ -24,7 +24,7 @@ from chargen.training.classifying import read_split
 from chargen.training.events import Done, Event
 from chargen.training.language_modelling import encode, split
 from chargen.training.options import ClassifierOptions, LanguageModelOptions, Options
-from chargen.training.start import options_of, refuse_changed, start
+from chargen.training.start import options_of, start
 
 
 def train(
@@ -69,8 +69,8 @@ def evaluate(
 
     dynamic: let a language model adapt to the text as it reads it, `progress` being told the share, 0 to 1, that is
     read; its own training text must be there. reading: options of reading that differ from training's: encoding,
-    text_column, label_column. ChargenError for texts and labels that are refused, and for labels that the run does
-    not know.
+    text_column, label_column. ChargenError for texts and labels that are refused, for labels that the run does not
+    know, and when its own text is needed but has changed.
     """
     run = run if isinstance(run, Run) else find_run(str(run))
     options = options_of(run)
@@ -125,7 +125,7 @@ def _evaluate_language_model(
 def _own_text(run: Run, options: LanguageModelOptions) -> tuple[np.ndarray, np.ndarray]:
     """Ids that a run was trained on, and those that it held out; ChargenError when its text has changed."""
     corpus = encode(options, run.tokenizer() if options.start_from else None, None)
-    refuse_changed(run, corpus.fingerprint)
+    run.refuse_changed(corpus.fingerprint)
     return split(corpus, options)
 
 
@@ -135,7 +135,7 @@ def _evaluate_classifier(run: Run, options: ClassifierOptions, inputs: Sequence[
         examples = read_labelled(inputs, **columns, encoding=options.encoding, for_training=False)
     else:
         train_examples, examples = read_split(options)
-        refuse_changed(run, train_examples.fingerprint())
+        run.refuse_changed(train_examples.fingerprint())
     classifier = TextClassifier(run, device)
     if strange := sorted(set(examples.labels) - set(classifier.labels)):
         raise ChargenError(

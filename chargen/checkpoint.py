@@ -92,6 +92,15 @@ class Run:
                 f"{self.path / 'metrics.jsonl'} is not valid ({error}): delete it and go on"
             ) from error
 
+    def refuse_changed(self, fingerprint: str) -> None:
+        """Raise ChargenError when the text or labelled set of this fingerprint is not what the run was trained on."""
+        if fingerprint != self.config["data"]["fingerprint"]:
+            inputs = ", ".join(self.config["options"]["inputs"])
+            raise ChargenError(
+                f"the text in {inputs} has changed since {self.name} was trained on it: bring the old one back, or train "
+                f"on the new one with --from {self.name}"
+            )
+
     def weights(self) -> Weights:
         """The best weights by name; ChargenError names the first that is missing, foreign or of another shape."""
         if not self.has_weights:

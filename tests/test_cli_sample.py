@@ -352,11 +352,7 @@ def test_heat_colours_what_surprises(stream: str) -> None:
     options = ("-m", stream, "-l", "200", "--seed", "1", "-t", "3")
     hot = painted(written(*options, "--heat"))
     assert "".join(character for character, _ in hot) == written(*options)
-    # The colours are those of the surprises that scoring the same text tells.
-    scored = json.loads(written(*options, "--json"))
-    assert {colour for _, colour in hot} > {""}
-    surprise = -scored["log_probability"]
-    assert surprise > 0
+    assert len({colour for _, colour in hot}) > 2
     # A stop text that never comes holds characters back, and they keep their colours.
     assert painted(written(*options, "--heat", "--stop", "abcdeabcde")) == hot
 

@@ -287,11 +287,7 @@ def _judge(run: Run, options: dict[str, Any]) -> Callable[[list[str]], list[Orig
     inputs = run.config["options"]["inputs"]
     if "-" in inputs:
         raise ChargenError(f"{run.name} was trained on standard input, which is gone: nothing to compare with")
-    if fingerprint(resolve(inputs)) != run.config["data"]["fingerprint"]:
-        raise ChargenError(
-            f"the text in {', '.join(inputs)} has changed since {run.name} was trained on it, so that what is copied "
-            "cannot be told: bring the old one back"
-        )
+    run.refuse_changed(fingerprint(resolve(inputs)))
     # Between documents, since no run goes from one to the next.
     between = "\0" if run.config["data"]["documents"] else ""
     return lambda written: originality(written, (part + between for part in _texts(run, inputs)), length)

@@ -79,7 +79,7 @@ def resume(run: Run, budget: Budget, *, device: str | None = None, hooks: Hooks 
         source = find_run(options.start_from) if options.start_from and not run.is_begun else None
         documents = bool(run.config["data"]["documents"])
         prepared = _prepare(options, world, hooks, source=source, tokenizer=tokenizer, documents=documents)
-        refuse_changed(run, prepared.data["fingerprint"])
+        run.refuse_changed(prepared.data["fingerprint"])
         renewed = options != options_of(run)
         if world.is_writer and renewed:
             run = run.save_config({**run.config, "options": to_record(options)})
@@ -100,15 +100,6 @@ def resume(run: Run, budget: Budget, *, device: str | None = None, hooks: Hooks 
 def options_of(run: Run) -> Options:
     """The options that a run was trained with, every choice made."""
     return from_record(OPTIONS[run.kind], run.config["options"])
-
-
-def refuse_changed(run: Run, fingerprint: str) -> None:
-    """Raise ChargenError when the text that has this fingerprint is not the one that the run was trained on."""
-    if fingerprint != run.config["data"]["fingerprint"]:
-        raise ChargenError(
-            f"the text in {', '.join(options_of(run).inputs)} has changed since {run.name} was trained on it: bring "
-            f"the old one back, name a text to measure on, or train on the new one with --from {run.name}"
-        )
 
 
 def default_folder(options: Options) -> Path:
