@@ -97,8 +97,8 @@ class Run:
         if fingerprint != self.config["data"]["fingerprint"]:
             inputs = ", ".join(self.config["options"]["inputs"])
             raise ChargenError(
-                f"the text in {inputs} has changed since {self.name} was trained on it: bring the old one back, or train "
-                f"on the new one with --from {self.name}"
+                f"the text in {inputs} has changed since {self.name} was trained on it: bring the old one back, or "
+                f"train on the new one with --from {self.name}"
             )
 
     def weights(self) -> Weights:
