@@ -8,8 +8,7 @@ import math
 import os
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
 from itertools import groupby
 from operator import attrgetter
@@ -162,11 +161,11 @@ def _engine(run: Run, options: dict[str, Any]) -> Engine:
 
 def _sample(run: Run, engine: Engine, tokenizer: Tokenizer, options: dict[str, Any]) -> None:
     """Write texts, and how that went."""
-    from chargen.cli import showing
+    from chargen.cli import judging, showing
 
     began = time.perf_counter()
     seed = _seed(options)
-    judge = _judge(run, options) if options["originality"] or options["show_copied"] else None
+    judge = judging.judge(run, options) if options["originality"] or options["show_copied"] else None
     pieces = showing.one_after_another(_pieces(run, engine, tokenizer, options, seed))
     separator = SEPARATORS.get(run.config["data"]["documents"], RULE)
     if options["as_json"]:
@@ -185,7 +184,7 @@ def _sample(run: Run, engine: Engine, tokenizer: Tokenizer, options: dict[str, A
             if options["show_copied"]:
                 rule = separator if number else ""
                 click.echo(rule + options["prompt"] + showing.marked(text, found), color=True)
-            click.echo(showing.describe(text, found, _copied_length(options)), err=True)
+            click.echo(showing.describe(text, found, judging.copied_length(options)), err=True)
     if options["verbose"] or sys.stderr.isatty():
         characters = sum(map(len, written))
         speed = f"{characters:,} characters in {seconds:.2f} s, {characters / seconds:,.0f} a second"
@@ -276,61 +275,11 @@ def _turns(run: Run, engine: Engine, tokenizer: Tokenizer, options: dict[str, An
         interactive.talk(session, options["prompt"], length, stop, line_break)
 
 
-def _judge(run: Run, options: dict[str, Any]) -> Callable[[list[str]], list[Originality]]:
-    """A function that tells how much of texts is copied; ChargenError if the training text is not there as it was."""
-    from chargen.errors import ChargenError
-    from chargen.generation.originality import check_length, originality
-    from chargen.text.sources import fingerprint, resolve
-
-    length = _copied_length(options)
-    check_length(length)
-    inputs = run.config["options"]["inputs"]
-    if "-" in inputs:
-        raise ChargenError(f"{run.name} was trained on standard input, which is gone: nothing to compare with")
-    run.refuse_changed(fingerprint(resolve(inputs)))
-    # Between documents, since no run goes from one to the next.
-    between = "\0" if run.config["data"]["documents"] else ""
-    return lambda written: originality(written, (part + between for part in _texts(run, inputs)), length)
-
-
-def _copied_length(options: dict[str, Any]) -> int:
-    from chargen.generation.originality import LENGTH
-
-    return LENGTH if options["copied_length"] is None else int(options["copied_length"])
-
-
 def _score(run: Run, engine: Engine, tokenizer: Tokenizer, options: dict[str, Any]) -> None:
-    """Print how likely each symbol of a text is, and what that comes to."""
-    from chargen.cli import showing
-    from chargen.generation.generate import score, spelled
+    """Print how likely a text is."""
+    from chargen.cli.judging import print_score
 
-    documents = bool(run.config["data"]["documents"])
-    nats, characters, unknown = 0.0, 0, Counter[str]()
-    texts = _texts(run, [options["score"]])
-    for text in texts if documents else ["".join(texts)]:
-        scores = score(engine, tokenizer, text, documents=documents)
-        ids, log_probabilities = scores
-        symbols = spelled(tokenizer, scores)
-        if options["as_json"]:
-            record = {"model": run.name, "text": text, "tokens": len(ids), "log_probability": log_probabilities.sum()}
-            sys.stdout.write(json.dumps(record | {"symbols": list(symbols)}, ensure_ascii=False) + "\n")
-        elif options["heat"]:
-            shown = (showing.warm(symbol, -value) for symbol, value in symbols)
-            sys.stdout.write("".join(shown).removesuffix("\n") + "\n")
-        else:
-            for symbol, value in symbols:
-                sys.stdout.write(f"{value:.4f}\t{json.dumps(symbol, ensure_ascii=False)}\n")
-        nats -= log_probabilities.sum()
-        characters += tokenizer.count_characters(ids)
-        unknown.update(tokenizer.unknown(text))
-    sys.stdout.flush()
-    click.echo(
-        f"{run.name}: {characters:,} characters, {nats / characters:.4f} nats or "
-        f"{nats / characters / math.log(2):.4f} bits a character",
-        err=True,
-    )
-    if unknown:
-        click.echo(f"scored as unknown, for the model never saw them: {unknown.total():,} characters", err=True)
+    print_score(run, engine, tokenizer, options)
 
 
 # What else than sampling an option asks for.
@@ -340,17 +289,6 @@ MODES: dict[str, Callable[[Run, Engine, Tokenizer, dict[str, Any]], None]] = {
     "interactive": _turns,
     "co_write": _turns,
 }
-
-
-def _texts(run: Run, inputs: Sequence[str]) -> Iterator[str]:
-    """A text in blocks, or its documents where the model was trained on documents, read as the training text was."""
-    from chargen.text.documents import read_documents
-    from chargen.text.sources import read_text, resolve
-
-    data, sources = run.config["data"], resolve(inputs)
-    if not data["documents"]:
-        return read_text(sources, data["encoding"])
-    return read_documents(sources, data["documents"], encoding=data["encoding"], text_column=data["text_column"])
 
 
 def _sampling(options: dict[str, Any]) -> Sampling:
