@@ -21,7 +21,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from chargen.hardware import autocast, choose_device, choose_precision
+from chargen.hardware import autocast, choose_device, choose_precision, keep_freed_memory
 from chargen.models.config import EncoderConfig, LanguageModelConfig
 from chargen.models.language_model import LanguageModel
 from chargen.text.tokenizers import CharTokenizer
@@ -139,6 +139,7 @@ def compare(
 @click.option("--rounds", default=7, show_default=True, help="Turns that each contestant has.")
 @click.option("--seconds", default=1.0, show_default=True, help="About how long a turn is.")
 def main(device: str, rounds: int, seconds: float) -> None:
+    keep_freed_memory()  # for all of them, though a tutorial has it not
     where = choose_device(device)
     precisions = ["fp32"] + (["bf16"] if choose_precision("auto", where) == "bf16" else [])
     print(f"torch {torch.__version__} on {where} with {torch.get_num_threads()} threads, window {WINDOW}\n")

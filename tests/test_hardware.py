@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import platform
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -30,3 +34,35 @@ def test_products_are_in_the_precision_and_weights_are_not() -> None:
     with autocast(torch.device("cpu"), "fp32"):
         assert layer(torch.ones(1, 3)).dtype == torch.float32
     assert layer.weight.dtype == torch.float32
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="there is no C library here to tell")
+def test_freed_memory_is_not_asked_for_anew() -> None:
+    program = """
+import ctypes, resource, sys
+from chargen.hardware import keep_freed_memory
+if sys.argv[1] == "keep":
+    keep_freed_memory()
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+libc.free.argtypes = [ctypes.c_void_p]
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+def step():
+    blocks = [libc.malloc(16 << 20) for _ in range(4)]
+    for block in blocks:
+        ctypes.memset(block, 1, 16 << 20)
+    for block in blocks:
+        libc.free(block)
+for _ in range(3):
+    step()
+before = faults()
+for _ in range(3):
+    step()
+print(faults() - before)
+"""
+    kept, asked = (
+        int(subprocess.run([sys.executable, "-c", program, how], check=True, capture_output=True, text=True).stdout)
+        for how in ("keep", "leave")
+    )
+    assert kept < 100 < asked

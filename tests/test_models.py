@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, linear
+from torch.nn.functional import cross_entropy
 
 from chargen.errors import ChargenError
 from chargen.hardware import autocast
@@ -24,7 +24,6 @@ from chargen.models.config import (
 )
 from chargen.models.encoder import Dropout, Encoder, StackState, reverse
 from chargen.models.language_model import LanguageModel
-from chargen.models.scan import gru_scan
 
 V, E, H, L, T, B = 11, 4, 5, 2, 6, 3
 TOLERANCE = 2e-6
@@ -299,8 +298,7 @@ def test_the_gru_scan_is_the_kernel_forwards_and_back() -> None:
     pull = torch.randn(T, B, H, dtype=torch.float64)
     wanted = [inputs, state, *layer.parameters()]
     expected, _ = layer(inputs, (state,))
-    given = linear(inputs, layer.weight_ih_l0, layer.bias_ih_l0)
-    scanned = gru_scan(given, state, layer.weight_hh_l0, layer.bias_hh_l0)
+    scanned, _ = layer.scan(inputs, state, *layer.parameters())
     torch.testing.assert_close(scanned, expected, atol=1e-12, rtol=0)
     ours = torch.autograd.grad((scanned * pull).sum(), wanted)
     theirs = torch.autograd.grad((expected * pull).sum(), wanted)

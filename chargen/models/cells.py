@@ -13,7 +13,7 @@ from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout, linear
+from torch.nn.functional import dropout, linear, pad
 
 from chargen.models.scan import gru_scan
 
@@ -95,9 +95,15 @@ class GRU(RecurrentLayer):
         """By `gru_scan` where that is faster: in training, on a CPU, in bfloat16."""
         if not (inputs.device.type == "cpu" and torch.is_grad_enabled() and torch.is_autocast_enabled("cpu")):
             return super().over_time(inputs, state, weights)
-        weight_ih, weight_hh, bias_ih, bias_hh = (weight.to(torch.bfloat16) for weight in weights)
-        given = linear(inputs, weight_ih, bias_ih)  # (T, B, 3·H)
-        outputs = gru_scan(given, state[0].to(torch.bfloat16), weight_hh, bias_hh)
+        return self.scan(inputs, state[0].to(torch.bfloat16), *(weight.to(torch.bfloat16) for weight in weights))
+
+    def scan(
+        self, inputs: Tensor, h: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_hh: Tensor
+    ) -> tuple[Tensor, State]:
+        """`forward` by `gru_scan`, with all of one dtype."""
+        rz, reset = bias_hh.split([2 * self.hidden_size, self.hidden_size])
+        given = linear(inputs, weight_ih, bias_ih + pad(rz, (0, self.hidden_size)))  # (T, B, 3·H)
+        outputs = gru_scan(given, h, weight_hh, reset)
         return outputs, (outputs[-1],)
 
     def equations(self, given: Tensor, carried: Tensor, *state: Tensor) -> State:

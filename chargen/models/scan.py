@@ -5,7 +5,7 @@ gradient from T small products. Here the way back collects the gates' gradients 
 gradient is one large product; what the way back needs beside it is computed for all steps at once. The kernel and
 `GRU.step` are its readable twins, and tests hold the three together.
 
-Shapes: T steps, B streams, H hidden.
+Shapes: T steps, B streams, H hidden; gates in the order r z n.
 """
 
 from __future__ import annotations
@@ -16,9 +16,15 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+sigmoid_backward = torch.ops.aten.sigmoid_backward
+tanh_backward = torch.ops.aten.tanh_backward
+
 
 def gru_scan(given: Tensor, h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Outputs (T, B, H) of given products (T, B, 3·H), h (B, H), weight (3·H, H), bias (3·H,), all of one dtype."""
+    """Outputs (T, B, H) of given products (T, B, 3·H), h (B, H), weight (3·H, H), bias (H,), all of one dtype.
+
+    The bias is that of the product which r resets; those of r and z are the given products' part.
+    """
     outputs: Tensor = GRUScan.apply(given, h, weight, bias)  # type: ignore[no-untyped-call]
     return outputs
 
@@ -32,40 +38,46 @@ class GRUScan(Function):
         steps, batch, hidden = *given.shape[:2], h.shape[1]
         states = given.new_empty(steps + 1, batch, hidden)
         states[0] = h
-        gates = given.new_empty(steps, batch, 4 * hidden)  # r, z, the product that r resets, n
-        carried, rz, (r, z, reset, n) = gates[..., : 3 * hidden], gates[..., : 2 * hidden], gates.chunk(4, dim=-1)
-        rz_given, n_given = given.split([2 * hidden, hidden], dim=-1)
+        carried = torch.empty_like(given)  # products with the last h, of which the first two become r and z
+        n = torch.empty_like(states[1:])
+        (rz_given, n_given), (rz, reset) = (part.split([2 * hidden, hidden], dim=-1) for part in (given, carried))
+        r, z = rz.chunk(2, dim=-1)
         transposed = weight.t()
         parts = (states[:-1], states[1:], rz_given, n_given, carried, rz, r, z, reset, n)
-        for now, after, rz_t, n_t, carried, rz, r, z, reset, n in _steps(*parts):
-            torch.addmm(bias, now, transposed, out=carried)  # (B, 3·H)
-            rz.add_(rz_t).sigmoid_()
-            torch.addcmul(n_t, r, reset, out=n).tanh_()
-            torch.lerp(n, now, z, out=after)  # (1 - z)·n + z·h
-        ctx.save_for_backward(states, gates, weight)
+        for now, after, rz_given, n_given, products, rz, r, z, reset, n_t in _steps(*parts):
+            torch.mm(now, transposed, out=products)  # (B, 3·H)
+            rz.add_(rz_given).sigmoid_()
+            torch.addcmul(n_given, r, reset.add_(bias), out=n_t).tanh_()
+            torch.lerp(n_t, now, z, out=after)  # (1 - z)·n + z·h
+        ctx.save_for_backward(states, carried, n, weight)
         return states[1:]
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Gradients of what `forward` was given, from that of the outputs (T, B, H)."""
-        states, gates, weight = ctx.saved_tensors
-        r, z, reset, n = gates.chunk(4, dim=-1)
-        to_n = (1 - z) * (1 - n * n)  # what h' passes to n before its tanh
-        # What h' passes to the product with the last h, (T, B, 3, H): through r, through z, and reset by r to n.
-        shares = torch.stack([to_n * reset * r * (1 - r), (states[:-1] - n) * z * (1 - z), to_n * r], dim=2)
-        carried = torch.empty_like(shares)
-        products = carried.flatten(2)  # the same, (T, B, 3·H)
-        after = torch.empty_like(grad)  # the gradient of each h', that of the steps after it included
-        before = torch.zeros_like(grad[0])
-        parts = (grad, z, shares, carried, products, after, after[:, :, None])
-        for grad_t, z_t, shares_t, carried_t, products_t, after_t, row in reversed(_steps(*parts)):
-            torch.add(before, grad_t, out=after_t)
-            torch.mul(row, shares_t, out=carried_t)
-            before = torch.addmm(after_t * z_t, products_t, weight)
-        given = products.clone()
-        torch.mul(after, to_n, out=given[..., 2 * grad.shape[-1] :])
+        states, carried, n, weight = ctx.saved_tensors
+        hidden, by_gate = n.shape[2], (*n.shape[:2], 3, n.shape[2])
+        r, z, reset = carried.chunk(3, dim=-1)
+        to_n = tanh_backward(1 - z, n)  # what h' passes to n before its tanh
+        # What h' passes to the products with the last h: through r, through z, and reset by r to n.
+        shares = torch.empty_like(carried)
+        to_r, to_z, to_reset = shares.chunk(3, dim=-1)
+        sigmoid_backward.grad_input(to_n * reset, r, grad_input=to_r)
+        sigmoid_backward.grad_input(states[:-1] - n, z, grad_input=to_z)
+        torch.mul(to_n, r, out=to_reset)
+        products = torch.empty_like(carried)  # the gradients of these products
+        total = torch.empty_like(states)  # the gradient of each h, that of the steps after it included
+        total[-1] = grad[-1]
+        own = torch.cat([torch.zeros_like(grad[:1]), grad[:-1]])  # of each h before the last, as an output
+        parts = (own, z, shares.view(by_gate), products.view(by_gate), products, total[:-1], total[1:])
+        for own_t, z_t, shares_t, gates_t, products_t, before, after in reversed(_steps(*parts)):
+            torch.mul(after[:, None], shares_t, out=gates_t)
+            torch.addmm(torch.addcmul(own_t, after, z_t), products_t, weight, out=before)
+        given = torch.empty_like(products)
+        given[..., : 2 * hidden] = products[..., : 2 * hidden]
+        torch.mul(total[1:], to_n, out=given[..., 2 * hidden :])
         flat = products.flatten(0, 1)  # (T·B, 3·H)
-        return given, before, flat.t() @ states[:-1].flatten(0, 1), flat.sum(0)
+        return given, total[0], flat.t() @ states[:-1].flatten(0, 1), flat[:, 2 * hidden :].sum(0)
 
 
 def _steps(*tensors: Tensor) -> list[tuple[Tensor, ...]]:

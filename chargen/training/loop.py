@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 
 from chargen.checkpoint import Run
 from chargen.errors import ChargenError
+from chargen.hardware import keep_freed_memory
 from chargen.training.distributed import ALONE, World
 from chargen.training.events import Done, Evaluated, Event, Note, Started, Step
 from chargen.training.optimizers import make_optimizers, set_rate
@@ -123,6 +124,7 @@ def train(
     resume: go on from what the run saved last; renewed: with its patience anew.
     ChargenError when losses still explode after ROLLBACKS attempts to go on: the run keeps its best weights.
     """
+    keep_freed_memory()
     optimizers = make_optimizers(task.model, optimisation.optimizer, optimisation.weight_decay)
     saver = Saver(task, optimizers, run, world)
     begun = resume and world.agree(lambda: run.is_begun or run.has_weights)
