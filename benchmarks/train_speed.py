@@ -6,7 +6,8 @@
 Tokens a second of whole updates: forward, backward, clipping, optimizer. The bare loop is what a tutorial has: one
 `nn.LSTM` or `nn.GRU`, AdamW, the same batches. Ours is `chargen.training.loop.update` with AdamW too, so that loop
 and kernels alone differ, and then with Muon, which `chargen train` chooses. Medians of all turns, and the ratios of
-ours with AdamW to the bare loop of the same precision and to the bare loop in fp32.
+ours with AdamW to the bare loop of the same precision and to the bare loop in fp32. Freed memory is kept
+for all of them, as `chargen train` keeps it, or with --give-back for none.
 """
 
 from __future__ import annotations
@@ -138,8 +139,10 @@ def compare(
 @click.option("--device", default="auto", show_default=True)
 @click.option("--rounds", default=7, show_default=True, help="Turns that each contestant has.")
 @click.option("--seconds", default=1.0, show_default=True, help="About how long a turn is.")
-def main(device: str, rounds: int, seconds: float) -> None:
-    keep_freed_memory()  # for all of them, though a tutorial has it not
+@click.option("--give-back", is_flag=True, help="Freed memory goes back to the system, as in a tutorial.")
+def main(device: str, rounds: int, seconds: float, give_back: bool) -> None:
+    if not give_back:
+        keep_freed_memory()
     where = choose_device(device)
     precisions = ["fp32"] + (["bf16"] if choose_precision("auto", where) == "bf16" else [])
     print(f"torch {torch.__version__} on {where} with {torch.get_num_threads()} threads, window {WINDOW}\n")

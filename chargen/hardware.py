@@ -61,8 +61,8 @@ def measure_flops(device: torch.device, precision: str, attempts: int = 5) -> fl
 def keep_freed_memory() -> None:
     """Have the C library keep what is freed for the next step, where it can be told to, instead of giving it back.
 
-    Otherwise a training step asks the system anew for its activations, page by page: a fifth of the time of a small
-    model's step on a CPU. M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of mallopt(3), which Linux' glibc has.
+    Otherwise a training step on a CPU asks the system anew for its activations, page by page. This sets
+    M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of mallopt(3), which Linux' glibc has, for the whole process.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:

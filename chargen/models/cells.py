@@ -100,7 +100,10 @@ class GRU(RecurrentLayer):
     def scan(
         self, inputs: Tensor, h: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_hh: Tensor
     ) -> tuple[Tensor, State]:
-        """`forward` by `gru_scan`, with all of one dtype."""
+        """`forward` by `gru_scan`: outputs (T, B, H) and the state from inputs (T, B, I) and h (B, H), of one dtype.
+
+        The biases of r and z join those of the inputs' product, so that no step need add them.
+        """
         rz, reset = bias_hh.split([2 * self.hidden_size, self.hidden_size])
         given = linear(inputs, weight_ih, bias_ih + pad(rz, (0, self.hidden_size)))  # (T, B, 3·H)
         outputs = gru_scan(given, h, weight_hh, reset)
