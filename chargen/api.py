@@ -124,9 +124,10 @@ def _evaluate_language_model(
 
 def _own_text(run: Run, options: LanguageModelOptions) -> tuple[np.ndarray, np.ndarray]:
     """Ids that a run was trained on, and those that it held out; ChargenError when its text has changed."""
-    corpus = encode(options, run.tokenizer() if options.start_from else None, None)
-    run.refuse_changed(corpus.fingerprint)
-    return split(corpus, options)
+    corpus = encode(options, run.tokenizer(), None)
+    train_ids, validation, other = split(corpus, options)
+    run.refuse_changed(corpus.fingerprint, other.fingerprint if other else None)
+    return train_ids, validation
 
 
 def _evaluate_classifier(run: Run, options: ClassifierOptions, inputs: Sequence[str], device: str) -> dict[str, Any]:
@@ -135,7 +136,7 @@ def _evaluate_classifier(run: Run, options: ClassifierOptions, inputs: Sequence[
         examples = read_labelled(inputs, **columns, encoding=options.encoding, for_training=False)
     else:
         train_examples, examples = read_split(options)
-        run.refuse_changed(train_examples.fingerprint())
+        run.refuse_changed(train_examples.fingerprint(), examples.fingerprint())
     classifier = TextClassifier(run, device)
     if strange := sorted(set(examples.labels) - set(classifier.labels)):
         raise ChargenError(

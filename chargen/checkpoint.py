@@ -19,6 +19,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,7 @@ FORMAT_VERSION = 1
 LANGUAGE_MODEL = "language-model"
 CLASSIFIER = "classifier"
 CHECKPOINTS = Path("checkpoints")
+A_DAY = 86_400  # seconds
 
 Weights = dict[str, np.ndarray]
 
@@ -92,14 +94,21 @@ class Run:
                 f"{self.path / 'metrics.jsonl'} is not valid ({error}): delete it and go on"
             ) from error
 
-    def refuse_changed(self, fingerprint: str) -> None:
-        """Raise ChargenError when the text or labelled set of this fingerprint is not what the run was trained on."""
-        if fingerprint != self.config["data"]["fingerprint"]:
-            inputs = ", ".join(self.config["options"]["inputs"])
-            raise ChargenError(
-                f"the text in {inputs} has changed since {self.name} was trained on it: bring the old one back, or "
-                f"train on the new one with --from {self.name}"
-            )
+    def refuse_changed(self, fingerprint: str, validation: str | None = None) -> None:
+        """Raise ChargenError when the text or labelled set of a fingerprint is not what the run was trained with.
+
+        validation: that of what the losses are measured on, where it has one of its own.
+        """
+        data, options = self.config["data"], self.config["options"]
+        for now, then, inputs in (
+            (fingerprint, data["fingerprint"], options["inputs"]),
+            (validation, data.get("validation"), options["val"] or options["inputs"]),
+        ):
+            if now and then and now != then:
+                raise ChargenError(
+                    f"the text in {', '.join(inputs)} has changed since {self.name} was trained with it: bring the "
+                    f"old one back, or train with the new one and --from {self.name}"
+                )
 
     def weights(self) -> Weights:
         """The best weights by name; ChargenError names the first that is missing, foreign or of another shape."""
@@ -180,6 +189,9 @@ def create_run(
     """
     refuse_existing(path, overwrite=overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{path.name}.*"):  # by processes that were killed
+        if time.time() - left.stat().st_mtime > A_DAY:
+            shutil.rmtree(left, ignore_errors=True)
     unfinished = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
         unfinished.chmod(0o755)  # mkdtemp lets nobody else in

@@ -88,6 +88,8 @@ def _still(model: LanguageModel) -> LanguageModel:
     """A copy without dropout, in training mode: cuDNN knows no way back in the other."""
     still = copy.deepcopy(model).train()
     still.encoder.dropout = Dropout()
+    for layer in still.encoder.layers:
+        layer.flatten_parameters()  # a copy's weights lie apart, which cuDNN would mend at every window
     return still
 
 

@@ -8,15 +8,20 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner, Result
 
 from chargen.checkpoint import load_run
 from chargen.cli import main
+from chargen.cli.train import _progress as progress_of
 from chargen.cli.train import command as train_command
+from chargen.training.classifying import read_split
+from chargen.training.events import Step
 from chargen.training.options import ClassifierOptions, LanguageModelOptions
 
 SENTENCE = "the cat sat on the mat, and the dog ran after the hat.\n"
@@ -263,8 +268,12 @@ def test_a_text_that_was_edited_is_not_the_one_that_was_held_out() -> None:
     Path("reviews.csv").write_text(Path("reviews.csv").read_text() + "good 31,pos\n")
     Path("other.txt").write_text(SENTENCE * 30)
     for name, file in (("book", "book.txt"), ("reviews", "reviews.csv")):
-        assert f"the text in {file} has changed since {name} was trained on it" in refused("evaluate", "-m", name)
+        assert f"the text in {file} has changed since {name} was trained with it" in refused("evaluate", "-m", name)
     assert "has changed since" in refused("evaluate", "-m", "book", "other.txt", "--dynamic")
+    held_out = read_split(ClassifierOptions(inputs=("reviews.csv",)))[1].texts[0]
+    done("train", "reviews.csv", "--task", "classify", "--steps", "3", "--hidden", "4", "--overwrite")
+    Path("reviews.csv").write_text(Path("reviews.csv").read_text().replace(f"{held_out},", f"{held_out}!,"))
+    assert "the text in reviews.csv has changed since" in refused("evaluate", "-m", "reviews")
     done("evaluate", "-m", "book", "other.txt")
 
 
@@ -301,20 +310,37 @@ def test_a_folder_one_may_not_write_is_said(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_what_nobody_thought_of_is_one_sentence_too(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*arguments: object) -> None:
-        raise RuntimeError("out of memory\nand more")
+        raise RuntimeError("out of luck\nand more")
 
     monkeypatch.setattr("chargen.checkpoint.find_run", broken)
     assert refused("sample") == (
-        "chargen: this failed unexpectedly (RuntimeError: out of memory): see where with chargen --debug\n"
+        "chargen: this failed unexpectedly (RuntimeError: out of luck): see where with chargen --debug\n"
     )
 
 
-def test_too_little_memory_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    def greedy(*arguments: object) -> None:
-        raise MemoryError
+def of_torch() -> None:
+    torch.empty(2**60)
 
-    monkeypatch.setattr("chargen.checkpoint.find_run", greedy)
-    assert "there is not enough memory: ask for fewer samples" in refused("sample")
+
+def of_python() -> None:
+    bytearray(2**60)
+
+
+def of_a_gpu() -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+@pytest.mark.parametrize("greedy", [of_torch, of_python, of_a_gpu])
+def test_too_little_memory_is_said(greedy: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chargen.checkpoint.find_run", lambda *_: greedy())
+    assert "there is not enough memory: train with a smaller --batch" in refused("sample")
+
+
+def test_the_time_left_is_that_of_all_sittings() -> None:
+    assert progress_of(Step(6, 1.0, 1.5, 0.01, 0.6, 360.0, 6000), 1.0).startswith(
+        "06:00<04:00, loss 1.000, 1.500 bits"
+    )
+    assert progress_of(Step(9, 1.0, None, 0.01, 1.1, 400.0, 6000), 1.0).startswith("06:40<00:00, loss 1.000, 15 tok")
 
 
 def test_a_traceback_only_with_debug() -> None:

@@ -159,6 +159,15 @@ def test_a_given_tokenizer_outweighs_the_settings(settings: CorpusSettings, data
     assert len(list(data.iterdir())) == 1
 
 
+def test_a_given_tokenizer_finds_what_it_encoded_when_it_was_made(settings: CorpusSettings, data: Path) -> None:
+    made = encode_corpus(settings)
+    assert encode_corpus(settings, tokenizer=made.tokenizer).tokenizer.to_bytes() == made.tokenizer.to_bytes()
+    assert len(list(data.iterdir())) == 1
+    other = train_tokenizer("char", [TEXT + "§"])
+    np.testing.assert_array_equal(encode_corpus(settings, tokenizer=other).ids, other.encode(TEXT))
+    assert len(list(data.iterdir())) == 2
+
+
 def test_an_interrupted_encoding_leaves_nothing(
     settings: CorpusSettings, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

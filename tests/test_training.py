@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from chargen.api import evaluate
 from chargen.checkpoint import Run, load_run
 from chargen.errors import ChargenError
 from chargen.models.config import EncoderConfig, LanguageModelConfig
@@ -188,6 +189,52 @@ def test_a_text_that_changed_is_not_resumed(text: str, tmp_path: Path) -> None:
     Path(text).write_text(SENTENCE * 41)
     with pytest.raises(ChargenError, match="has changed since"):
         list(resume(run, Budget()))
+
+
+def test_a_text_to_validate_on_that_changed_is_not_resumed(text: str, tmp_path: Path) -> None:
+    other = tmp_path / "other.txt"
+    other.write_text(SENTENCE * 10)
+    run = run_of(list(start(small(text, val=(str(other),)), tmp_path / "run", hooks=stop_after(5))))
+    list(resume(run, Budget(steps=7)))
+    other.write_text(SENTENCE * 11)
+    with pytest.raises(ChargenError, match=r"the text in .*other\.txt has changed since"):
+        list(resume(run, Budget()))
+
+
+def test_a_resumed_training_reads_with_the_tokenizer_it_has(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = small(text, tokenizer="bpe", vocab_size=300)
+    whole = run_of(list(start(options, tmp_path / "whole")))
+    part = run_of(list(start(options, tmp_path / "part", hooks=stop_after(5))))
+    shutil.rmtree(tmp_path / "data" / "encoded")
+
+    def learned(*arguments: object, **settings: object) -> None:
+        raise AssertionError("a tokenizer was learned again, by what may be another version")
+
+    monkeypatch.setattr("chargen.text.corpus.train_tokenizer", learned)
+    assert_equal_runs(whole, run_of(list(resume(part, Budget()))))
+    assert evaluate(whole)["nats_per_token"] > 0
+
+
+def test_characters_without_a_symbol_are_told_and_where_they_are(text: str, tmp_path: Path) -> None:
+    def notes(events: Iterator[Event]) -> str:
+        return " ".join(event.text for event in events if isinstance(event, Note))
+
+    other, new = tmp_path / "other.txt", tmp_path / "new.txt"
+    other.write_text((SENTENCE + "ß") * 10, encoding="utf-8")
+    new.write_text((SENTENCE + "Ü") * 30, encoding="utf-8")
+    first = tmp_path / "first"
+    told = notes(start(small(text, val=(str(other),)), first))
+    assert (
+        "1 characters ('ß') of the text to measure on are not in the other and become the unknown symbol: 10 pl"
+        in told
+    )
+    assert "are rarer than" in notes(start(small(str(new), min_frequency=100, steps=1), tmp_path / "rare"))
+    from_first = LanguageModelOptions(
+        inputs=(str(new),), start_from=str(first), steps=1, batch=4, window=8, device="cpu"
+    )
+    assert f"('Ü') are new to {first}" in notes(start(from_first, tmp_path / "second"))
 
 
 def test_a_run_is_not_overwritten_unasked(text: str, tmp_path: Path) -> None:
@@ -493,6 +540,17 @@ def test_texts_that_are_too_short_are_refused_and_leave_nothing(tmp_path: Path, 
     assert not (tmp_path / "run").exists()
 
 
+def test_a_short_text_is_not_read_for_ever_and_says_so(text: str, tmp_path: Path) -> None:
+    options = replace(small(text, minutes=0.5), steps=None, batch=None, window=None)
+    events = list(start(options, tmp_path / "run"))
+    notes = " ".join(event.text for event in events if isinstance(event, Note))
+    made = options_of(run_of(events))
+    assert made.epochs is not None and f"it is read {made.epochs:g} times at most" in notes
+    assert run_of(events).summary()["seconds"] < 15
+    asked = list(start(replace(options, epochs=1.0), tmp_path / "asked"))
+    assert "times at most" not in " ".join(event.text for event in asked if isinstance(event, Note))
+
+
 def test_a_short_text_shrinks_streams_and_window_and_says_so(tmp_path: Path) -> None:
     path = tmp_path / "short.txt"
     path.write_text(SENTENCE * 2)
@@ -536,37 +594,53 @@ def test_options_survive_json_and_unknown_ones_are_refused(text: str) -> None:
         from_record(LanguageModelOptions, record | {"heads": 8})
 
 
+def chosen(tokens: int = 10**6, vocab_size: int = 65, flops: float = 5e11, **asked: Any) -> LanguageModelOptions:
+    return language_model_recipe(LanguageModelOptions(inputs=("x",), **asked), tokens, vocab_size, flops)
+
+
 def test_recipes_leave_no_choice_and_change_none() -> None:
-    asked = LanguageModelOptions(inputs=("x",), hidden=77, dropout=0.25, minutes=1)
-    chosen = language_model_recipe(asked, 10**6, 1e11)
-    assert (chosen.hidden, chosen.dropout, chosen.minutes, chosen.epochs) == (77, 0.25, 1, None)
-    open_fields = {"vocab_size", "min_frequency", "tokenizer", "epochs", "steps", "val_fraction", "documents"}
+    made = chosen(hidden=77, dropout=0.25, minutes=1, epochs=2)
+    assert (made.hidden, made.dropout, made.minutes, made.epochs) == (77, 0.25, 1, 2)
+    open_fields = {"vocab_size", "min_frequency", "tokenizer", "steps", "val_fraction", "documents"}
     open_fields |= {"start_from", "patience"}
-    assert {name for name, value in to_record(chosen).items() if value is None} <= open_fields
+    assert {name for name, value in to_record(made).items() if value is None} <= open_fields
     labelled = classifier_recipe(ClassifierOptions(inputs=("x",)))
     open_fields |= {"text_column", "label_column"}
     assert {name for name, value in to_record(labelled).items() if value is None} <= open_fields
-    sizes = [language_model_recipe(replace(asked, hidden=None, size=size), 10**6, 1e11).hidden
-             for size in ("tiny", "small", "medium", "large")]  # fmt: skip
+    sizes = [chosen(size=size).hidden for size in ("tiny", "small", "medium", "large")]
     assert sizes == sorted(set(sizes))  # type: ignore[type-var]
 
 
 def test_more_time_takes_a_larger_model_and_more_readings_more_dropout() -> None:
-    def chosen(tokens: int, flops: float, **budget: float) -> LanguageModelOptions:
-        return language_model_recipe(LanguageModelOptions(inputs=("x",), **budget), tokens, flops)  # type: ignore[arg-type]
+    by_time = [chosen(minutes=minutes, epochs=10**9).hidden for minutes in (0.05, 0.5, 3, 10, 60, 10_000)]
+    assert by_time == sorted(by_time) and len(set(by_time)) == 6  # type: ignore[type-var]
+    assert chosen(flops=5e14, minutes=3).hidden == chosen(minutes=100).hidden
+    assert chosen(flops=5e14, minutes=10) == chosen(flops=5e18, minutes=10)  # no device is faster than its steps
+    by_size = [chosen(tokens=tokens, minutes=30).dropout for tokens in (10**8, 2 * 10**6, 10**5)]
+    assert by_size == sorted(by_size) and len(set(by_size)) == 3  # type: ignore[type-var]
 
-    by_time = [chosen(10**6, 5e11, minutes=minutes).hidden for minutes in (0.05, 1, 10, 100, 10_000)]
-    assert by_time == sorted(by_time) and len(set(by_time)) == 5  # type: ignore[type-var]
-    assert chosen(10**6, 5e14, minutes=3).hidden == chosen(10**6, 5e11, minutes=100).hidden
-    assert chosen(10**6, 5e14, minutes=10) == chosen(10**6, 5e18, minutes=10)  # no device is faster than its steps
-    assert [chosen(tokens, 5e11, minutes=30).dropout for tokens in (10**8, 2 * 10**6, 10**5)] == [0.0, 0.1, 0.2]
+
+def test_a_short_text_is_read_in_fewer_streams_and_not_for_ever() -> None:
+    sizes = (10**4, 10**5, 10**6, 10**7)
+    streams = [chosen(tokens=tokens).batch for tokens in sizes]
+    assert streams == sorted(streams) and len(set(streams)) == 3  # type: ignore[type-var]
+    epochs = [chosen(tokens=tokens).epochs for tokens in sizes]
+    assert epochs == sorted(set(epochs))  # type: ignore[type-var]
+    assert chosen(tokens=10**4, steps=10**6).epochs is None and chosen(tokens=10**4, epochs=99).epochs == 99
+
+
+def test_what_is_chosen_suits_what_was_asked() -> None:
+    assert chosen(optimizer="adamw").learning_rate != chosen(optimizer="muon").learning_rate
+    assert chosen(tied=True, hidden=96).embedding == 96 and chosen(tied=True, embedding=80).hidden == 80
+    assert chosen(tied=True).embedding == chosen().hidden
+    many = chosen(vocab_size=60_000)  # whose projection takes most of the time
+    assert (many.layers, many.hidden) < (chosen().layers, chosen().hidden)
+    assert chosen(hidden=1500, epochs=20).dropout > chosen(hidden=100, epochs=20).dropout  # type: ignore[operator]
 
 
 def test_a_budget_of_steps_is_deterministic_whatever_the_machine() -> None:
-    options = LanguageModelOptions(inputs=("x",), steps=1000)
-    assert language_model_recipe(options, 10**6, 1e10) == language_model_recipe(options, 10**6, 1e15)
-    epochs = LanguageModelOptions(inputs=("x",), epochs=3)
-    assert language_model_recipe(epochs, 10**6, 1e10) == language_model_recipe(epochs, 10**6, 1e15)
+    assert chosen(flops=1e10, steps=1000) == chosen(flops=1e15, steps=1000)
+    assert chosen(flops=1e10, epochs=3) == chosen(flops=1e15, epochs=3)
 
 
 @pytest.mark.parametrize(

@@ -56,11 +56,13 @@ class Commands(click.Group):
             _fail(_sentence(error), debug=ctx.params["debug"])
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
-        except MemoryError:
-            _fail(
-                "there is not enough memory: ask for fewer samples, a narrower beam or a smaller batch", **ctx.params
-            )
         except Exception as error:
+            if _lacks_memory(error):
+                _fail(
+                    "there is not enough memory: train with a smaller --batch, --window or --size; write fewer "
+                    "--samples at once, or with a narrower --beam",
+                    **ctx.params,
+                )
             what = str(error).strip().partition("\n")[0]
             _fail(
                 f"this failed unexpectedly ({type(error).__name__}: {what}): see where with chargen --debug",
@@ -75,6 +77,16 @@ def _fail(sentence: str, *, debug: bool) -> NoReturn:
     rank = int(os.environ.get("RANK", "0"))
     click.echo(f"chargen{f' (process {rank})' if rank else ''}: {sentence}", err=True)
     sys.exit(1)
+
+
+def _lacks_memory(error: Exception) -> bool:
+    """Whether Python, NumPy or torch found too little memory; torch is not imported to tell."""
+    told = (
+        type(error).__name__ == "OutOfMemoryError"
+        or "not enough memory" in str(error)
+        or "can't allocate" in str(error)
+    )
+    return isinstance(error, MemoryError) or told
 
 
 def _sentence(error: Exception) -> str:

@@ -26,7 +26,7 @@ TASKS = {"language-model": "language-model", "classify": "classifier"}  # each w
 DEFAULT_INPUTS = {"language-model": "python-docs", "classifier": "python-lines"}  # for each kind
 AS_LONG_AS = ("minutes", "epochs", "steps", "device")  # what may change when a run goes on
 SAMPLE_LENGTH = 160  # characters shown at an evaluation
-BAR = "{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
+BAR = "{percentage:3.0f}%|{bar}| {desc}"
 SMOOTHING = 0.05  # of the loss that the bar shows
 TOGETHER = (
     {"minutes", "epochs", "steps"},
@@ -228,13 +228,14 @@ def _show(events: Iterator[Event], quiet: bool) -> Done | None:
     quiet = quiet or launched_rank() > 0
     done: Done | None = None
     loss: float | None = None
-    with tqdm(total=1, bar_format=BAR, disable=True if quiet else None, leave=False, file=sys.stderr) as bar:
+    hidden = True if quiet else None  # None: unless at a terminal
+    with tqdm(total=1, bar_format=BAR, miniters=0, disable=hidden, leave=False, file=sys.stderr) as bar:
         for event in events:
             match event:
                 case Step():
                     loss = event.loss if loss is None else loss + SMOOTHING * (event.loss - loss)
                     bar.n = min(1.0, event.fraction)
-                    bar.set_postfix_str(_progress(event, loss), refresh=False)
+                    bar.set_description_str(_progress(event, loss), refresh=False)
                     bar.update(0)
                 case Note() if not quiet:
                     bar.write(f"chargen: {event.text}", file=sys.stderr)
@@ -259,8 +260,12 @@ def _beginning(event: Started) -> str:
 
 
 def _progress(event: Step, loss: float) -> str:
+    from tqdm import tqdm
+
     bits = f", {event.bits / event.loss * loss:.3f} bits/char" if event.bits is not None and event.loss else ""
-    return f"loss {loss:.3f}{bits}, {event.tokens / event.seconds:,.0f} tokens/s"
+    left = event.seconds * max(0.0, 1 / event.fraction - 1)  # of all sittings, which tqdm knows nothing of
+    times = "<".join(map(tqdm.format_interval, (event.seconds, left)))
+    return f"{times}, loss {loss:.3f}{bits}, {event.tokens / event.seconds:,.0f} tokens/s"
 
 
 def _figures(record: dict[str, Any]) -> str:

@@ -88,16 +88,20 @@ def encode_corpus(
 ) -> Corpus:
     """The corpus of a text, encoded now or earlier; memory stays bounded whatever its size.
 
-    A given `tokenizer` is used as it is, instead of what the settings say. `progress` is told the fraction
+    A given `tokenizer` is used as it is, instead of one made as the settings say. `progress` is told the fraction
     (0 … 1) of the work done, if any is. Raises ChargenError for what the sources, documents and tokenizers
     refuse, and for an empty text.
     """
     sources = resolve(settings.inputs)
     content = fingerprint(sources)
-    folder = data_folder() / "encoded" / _key(settings, content, tokenizer)
     names = [source.name for source in sources]
-    with contextlib.suppress(*DAMAGE):  # not encoded yet, or damaged since
-        return _open(folder, content, names)
+    given = tokenizer.to_bytes() if tokenizer else None
+    for maker in dict.fromkeys([None, tokenizer]):  # the given one may be the one that was made of this text
+        folder = data_folder() / "encoded" / _key(settings, content, maker)
+        with contextlib.suppress(*DAMAGE):  # not encoded yet, or damaged since
+            found = _open(folder, content, names)
+            if given in (None, found.tokenizer.to_bytes()):
+                return found
     with _partial_folder(folder) as partial:
         _encode(settings, sources, tokenizer, progress, partial)
         _publish(partial, folder)

@@ -23,7 +23,7 @@ from chargen.training.batches import Texts
 from chargen.training.distributed import World
 from chargen.training.options import ClassifierOptions
 from chargen.training.recipes import classifier_recipe
-from chargen.training.setup import Prepared, dropout_of, encoder_of, give_weights, unknown_note
+from chargen.training.setup import Prepared, dropout_of, encoder_of, give_weights, unknown_note, why_unknown
 
 VAL_FRACTION = 0.2
 
@@ -112,7 +112,7 @@ def prepare_classifier(
         for part in (train, validation)
     )
     notes = [f"{len(texts):,} texts to learn from, {len(held_out):,} held out, {len(labels)} labels"]
-    notes += unknown_note(tokenizer.unknown("".join(train.texts)), sum(map(len, train.texts)), source)
+    notes += unknown_note(tokenizer.unknown("".join(train.texts)), sum(map(len, train.texts)), why_unknown(options))
     if cut := sum(len(ids) == options.max_length for ids in texts):
         notes.append(f"{cut:,} texts fill the {options.max_length:,} tokens that are read of each (--max-length)")
     asked = replace(options, **encoder_of(source, options)) if source else options
@@ -136,6 +136,7 @@ def prepare_classifier(
     data = {
         "sources": list(options.inputs),
         "fingerprint": train.fingerprint(),
+        "validation": validation.fingerprint(),
         "examples": len(texts),
         "validation_examples": len(held_out),
         "encoding": chosen.encoding,

@@ -24,8 +24,8 @@ from chargen.text.tokenizers import Tokenizer
 from chargen.training.batches import Streams, fit_streams
 from chargen.training.distributed import World
 from chargen.training.options import LanguageModelOptions
-from chargen.training.recipes import language_model_recipe
-from chargen.training.setup import Prepared, dropout_of, encoder_of, give_weights, unknown_note
+from chargen.training.recipes import language_model_recipe, tokens_read
+from chargen.training.setup import Prepared, dropout_of, encoder_of, give_weights, unknown_note, why_unknown
 
 SHORTEST = 16  # tokens of a training text; with fewer there is nothing to learn
 
@@ -134,8 +134,10 @@ def prepare_language_model(
     if first not in (None, corpus.fingerprint):
         raise ChargenError(f"the text in {', '.join(corpus.sources)} is not the first process's: bring the same one")
     notes = [f"{len(corpus.ids):,} tokens, {corpus.characters:,} characters, {corpus.tokenizer.vocab_size:,} symbols"]
-    notes += unknown_note(corpus.unknown, corpus.characters, source)
-    train_ids, validation = split(corpus, options)
+    notes += unknown_note(corpus.unknown, corpus.characters, why_unknown(options))
+    train_ids, validation, other = split(corpus, options)
+    if other:
+        notes += unknown_note(other.unknown, other.characters, "of the text to measure on are not in the other")
     if len(train_ids) < SHORTEST or len(validation) < 2:
         raise ChargenError(
             f"the text in {', '.join(corpus.sources)} has {len(corpus.ids)} tokens, too few to train and measure on: "
@@ -144,7 +146,14 @@ def prepare_language_model(
     asked = replace(options, **encoder_of(source, options)) if source else options
     precision = choose_precision(options.precision, device)
     flops = world.agree(lambda: measure_flops(device, precision)) * world.size
-    chosen = language_model_recipe(asked, len(train_ids), flops)
+    sizes = len(train_ids), corpus.tokenizer.vocab_size, flops
+    chosen = language_model_recipe(asked, *sizes)
+    if asked.epochs != chosen.epochs and tokens_read(replace(chosen, epochs=None), *sizes) > tokens_read(
+        chosen, *sizes
+    ):
+        notes.append(
+            f"it is read {chosen.epochs:g} times at most, since a short text is soon known by heart (--epochs)"
+        )
     chosen = replace(chosen, tokenizer=corpus.tokenizer.kind, precision=precision)
     assert chosen.batch is not None and chosen.window is not None  # by the recipe
     batch, window = fit_streams(len(train_ids), chosen.batch, chosen.window)
@@ -174,6 +183,7 @@ def prepare_language_model(
     data = {
         "sources": corpus.sources,
         "fingerprint": corpus.fingerprint,
+        "validation": other.fingerprint if other else None,
         "tokens": len(corpus.ids),
         "characters": corpus.characters,
         "documents": chosen.documents,
@@ -199,19 +209,19 @@ def encode(
     return encode_corpus(settings, tokenizer=tokenizer, progress=progress)
 
 
-def split(corpus: Corpus, options: LanguageModelOptions) -> tuple[np.ndarray, np.ndarray]:
-    """Ids to train on, and ids to validate on: the end of the text, or a text of their own."""
+def split(corpus: Corpus, options: LanguageModelOptions) -> tuple[np.ndarray, np.ndarray, Corpus | None]:
+    """Ids to train on, and ids to validate on: the end of the text, or a text of their own, which comes third."""
     if options.val:
         if options.val_fraction is not None:
             raise ChargenError(
                 "a text to validate on and a fraction of the text contradict: leave out one of the two"
             )
         other = encode(replace(options, inputs=options.val), corpus.tokenizer, None)
-        return corpus.ids, other.ids
+        return corpus.ids, other.ids, other
     fraction = 0.1 if options.val_fraction is None else options.val_fraction
     if fraction == 0:
         raise ChargenError("without validation text the best weights cannot be told: name one with --val")
-    return corpus.split(fraction)
+    return *corpus.split(fraction), None
 
 
 def model_config(options: LanguageModelOptions, tokenizer: Tokenizer) -> LanguageModelConfig:

@@ -22,10 +22,10 @@ from chargen.training.events import Done, Evaluated, Event, Note, Started, Step
 from chargen.training.optimizers import make_optimizers, set_rate
 from chargen.training.schedule import Budget, learning_rate_factor
 
-# Evaluating in single precision takes about two thirds of the time of training in bfloat16 on as many tokens, so this
-# share of the tokens spends 2 % of the time on the way, and as much at the end.
-EVALUATION_SHARE = 0.03
-SMALLEST_EVALUATION, SMALLEST_LAST_EVALUATION = 2_000, 100_000  # tokens, however short the training
+# Tokens measured for each that was trained on: in all evaluations on the way, and in the last one, which is larger in
+# a short training. Measuring in single precision takes most of the time of training in bfloat16 on as many.
+EVALUATION_SHARE, LAST_SHARE = 0.02, 0.06
+SMALLEST_EVALUATION, LARGE_EVALUATION = 2_000, 100_000  # tokens
 SAVE_EVERY = 60.0  # seconds between saves, or SAVE_SHARE times what the last one took, if that is longer
 SAVE_SHARE = 50.0
 INTERRUPTED = "interrupted"
@@ -218,7 +218,8 @@ def finish(task: Task, run: Run, progress: Progress, reason: str | None, world: 
         if reason == INTERRUPTED:
             return max(run.metrics(), key=task.merit)
         load_weights(task.model, run.weights())
-        return task.evaluate(max(SMALLEST_LAST_EVALUATION, int(EVALUATION_SHARE * progress.tokens)))
+        shares = EVALUATION_SHARE * progress.tokens, min(LARGE_EVALUATION, LAST_SHARE * progress.tokens)
+        return task.evaluate(max(SMALLEST_EVALUATION, *map(int, shares)))
 
     figures = world.agree(measure)
     summary = {name: value for name, value in figures.items() if name != "step"} | {

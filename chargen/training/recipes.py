@@ -5,14 +5,20 @@ Pure functions; where the numbers come from is written in `benchmarks/README.md`
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+from chargen.models.config import EncoderConfig, LanguageModelConfig, weight_shapes
 from chargen.training.options import ClassifierOptions, LanguageModelOptions, filled
 
 DEFAULT_MINUTES = 3.0
+MOST_STREAMS, FEWEST_STREAMS = 128, 4
+WINDOW = 32  # tokens of a stream a step
+STEPS_AN_EPOCH = 200  # about, on a short text: it is read in fewer streams, so that the weights move as often
 FLOPS_PER_WEIGHT = 6  # multiplications and additions a token, forwards and back
-EFFICIENCY = 0.25  # of training, beside large products: recurrent steps are small ones
+EFFICIENCY = 0.45  # of training, beside large products: recurrent steps are small ones
 LATENCY = 4e-5  # seconds that a step of a layer takes at least, forwards and back: a guess for GPUs, not measured
+RATES = {"muon": (0.012, 0.1), "adamw": (0.006, 0.01)}  # learning rate and weight decay that suit a language model
 
 
 @dataclass(frozen=True)
@@ -24,46 +30,40 @@ class Shape:
     embedding: int
     from_tokens: float
 
-    @property
-    def weights(self) -> int:
-        """About how many a GRU of this shape has."""
-        first = 3 * self.hidden * (self.embedding + self.hidden)
-        return first + (self.layers - 1) * 6 * self.hidden * self.hidden
-
 
 LADDER = (  # what `auto` climbs
     Shape(1, 128, 64, 0),
-    Shape(2, 256, 128, 5e5),
-    Shape(2, 384, 128, 5e6),
-    Shape(2, 512, 256, 1e7),
+    Shape(2, 192, 96, 1e6),
+    Shape(2, 256, 128, 4e6),
+    Shape(2, 384, 128, 1e7),
+    Shape(2, 512, 256, 2e7),
     Shape(3, 1024, 512, 2e8),
 )
-SHAPES = {"tiny": LADDER[0], "small": LADDER[1], "medium": LADDER[3], "large": LADDER[4]}
+SHAPES = {"tiny": LADDER[0], "small": LADDER[2], "medium": LADDER[4], "large": LADDER[5]}
 
 
-def language_model_recipe(options: LanguageModelOptions, tokens: int, flops: float) -> LanguageModelOptions:
+def language_model_recipe(
+    options: LanguageModelOptions, tokens: int, vocab_size: int, flops: float
+) -> LanguageModelOptions:
     """The options with every choice made, for a training text of so many tokens.
 
     flops: what the device does a second in large products; it decides what a budget in minutes can read.
     """
     if options.minutes is options.epochs is options.steps is None:
         options = filled(options, minutes=DEFAULT_MINUTES)
-    options = filled(options, batch=128, window=32)
-    shape = _shape(options, tokens, flops)
-    epochs = tokens_read(options, shape, tokens, flops) / tokens
+    options = filled(options, cell="gru", tied=False, optimizer="muon", batch=_streams(tokens), window=WINDOW)
+    options = _shaped(options, tokens, vocab_size, flops)
+    if options.epochs is options.steps is None:
+        options = filled(options, epochs=_most_epochs(tokens))
+    epochs = tokens_read(options, tokens, vocab_size, flops) / tokens
+    learning_rate, weight_decay = RATES[str(options.optimizer)]
     return filled(
         options,
         size="auto",
-        cell="gru",
-        layers=shape.layers,
-        hidden=shape.hidden,
-        embedding=shape.embedding,
-        tied=False,
-        optimizer="muon",
-        learning_rate=0.012,
-        weight_decay=0.1,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
         clip=1.0,
-        dropout=_dropout(epochs * shape.weights / tokens),
+        dropout=_dropout(epochs * _weights(options, vocab_size) / tokens),
         dropout_input=0.0,
         dropout_embedding=0.0,
         weight_drop=0.0,
@@ -99,13 +99,13 @@ def classifier_recipe(options: ClassifierOptions) -> ClassifierOptions:
     )
 
 
-def tokens_read(options: LanguageModelOptions, shape: Shape, tokens: int, flops: float) -> float:
-    """About how many tokens a training of this shape reads within its budget, over a text of `tokens`."""
-    assert options.batch is not None and options.window is not None  # filled in before
+def tokens_read(options: LanguageModelOptions, tokens: int, vocab_size: int, flops: float) -> float:
+    """About how many tokens a training of these options, shape and streams chosen, reads of a text of `tokens`."""
+    assert options.batch and options.window and options.layers
     limits = []
     if options.minutes is not None:
-        products = FLOPS_PER_WEIGHT * shape.weights / (EFFICIENCY * flops)  # seconds a token
-        waiting = LATENCY * shape.layers / options.batch
+        products = FLOPS_PER_WEIGHT * _weights(options, vocab_size) / (EFFICIENCY * flops)  # seconds a token
+        waiting = LATENCY * options.layers / options.batch
         limits.append(60 * options.minutes / max(products, waiting))
     if options.steps is not None:
         limits.append(float(options.steps * options.batch * options.window))
@@ -114,12 +114,42 @@ def tokens_read(options: LanguageModelOptions, shape: Shape, tokens: int, flops:
     return min(limits)
 
 
-def _shape(options: LanguageModelOptions, tokens: int, flops: float) -> Shape:
-    """The shape that was asked for, or the largest that reads enough tokens within the budget to be worth it."""
+def _shaped(options: LanguageModelOptions, tokens: int, vocab_size: int, flops: float) -> LanguageModelOptions:
+    """With the shape that was asked for, or the largest that reads enough tokens within the budget to be worth it."""
     if options.size not in (None, "auto"):
-        return SHAPES[options.size]
-    fitting = [shape for shape in LADDER if tokens_read(options, shape, tokens, flops) >= shape.from_tokens]
-    return fitting[-1]
+        return _of_shape(options, SHAPES[options.size])
+    fitting = LADDER[0]
+    for shape in LADDER:
+        if tokens_read(_of_shape(options, shape), tokens, vocab_size, flops) >= shape.from_tokens:
+            fitting = shape
+    return _of_shape(options, fitting)
+
+
+def _of_shape(options: LanguageModelOptions, shape: Shape) -> LanguageModelOptions:
+    """With a shape where they leave a choice; tied, embedding and layers are of one size."""
+    hidden = options.embedding if options.tied and options.embedding else shape.hidden
+    options = filled(options, layers=shape.layers, hidden=hidden)
+    return filled(options, embedding=options.hidden if options.tied else shape.embedding)
+
+
+def _weights(options: LanguageModelOptions, vocab_size: int) -> int:
+    """How many a token is multiplied by, the shape chosen: all but those that are looked up."""
+    assert options.cell and options.layers and options.hidden and options.embedding
+    encoder = EncoderConfig(vocab_size, options.cell, options.layers, options.hidden, options.embedding)
+    shapes = weight_shapes(LanguageModelConfig(encoder, bool(options.tied)))
+    looked_up = 0 if options.tied else vocab_size * options.embedding
+    return int(sum(math.prod(shape) for shape in shapes.values())) - looked_up
+
+
+def _streams(tokens: int) -> int:
+    """Parallel streams: as many as are fast, but fewer for a short text; a power of two."""
+    fitting = 2 ** round(math.log2(max(1, tokens / (STEPS_AN_EPOCH * WINDOW))))
+    return max(FEWEST_STREAMS, min(MOST_STREAMS, fitting))
+
+
+def _most_epochs(tokens: int) -> float:
+    """Passes over a text after which a model learns it by heart and nothing else."""
+    return max(1.0, round(8 * math.sqrt(tokens / 50_000)))
 
 
 def _dropout(readings: float) -> float:

@@ -103,14 +103,20 @@ def give_weights(model: nn.Module, source: Run) -> None:
             )
 
 
-def unknown_note(unknown: Mapping[str, int], characters: int, source: Run | None) -> list[str]:
-    """A sentence on the characters that have no symbol, if there are any."""
+def unknown_note(unknown: Mapping[str, int], characters: int, why: str) -> list[str]:
+    """A sentence on the characters of a text that have no symbol, if there are any."""
     if not unknown:
         return []
     shown = ", ".join(repr(character) for character in list(unknown)[:5]) + (", …" if len(unknown) > 5 else "")
     count = sum(unknown.values())
-    why = f"are new to {source.name}" if source else "are rarer than the vocabulary allows"
     return [
         f"{len(unknown):,} characters ({shown}) {why} and become the unknown symbol: {count:,} places, "
         f"{count / characters:.2%} of the text"
     ]
+
+
+def why_unknown(options: Options) -> str:
+    """Why characters of the training text may have no symbol."""
+    if options.start_from:
+        return f"are new to {options.start_from}"
+    return "are rarer than the vocabulary allows"

@@ -74,12 +74,11 @@ def resume(run: Run, budget: Budget, *, device: str | None = None, hooks: Hooks 
         raise ChargenError(f"{run.name} was trained on standard input: pipe the same text into chargen once more")
     world = join(choose_device(options.device))
     try:
-        tokenizer = run.tokenizer() if options.start_from else None
         # A run killed before its first save still needs the weights that it was to start from.
         source = find_run(options.start_from) if options.start_from and not run.is_begun else None
         documents = bool(run.config["data"]["documents"])
-        prepared = _prepare(options, world, hooks, source=source, tokenizer=tokenizer, documents=documents)
-        run.refuse_changed(prepared.data["fingerprint"])
+        prepared = _prepare(options, world, hooks, source=source, tokenizer=run.tokenizer(), documents=documents)
+        run.refuse_changed(prepared.data["fingerprint"], prepared.data["validation"])
         renewed = options != options_of(run)
         if world.is_writer and renewed:
             run = run.save_config({**run.config, "options": to_record(options)})
