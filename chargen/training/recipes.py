@@ -138,12 +138,12 @@ def _weights(options: LanguageModelOptions, vocab_size: int) -> int:
     encoder = EncoderConfig(vocab_size, options.cell, options.layers, options.hidden, options.embedding)
     shapes = weight_shapes(LanguageModelConfig(encoder, bool(options.tied)))
     looked_up = 0 if options.tied else vocab_size * options.embedding
-    return int(sum(math.prod(shape) for shape in shapes.values())) - looked_up
+    return sum(map(math.prod, shapes.values())) - looked_up
 
 
 def _streams(tokens: int) -> int:
     """Parallel streams: as many as are fast, but fewer for a short text; a power of two."""
-    fitting = 2 ** round(math.log2(max(1, tokens / (STEPS_AN_EPOCH * WINDOW))))
+    fitting = 1 << round(math.log2(max(1, tokens / (STEPS_AN_EPOCH * WINDOW))))
     return max(FEWEST_STREAMS, min(MOST_STREAMS, fitting))
 
 
