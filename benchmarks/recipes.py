@@ -3,6 +3,7 @@
     CHARGEN_BENCH_DATA=… python benchmarks/recipes.py                   # all variations, 640 steps of one shape each
     CHARGEN_BENCH_DATA=… python benchmarks/recipes.py adamw dropout     # those whose name has one of these words
     CHARGEN_BENCH_DATA=… python benchmarks/recipes.py --text ptb-char --minutes 3 default size
+    CHARGEN_BENCH_DATA=… python benchmarks/recipes.py --first 50000 --minutes 3 default   # a short text
 
 With --steps the model is the shape `small` without dropout, whatever the text; losses then compare whatever else the
 machine does. With --minutes all is chosen as `chargen train` does, and the machine must do nothing else.
@@ -61,10 +62,32 @@ TOKENS_A_STEP = 128 * 32
 @click.option("--text", type=click.Choice(list(TEXTS)), default="tinyshakespeare", show_default=True)
 @click.option("--steps", default=640, show_default=True, help="Steps of 4,096 tokens; of others as many tokens.")
 @click.option("--minutes", type=float, help="Train for so long instead, every choice left to the recipe.")
+@click.option(
+    "--first", type=int, help="Learn from so many characters of tinyshakespeare, and measure on as many as ever."
+)
 @click.option("--seed", default=0, show_default=True)
-def main(words: tuple[str, ...], text: str, steps: int, minutes: float | None, seed: int) -> None:
+def main(words: tuple[str, ...], text: str, steps: int, minutes: float | None, first: int | None, seed: int) -> None:
     data = os.environ.get("CHARGEN_BENCH_DATA", "data")
     sources = {name: tuple(path.format(data=data) for path in paths) for name, paths in TEXTS[text].items()}
+    with tempfile.TemporaryDirectory(prefix="chargen-recipes-") as folder:
+        if first:
+            sources = cut(Path(data, "tinyshakespeare.txt"), first, Path(folder))
+        compare(words, sources, steps, minutes, seed)
+
+
+def cut(text: Path, first: int, folder: Path) -> dict[str, tuple[str, ...]]:
+    """Files of the first characters of a text, to learn from, and of its last tenth, to measure on."""
+    whole = text.read_text(encoding="utf-8")
+    parts = {"inputs": whole[:first], "val": whole[int(0.9 * len(whole)) :]}
+    for name, part in parts.items():
+        (folder / name).write_text(part, encoding="utf-8")
+    return {name: (str(folder / name),) for name in parts}
+
+
+def compare(
+    words: tuple[str, ...], sources: dict[str, tuple[str, ...]], steps: int, minutes: float | None, seed: int
+) -> None:
+    """Train each variation whose name has one of the words, and print a line for it."""
     print("variation                    model         dropout   nats      bpc  seconds     weights   tokens/s")
     for name, changes in VARIATIONS.items():
         if words and not any(word in name for word in words):

@@ -612,8 +612,9 @@ def test_recipes_leave_no_choice_and_change_none() -> None:
 
 
 def test_more_time_takes_a_larger_model_and_more_readings_more_dropout() -> None:
-    by_time = [chosen(minutes=minutes, epochs=10**9).hidden for minutes in (0.05, 0.5, 3, 10, 60, 10_000)]
-    assert by_time == sorted(by_time) and len(set(by_time)) == 6  # type: ignore[type-var]
+    by_time = [chosen(minutes=minutes, epochs=10**9) for minutes in (0.05, 0.4, 1, 3, 10, 60, 10_000)]
+    shapes = [(options.layers, options.hidden) for options in by_time]
+    assert shapes == sorted(set(shapes))  # type: ignore[type-var]
     assert chosen(flops=5e14, minutes=3).hidden == chosen(minutes=100).hidden
     assert chosen(flops=5e14, minutes=10) == chosen(flops=5e18, minutes=10)  # no device is faster than its steps
     by_size = [chosen(tokens=tokens, minutes=30).dropout for tokens in (10**8, 2 * 10**6, 10**5)]
@@ -622,6 +623,8 @@ def test_more_time_takes_a_larger_model_and_more_readings_more_dropout() -> None
 
 def test_a_short_text_is_read_in_fewer_streams_and_not_for_ever() -> None:
     sizes = (10**4, 10**5, 10**6, 10**7)
+    shapes = [chosen(tokens=tokens).hidden for tokens in sizes]
+    assert shapes == sorted(shapes) and len(set(shapes)) > 1  # type: ignore[type-var]
     streams = [chosen(tokens=tokens).batch for tokens in sizes]
     assert streams == sorted(streams) and len(set(streams)) == 3  # type: ignore[type-var]
     epochs = [chosen(tokens=tokens).epochs for tokens in sizes]

@@ -14,6 +14,7 @@ from chargen.training.options import ClassifierOptions, LanguageModelOptions, fi
 DEFAULT_MINUTES = 3.0
 MOST_STREAMS, FEWEST_STREAMS = 128, 4
 WINDOW = 32  # tokens of a stream a step
+MOST_WEIGHTS = 20  # for each token of the text
 STEPS_AN_EPOCH = 200  # about, on a short text: it is read in fewer streams, so that the weights move as often
 FLOPS_PER_WEIGHT = 6  # multiplications and additions a token, forwards and back
 EFFICIENCY = 0.45  # of training, beside large products: recurrent steps are small ones
@@ -33,13 +34,14 @@ class Shape:
 
 LADDER = (  # what `auto` climbs
     Shape(1, 128, 64, 0),
-    Shape(2, 192, 96, 1e6),
-    Shape(2, 256, 128, 4e6),
+    Shape(1, 256, 96, 1e6),
+    Shape(2, 192, 96, 2.5e6),
+    Shape(2, 256, 128, 4.5e6),
     Shape(2, 384, 128, 1e7),
     Shape(2, 512, 256, 2e7),
     Shape(3, 1024, 512, 2e8),
 )
-SHAPES = {"tiny": LADDER[0], "small": LADDER[2], "medium": LADDER[4], "large": LADDER[5]}
+SHAPES = {"tiny": LADDER[0], "small": LADDER[3], "medium": LADDER[5], "large": LADDER[6]}
 
 
 def language_model_recipe(
@@ -115,12 +117,14 @@ def tokens_read(options: LanguageModelOptions, tokens: int, vocab_size: int, flo
 
 
 def _shaped(options: LanguageModelOptions, tokens: int, vocab_size: int, flops: float) -> LanguageModelOptions:
-    """With the shape that was asked for, or the largest that reads enough tokens within the budget to be worth it."""
+    """With the shape that was asked for, or the largest that suits the text and reads enough of it to be worth it."""
     if options.size not in (None, "auto"):
         return _of_shape(options, SHAPES[options.size])
     fitting = LADDER[0]
     for shape in LADDER:
-        if tokens_read(_of_shape(options, shape), tokens, vocab_size, flops) >= shape.from_tokens:
+        shaped = _of_shape(options, shape)
+        suits = _weights(shaped, vocab_size) <= MOST_WEIGHTS * tokens
+        if suits and tokens_read(shaped, tokens, vocab_size, flops) >= shape.from_tokens:
             fitting = shape
     return _of_shape(options, fitting)
 
@@ -157,4 +161,4 @@ def _dropout(readings: float) -> float:
 
     readings: epochs times the weights for each token of the text.
     """
-    return 0.0 if readings < 8 else 0.1 if readings < 60 else 0.2
+    return round(min(0.5, max(0.0, 0.1 * math.log2(readings / 6))), 2)
