@@ -44,11 +44,11 @@ class GRUScan(Function):
         r, z = rz.chunk(2, dim=-1)
         transposed = weight.t()
         parts = (states[:-1], states[1:], rz_given, n_given, carried, rz, r, z, reset, n)
-        for now, after, rz_given, n_given, products, rz, r, z, reset, n_t in _steps(*parts):
-            torch.mm(now, transposed, out=products)  # (B, 3·H)
-            rz.add_(rz_given).sigmoid_()
-            torch.addcmul(n_given, r, reset.add_(bias), out=n_t).tanh_()
-            torch.lerp(n_t, now, z, out=after)  # (1 - z)·n + z·h
+        for now, after, rz_given_t, n_given_t, products_t, rz_t, r_t, z_t, reset_t, n_t in _steps(*parts):
+            torch.mm(now, transposed, out=products_t)  # (B, 3·H)
+            rz_t.add_(rz_given_t).sigmoid_()
+            torch.addcmul(n_given_t, r_t, reset_t.add_(bias), out=n_t).tanh_()
+            torch.lerp(n_t, now, z_t, out=after)  # (1 - z)·n + z·h
         ctx.save_for_backward(states, carried, n, weight)
         return states[1:]
 
