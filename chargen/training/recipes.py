@@ -38,7 +38,7 @@ LADDER = (  # what `auto` climbs
     Shape(2, 192, 96, 2.5e6),
     Shape(2, 256, 128, 4.5e6),
     Shape(2, 384, 128, 1e7),
-    Shape(2, 512, 256, 2e7),
+    Shape(2, 512, 256, 1.4e7),
     Shape(3, 1024, 512, 2e8),
 )
 SHAPES = {"tiny": LADDER[0], "small": LADDER[3], "medium": LADDER[5], "large": LADDER[6]}
