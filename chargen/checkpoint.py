@@ -19,7 +19,6 @@ import json
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +34,6 @@ FORMAT_VERSION = 1
 LANGUAGE_MODEL = "language-model"
 CLASSIFIER = "classifier"
 CHECKPOINTS = Path("checkpoints")
-A_DAY = 86_400  # seconds
 
 Weights = dict[str, np.ndarray]
 
@@ -189,9 +187,6 @@ def create_run(
     """
     refuse_existing(path, overwrite=overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f".{path.name}.*"):  # by processes that were killed
-        if time.time() - left.stat().st_mtime > A_DAY:
-            shutil.rmtree(left, ignore_errors=True)
     unfinished = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
         unfinished.chmod(0o755)  # mkdtemp lets nobody else in

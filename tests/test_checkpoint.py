@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +12,6 @@ import numpy as np
 import pytest
 
 from chargen.checkpoint import (
-    A_DAY,
     CLASSIFIER,
     LANGUAGE_MODEL,
     Run,
@@ -113,14 +111,6 @@ def test_an_existing_run_is_kept_or_replaced_as_a_whole(tmp_path: Path) -> None:
         make(run.path)
     make(run.path, overwrite=True)
     assert run.summary() == {}
-
-
-def test_what_a_killed_process_left_is_removed_after_a_day(tmp_path: Path) -> None:
-    for name, age in ((".run.old", 2 * A_DAY), (".run.new", 60), (".other.old", 2 * A_DAY)):
-        (tmp_path / name).mkdir()
-        os.utime(tmp_path / name, (time.time() - age,) * 2)
-    make(tmp_path / "run")
-    assert {path.name for path in tmp_path.iterdir()} == {"run", ".run.new", ".other.old"}
 
 
 def test_a_folder_of_something_else_is_never_touched(tmp_path: Path) -> None:

@@ -545,7 +545,7 @@ def test_a_short_text_is_not_read_for_ever_and_says_so(text: str, tmp_path: Path
     events = list(start(options, tmp_path / "run"))
     notes = " ".join(event.text for event in events if isinstance(event, Note))
     made = options_of(run_of(events))
-    assert made.epochs is not None and f"it is read {made.epochs:g} times at most" in notes
+    assert made.epochs is not None and f"the text is read {made.epochs:g} times at most" in notes
     assert run_of(events).summary()["seconds"] < 15
     asked = list(start(replace(options, epochs=1.0), tmp_path / "asked"))
     assert "times at most" not in " ".join(event.text for event in asked if isinstance(event, Note))

@@ -152,7 +152,7 @@ def prepare_language_model(
         chosen, *sizes
     ):
         notes.append(
-            f"it is read {chosen.epochs:g} times at most, since a short text is soon known by heart (--epochs)"
+            f"the text is read {chosen.epochs:g} times at most, since a short text is soon known by heart (--epochs)"
         )
     chosen = replace(chosen, tokenizer=corpus.tokenizer.kind, precision=precision)
     assert chosen.batch is not None and chosen.window is not None  # by the recipe

@@ -153,7 +153,7 @@ def _streams(tokens: int) -> int:
 
 def _most_epochs(tokens: int) -> float:
     """Passes over a text after which a model learns it by heart and nothing else."""
-    return max(1.0, round(7 * math.sqrt(tokens / 50_000)))
+    return max(4.0, round(7 * math.sqrt(tokens / 50_000)))
 
 
 def _dropout(readings: float) -> float:
