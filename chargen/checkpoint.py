@@ -100,7 +100,7 @@ class Run:
         data, options = self.config["data"], self.config["options"]
         for now, then, inputs in (
             (fingerprint, data["fingerprint"], options["inputs"]),
-            (validation, data.get("validation"), options["val"] or options["inputs"]),
+            (validation, data.get("validation"), options.get("val") or options["inputs"]),
         ):
             if now and then and now != then:
                 raise ChargenError(
