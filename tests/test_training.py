@@ -614,7 +614,7 @@ def test_recipes_leave_no_choice_and_change_none() -> None:
 def test_more_time_takes_a_larger_model_and_more_readings_more_dropout() -> None:
     by_time = [chosen(minutes=minutes, epochs=10**9) for minutes in (0.05, 0.4, 1, 3, 10, 60, 10_000)]
     shapes = [(options.layers, options.hidden) for options in by_time]
-    assert shapes == sorted(set(shapes))  # type: ignore[type-var]
+    assert shapes == sorted(set(shapes))
     assert chosen(flops=5e14, minutes=3).hidden == chosen(minutes=100).hidden
     assert chosen(flops=5e14, minutes=10) == chosen(flops=5e18, minutes=10)  # no device is faster than its steps
     by_size = [chosen(tokens=tokens, minutes=30).dropout for tokens in (10**8, 2 * 10**6, 10**5)]
