@@ -81,12 +81,8 @@ def _fail(sentence: str, *, debug: bool) -> NoReturn:
 
 def _lacks_memory(error: Exception) -> bool:
     """Whether Python, NumPy or torch found too little memory; torch is not imported to tell."""
-    told = (
-        type(error).__name__ == "OutOfMemoryError"
-        or "not enough memory" in str(error)
-        or "can't allocate" in str(error)
-    )
-    return isinstance(error, MemoryError) or told
+    told = any(words in str(error) for words in ("not enough memory", "can't allocate memory"))
+    return told or isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 
 def _sentence(error: Exception) -> str:

@@ -48,7 +48,7 @@ TOGETHER = (
 )
 @click.option("--config", type=click.Path(path_type=Path), help="Replay the options in a run's config.json.")
 @click.option("--minutes", type=float, help="Train for so long.  [default: 3, if no other limit is set]")
-@click.option("--epochs", type=float, help="Passes over the text.")
+@click.option("--epochs", type=float, help="Passes over the text, at most.  [default: more the longer it is]")
 @click.option("--steps", type=int, help="Updates of the weights; the same options then give the same weights.")
 @click.option(
     "--val",

@@ -137,7 +137,7 @@ def prepare_language_model(
     notes += unknown_note(corpus.unknown, corpus.characters, why_unknown(options))
     train_ids, validation, other = split(corpus, options)
     if other:
-        notes += unknown_note(other.unknown, other.characters, "of the text to measure on are not in the other")
+        notes += unknown_note(other.unknown, other.characters, "of the validation text have no symbol")
     if len(train_ids) < SHORTEST or len(validation) < 2:
         raise ChargenError(
             f"the text in {', '.join(corpus.sources)} has {len(corpus.ids)} tokens, too few to train and measure on: "

@@ -23,8 +23,9 @@ from chargen.training.optimizers import make_optimizers, set_rate
 from chargen.training.schedule import Budget, learning_rate_factor
 
 # Tokens measured for each that was trained on: in all evaluations on the way, and in the last one, which is larger in
-# a short training. Measuring in single precision takes most of the time of training in bfloat16 on as many.
-EVALUATION_SHARE, LAST_SHARE = 0.02, 0.06
+# a short training, so that an epoch of labelled texts is followed by all that are held out. Measuring in single
+# precision takes most of the time of training in bfloat16 on as many.
+EVALUATION_SHARE, LAST_SHARE = 0.02, 0.25
 SMALLEST_EVALUATION, LARGE_EVALUATION = 2_000, 100_000  # tokens
 SAVE_EVERY = 60.0  # seconds between saves, or SAVE_SHARE times what the last one took, if that is longer
 SAVE_SHARE = 50.0

@@ -53,7 +53,8 @@ def language_model_recipe(
     """
     if options.minutes is options.epochs is options.steps is None:
         options = filled(options, minutes=DEFAULT_MINUTES)
-    options = filled(options, cell="gru", tied=False, optimizer="muon", batch=_streams(tokens), window=WINDOW)
+    options = filled(options, cell="gru", tied=False, optimizer="muon", window=WINDOW)
+    options = filled(options, batch=_streams(tokens, options.window or WINDOW))
     options = _shaped(options, tokens, vocab_size, flops)
     if options.epochs is options.steps is None:
         options = filled(options, epochs=_most_epochs(tokens))
@@ -145,9 +146,9 @@ def _weights(options: LanguageModelOptions, vocab_size: int) -> int:
     return sum(map(math.prod, shapes.values())) - looked_up
 
 
-def _streams(tokens: int) -> int:
+def _streams(tokens: int, window: int) -> int:
     """Parallel streams: as many as are fast, but fewer for a short text; a power of two."""
-    fitting = 1 << round(math.log2(max(1, tokens / (STEPS_AN_EPOCH * WINDOW))))
+    fitting = 1 << round(math.log2(max(1, tokens / (STEPS_AN_EPOCH * window))))
     return max(FEWEST_STREAMS, min(MOST_STREAMS, fitting))
 
 
