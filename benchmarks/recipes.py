@@ -62,11 +62,11 @@ TOKENS_A_STEP = 128 * 32
 @click.option("--text", type=click.Choice(list(TEXTS)), default="tinyshakespeare", show_default=True)
 @click.option("--steps", default=640, show_default=True, help="Steps of 4,096 tokens; of others as many tokens.")
 @click.option("--minutes", type=float, help="Train for so long instead, every choice left to the recipe.")
-@click.option(
-    "--first", type=int, help="Learn from so many characters of tinyshakespeare, and measure on as many as ever."
-)
+@click.option("--first", type=int, help="With --minutes: learn from so many characters of tinyshakespeare.")
 @click.option("--seed", default=0, show_default=True)
 def main(words: tuple[str, ...], text: str, steps: int, minutes: float | None, first: int | None, seed: int) -> None:
+    if first and (minutes is None or text != "tinyshakespeare"):
+        raise click.UsageError("--first is for --minutes and tinyshakespeare: streams follow the text's length")
     data = os.environ.get("CHARGEN_BENCH_DATA", "data")
     sources = {name: tuple(path.format(data=data) for path in paths) for name, paths in TEXTS[text].items()}
     with tempfile.TemporaryDirectory(prefix="chargen-recipes-") as folder:

@@ -23,6 +23,7 @@ from chargen.cli.train import command as train_command
 from chargen.training.classifying import read_split
 from chargen.training.events import Step
 from chargen.training.options import ClassifierOptions, LanguageModelOptions
+from chargen.training.recipes import language_model_recipe
 
 SENTENCE = "the cat sat on the mat, and the dog ran after the hat.\n"
 SMALL = ("--layers", "1", "--hidden", "16", "--embedding", "8", "--batch", "4", "--window", "8", "--device", "cpu")
@@ -165,6 +166,11 @@ def test_resume_goes_on_and_config_replays() -> None:
     done("train", "--config", config, "--out", "longer", "--epochs", "0.5", "--hidden", "6")
     longer = load_run(Path("longer")).config["options"]
     assert (longer["steps"], longer["epochs"], longer["hidden"], longer["window"]) == (None, 0.5, 6, 8)
+    done("train", "--config", config, "--out", "tied", "--steps", "2", "--tied", "--optimizer", "adamw")
+    tied = load_run(Path("tied")).config["options"]
+    assert (tied["layers"], tied["hidden"], tied["embedding"], tied["batch"]) == (1, 16, 16, 4)
+    adamw = language_model_recipe(LanguageModelOptions(inputs=("x",), optimizer="adamw"), 10**6, 65, 1e11)
+    assert (tied["learning_rate"], tied["weight_decay"]) == (adamw.learning_rate, adamw.weight_decay)
     assert "--hidden cannot change" in refused("train", "book.txt", "--resume", "--hidden", "3", code=2)
     assert "leave --overwrite" in refused("train", "--resume", "--overwrite", code=2)
 
@@ -264,6 +270,11 @@ def test_a_text_that_was_edited_is_not_the_one_that_was_held_out() -> None:
     done("train", "reviews.csv", "--task", "classify", "--steps", "3", "--hidden", "4")
     done("evaluate", "-m", "book")
     done("evaluate", "-m", "reviews")
+    config = Path("checkpoints/book/config.json")
+    record = json.loads(config.read_text())
+    del record["data"]["validation"]  # as the first runs were written
+    config.write_text(json.dumps(record))
+    done("evaluate", "-m", "book")
     Path("book.txt").write_text("Q!" + SENTENCE * 40)
     Path("reviews.csv").write_text(Path("reviews.csv").read_text() + "good 31,pos\n")
     Path("other.txt").write_text(SENTENCE * 30)

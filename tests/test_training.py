@@ -610,7 +610,7 @@ def test_recipes_leave_no_choice_and_change_none() -> None:
 
 
 def test_more_time_takes_a_larger_model_and_more_readings_more_dropout() -> None:
-    by_time = [chosen(minutes=minutes, epochs=10**9) for minutes in (0.05, 0.4, 1, 3, 10, 60, 10_000)]
+    by_time = [chosen(minutes=minutes, epochs=10**9) for minutes in (0.05, 0.3, 1, 3, 10, 60, 10_000)]
     shapes = [(options.layers, options.hidden) for options in by_time]
     assert shapes == sorted(set(shapes))
     assert chosen(flops=5e14, minutes=3).hidden == chosen(minutes=100).hidden
@@ -625,6 +625,9 @@ def test_a_short_text_is_read_in_fewer_streams_and_not_for_ever() -> None:
     assert shapes == sorted(shapes) and len(set(shapes)) > 1  # type: ignore[type-var]
     streams = [chosen(tokens=tokens).batch for tokens in sizes]
     assert streams == sorted(streams) and len(set(streams)) == 3  # type: ignore[type-var]
+    for processes in (2, 3, 8):
+        shared = [language_model_recipe(LanguageModelOptions(inputs=("x",)), n, 65, 5e11, processes) for n in sizes]
+        assert all(made.batch % processes == 0 for made in shared)  # type: ignore[operator]
     epochs = [chosen(tokens=tokens).epochs for tokens in sizes]
     assert epochs == sorted(set(epochs))  # type: ignore[type-var]
     assert chosen(tokens=10**5, window=128).batch < chosen(tokens=10**5).batch  # type: ignore[operator]
@@ -635,6 +638,10 @@ def test_what_is_chosen_suits_what_was_asked() -> None:
     assert chosen(optimizer="adamw").learning_rate != chosen(optimizer="muon").learning_rate
     assert chosen(tied=True, hidden=96).embedding == 96 and chosen(tied=True, embedding=80).hidden == 80
     assert chosen(tied=True).embedding == chosen().hidden
+    assert chosen(hidden=32, minutes=60).embedding == 32
+    for tokens in (10**3, 10**5, 10**7):
+        made = chosen(tokens=tokens)
+        assert chosen(tokens=tokens, minutes=3, epochs=made.epochs) == made  # typing what is chosen changes nothing
     many = chosen(vocab_size=60_000)  # whose projection takes most of the time
     assert (many.layers, many.hidden) < (chosen().layers, chosen().hidden)
     assert chosen(hidden=1500, epochs=20).dropout > chosen(hidden=100, epochs=20).dropout  # type: ignore[operator]

@@ -28,11 +28,16 @@ AS_LONG_AS = ("minutes", "epochs", "steps", "device")  # what may change when a 
 SAMPLE_LENGTH = 160  # characters shown at an evaluation
 BAR = "{percentage:3.0f}%|{bar}| {desc}"
 SMOOTHING = 0.05  # of the loss that the bar shows
-TOGETHER = (
-    {"minutes", "epochs", "steps"},
-    {"size", "layers", "hidden", "embedding", "dropout"},
-    {"val", "val_fraction"},
-)
+REPLACES = {  # what is no longer taken from a replayed config when the option is typed
+    "minutes": {"epochs", "steps"},
+    "epochs": {"minutes", "steps"},
+    "steps": {"minutes", "epochs"},
+    "val": {"val_fraction"},
+    "val_fraction": {"val"},
+    "size": {"layers", "hidden", "embedding", "dropout"},
+    "tied": {"embedding"},
+    "optimizer": {"learning_rate", "weight_decay"},
+}
 
 
 @click.command()
@@ -150,10 +155,8 @@ def _start(
         kind = recorded
     kind = kind or LANGUAGE_MODEL
     _refuse_foreign(asked, OPTIONS, kind)
-    for group in TOGETHER:  # what is typed replaces all of what it belongs with
-        if group & asked.keys():
-            record = {name: value for name, value in record.items() if name not in group}
-    record |= asked
+    replaced = {name for typed in asked for name in REPLACES.get(typed, ())}
+    record = {name: value for name, value in record.items() if name not in replaced} | asked
     record.setdefault("inputs", (DEFAULT_INPUTS[kind],))
     options = from_record(OPTIONS[kind], record)
     with _encoding_bar(quiet) as encoding:

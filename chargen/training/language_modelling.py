@@ -147,7 +147,7 @@ def prepare_language_model(
     precision = choose_precision(options.precision, device)
     flops = world.agree(lambda: measure_flops(device, precision)) * world.size
     sizes = len(train_ids), corpus.tokenizer.vocab_size, flops
-    chosen = language_model_recipe(asked, *sizes)
+    chosen = language_model_recipe(asked, *sizes, world.size)
     if asked.epochs != chosen.epochs and tokens_read(replace(chosen, epochs=None), *sizes) > tokens_read(
         chosen, *sizes
     ):

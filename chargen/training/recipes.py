@@ -14,7 +14,7 @@ from chargen.training.options import ClassifierOptions, LanguageModelOptions, fi
 DEFAULT_MINUTES = 3.0
 MOST_STREAMS, FEWEST_STREAMS = 128, 4
 WINDOW = 32  # tokens of a stream a step
-MOST_WEIGHTS = 20  # for each token of the text
+MOST_DROPOUT = 0.2
 STEPS_AN_EPOCH = 200  # about, on a short text: it is read in fewer streams, so that the weights move as often
 FLOPS_PER_WEIGHT = 6  # multiplications and additions a token, forwards and back
 EFFICIENCY = 0.45  # of training, beside large products: recurrent steps are small ones
@@ -24,7 +24,7 @@ RATES = {"muon": (0.012, 0.1), "adamw": (0.006, 0.01)}  # learning rate and weig
 
 @dataclass(frozen=True)
 class Shape:
-    """A stack's size, and the tokens read in training from which on it is the best of these."""
+    """A stack's size, and from how many tokens on, read in steps of 4,096, it is the best of these."""
 
     layers: int
     hidden: int
@@ -35,9 +35,9 @@ class Shape:
 LADDER = (  # what `auto` climbs
     Shape(1, 128, 64, 0),
     Shape(1, 256, 96, 1e6),
-    Shape(2, 192, 96, 2.5e6),
+    Shape(2, 192, 96, 2e6),
     Shape(2, 256, 128, 4.5e6),
-    Shape(2, 384, 128, 1e7),
+    Shape(2, 384, 128, 1.2e7),
     Shape(2, 512, 256, 1.4e7),
     Shape(3, 1024, 512, 2e8),
 )
@@ -45,19 +45,20 @@ SHAPES = {"tiny": LADDER[0], "small": LADDER[3], "medium": LADDER[5], "large": L
 
 
 def language_model_recipe(
-    options: LanguageModelOptions, tokens: int, vocab_size: int, flops: float
+    options: LanguageModelOptions, tokens: int, vocab_size: int, flops: float, processes: int = 1
 ) -> LanguageModelOptions:
     """The options with every choice made, for a training text of so many tokens.
 
-    flops: what the device does a second in large products; it decides what a budget in minutes can read.
+    flops: what the device does a second in large products; it decides what a budget in minutes can read. processes:
+    how many share the streams evenly.
     """
     if options.minutes is options.epochs is options.steps is None:
         options = filled(options, minutes=DEFAULT_MINUTES)
     options = filled(options, cell="gru", tied=False, optimizer="muon", window=WINDOW)
-    options = filled(options, batch=_streams(tokens, options.window or WINDOW))
-    options = _shaped(options, tokens, vocab_size, flops)
+    options = filled(options, batch=_streams(tokens, options.window or WINDOW, processes))
     if options.epochs is options.steps is None:
         options = filled(options, epochs=_most_epochs(tokens))
+    options = _shaped(options, tokens, vocab_size, flops)
     epochs = tokens_read(options, tokens, vocab_size, flops) / tokens
     learning_rate, weight_decay = RATES[str(options.optimizer)]
     return filled(
@@ -118,23 +119,25 @@ def tokens_read(options: LanguageModelOptions, tokens: int, vocab_size: int, flo
 
 
 def _shaped(options: LanguageModelOptions, tokens: int, vocab_size: int, flops: float) -> LanguageModelOptions:
-    """With the shape that was asked for, or the largest that suits the text and reads enough of it to be worth it."""
+    """With the shape that was asked for, or the largest that reads enough to be worth it."""
+    assert options.batch and options.window
     if options.size not in (None, "auto"):
         return _of_shape(options, SHAPES[options.size])
-    fitting = LADDER[0]
-    for shape in LADDER:
-        shaped = _of_shape(options, shape)
-        suits = _weights(shaped, vocab_size) <= MOST_WEIGHTS * tokens
-        if suits and tokens_read(shaped, tokens, vocab_size, flops) >= shape.from_tokens:
-            fitting = shape
-    return _of_shape(options, fitting)
+    worth = (4096 / (options.batch * options.window)) ** (2 / 3)  # of a token: more is learned in smaller steps
+    fitting = (
+        shape
+        for shape in reversed(LADDER)
+        if tokens_read(_of_shape(options, shape), tokens, vocab_size, flops) * worth >= shape.from_tokens
+    )
+    return _of_shape(options, next(fitting))
 
 
 def _of_shape(options: LanguageModelOptions, shape: Shape) -> LanguageModelOptions:
     """With a shape where they leave a choice; tied, embedding and layers are of one size."""
     hidden = options.embedding if options.tied and options.embedding else shape.hidden
     options = filled(options, layers=shape.layers, hidden=hidden)
-    return filled(options, embedding=options.hidden if options.tied else shape.embedding)
+    assert options.hidden
+    return filled(options, embedding=options.hidden if options.tied else min(shape.embedding, options.hidden))
 
 
 def _weights(options: LanguageModelOptions, vocab_size: int) -> int:
@@ -146,10 +149,10 @@ def _weights(options: LanguageModelOptions, vocab_size: int) -> int:
     return sum(map(math.prod, shapes.values())) - looked_up
 
 
-def _streams(tokens: int, window: int) -> int:
-    """Parallel streams: as many as are fast, but fewer for a short text; a power of two."""
+def _streams(tokens: int, window: int, processes: int) -> int:
+    """Parallel streams: as many as are fast, fewer for a short text; a power of two, or a bit more to share."""
     fitting = 1 << round(math.log2(max(1, tokens / (STEPS_AN_EPOCH * window))))
-    return max(FEWEST_STREAMS, min(MOST_STREAMS, fitting))
+    return math.ceil(max(FEWEST_STREAMS, min(MOST_STREAMS, fitting)) / processes) * processes
 
 
 def _most_epochs(tokens: int) -> float:
@@ -162,4 +165,4 @@ def _dropout(readings: float) -> float:
 
     readings: epochs times the weights for each token of the text.
     """
-    return round(min(0.5, max(0.0, 0.1 * math.log2(readings / 6))), 2)
+    return round(min(MOST_DROPOUT, max(0.0, 0.1 * math.log2(readings / 6))), 2)
