@@ -636,6 +636,7 @@ def test_a_short_text_is_read_in_fewer_streams_and_not_for_ever() -> None:
 
 def test_what_is_chosen_suits_what_was_asked() -> None:
     assert chosen(optimizer="adamw").learning_rate != chosen(optimizer="muon").learning_rate
+    assert chosen(start_from="x").learning_rate < chosen().learning_rate  # type: ignore[operator]
     assert chosen(tied=True, hidden=96).embedding == 96 and chosen(tied=True, embedding=80).hidden == 80
     assert chosen(tied=True).embedding == chosen().hidden
     assert chosen(hidden=32, minutes=60).embedding == 32

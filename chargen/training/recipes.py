@@ -20,6 +20,7 @@ FLOPS_PER_WEIGHT = 6  # multiplications and additions a token, forwards and back
 EFFICIENCY = 0.45  # of training, beside large products: recurrent steps are small ones
 LATENCY = 4e-5  # seconds that a step of a layer takes at least, forwards and back: a guess for GPUs, not measured
 RATES = {"muon": (0.012, 0.1), "adamw": (0.006, 0.01)}  # learning rate and weight decay that suit a language model
+FINE_TUNING = 1 / 6  # of that rate, for weights that another text has taught already
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,8 @@ def language_model_recipe(
     options = _shaped(options, tokens, vocab_size, flops)
     epochs = tokens_read(options, tokens, vocab_size, flops) / tokens
     learning_rate, weight_decay = RATES[str(options.optimizer)]
+    if options.start_from:
+        learning_rate *= FINE_TUNING
     return filled(
         options,
         size="auto",
