@@ -67,6 +67,8 @@ TOKENS_A_STEP = 128 * 32
 def main(words: tuple[str, ...], text: str, steps: int, minutes: float | None, first: int | None, seed: int) -> None:
     if first and (minutes is None or text != "tinyshakespeare"):
         raise click.UsageError("--first is for --minutes and tinyshakespeare: streams follow the text's length")
+    if first is not None and not 0 < first <= 1_000_000:
+        raise click.UsageError("--first is from 1 to 1,000,000: the last tenth of tinyshakespeare measures")
     data = os.environ.get("CHARGEN_BENCH_DATA", "data")
     sources = {name: tuple(path.format(data=data) for path in paths) for name, paths in TEXTS[text].items()}
     with tempfile.TemporaryDirectory(prefix="chargen-recipes-") as folder:

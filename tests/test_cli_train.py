@@ -171,6 +171,14 @@ def test_resume_goes_on_and_config_replays() -> None:
     assert (tied["layers"], tied["hidden"], tied["embedding"], tied["batch"]) == (1, 16, 16, 4)
     adamw = language_model_recipe(LanguageModelOptions(inputs=("x",), optimizer="adamw"), 10**6, 65, 1e11)
     assert (tied["learning_rate"], tied["weight_decay"]) == (adamw.learning_rate, adamw.weight_decay)
+    narrow = ("--config", "tied/config.json", "--steps", "1", "--hidden", "8", "--documents", "line", "--overwrite")
+    done("train", *narrow, "--out", "narrow")
+    assert load_run(Path("narrow")).config["options"]["embedding"] == 8
+    tuned = ("--config", "tied/config.json", "--steps", "1", "--from", "book")
+    done("train", *tuned, "--out", "tuned")
+    tuned_options = load_run(Path("tuned")).config["options"]
+    assert (tuned_options["tied"], tuned_options["embedding"]) == (False, 8)
+    assert tuned_options["learning_rate"] < adamw.learning_rate
     assert "--hidden cannot change" in refused("train", "book.txt", "--resume", "--hidden", "3", code=2)
     assert "leave --overwrite" in refused("train", "--resume", "--overwrite", code=2)
 

@@ -15,12 +15,15 @@ from chargen.training.distributed import World
 
 SHAPE = "--layers 2 --hidden 12 --embedding 6 --batch 4 --window 8 --dropout 0 --device cpu --precision fp32"
 TRAIN = ["train", "book.txt", "--steps", "12", *SHAPE.split()]
-LAUNCH = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0", "--standalone"]
+
+
+def launcher(processes: int) -> list[str]:
+    options = f"--nproc-per-node {processes} --master-port 0 --standalone"
+    return ["-m", "torch.distributed.run", *options.split()] if processes > 1 else []
 
 
 def train(folder: Path, *arguments: str, processes: int = 1) -> subprocess.CompletedProcess[str]:
-    launcher = LAUNCH if processes == 2 else []
-    command = [sys.executable, *launcher, "-m", "chargen", *arguments]
+    command = [sys.executable, *launcher(processes), "-m", "chargen", *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True)
 
 
@@ -52,6 +55,13 @@ def test_two_processes_are_one(folder: Path) -> None:
     shapes = [{name: tensor.shape for name, tensor in state[0].items()} for state in states if state]
     assert shapes[0] == shapes[1]
     assert two.summary()["tokens"] == one.summary()["tokens"]
+
+
+def test_the_streams_that_are_chosen_can_be_shared_by_any_number(folder: Path) -> None:
+    size = ("--layers", "1", "--hidden", "8", "--device", "cpu")
+    trained = train(folder, "train", "book.txt", "--steps", "2", *size, "--out", "three", processes=3)
+    assert trained.returncode == 0, trained.stderr
+    assert load_run(folder / "three").config["options"]["batch"] == 6
 
 
 def test_what_two_began_one_can_finish_and_the_other_way_round(folder: Path) -> None:
@@ -93,7 +103,7 @@ def test_the_run_need_not_be_on_a_disk_that_all_share(folder: Path) -> None:
     for name in ("here", "there"):
         (folder / name).mkdir()
         (folder / name / "book.txt").write_bytes((folder / "book.txt").read_bytes())
-    command = [sys.executable, *LAUNCH, "apart.py", "here", "there", *TRAIN, "--out", "run"]
+    command = [sys.executable, *launcher(2), "apart.py", "here", "there", *TRAIN, "--out", "run"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert re.search(r"the loss was nan; going on from step \d at half the learning rate", done.stderr)
@@ -119,7 +129,7 @@ def test_a_process_that_fails_alone_says_so(folder: Path) -> None:
     for name, text in (("first", "the cat sat on the mat.\n"), ("second", "the dog sat on the mat.\n")):
         (folder / name).mkdir()
         (folder / name / "book.txt").write_text(text * 40)
-    command = [sys.executable, *LAUNCH, "apart.py", "first", "second", *TRAIN, "--out", "run"]
+    command = [sys.executable, *launcher(2), "apart.py", "first", "second", *TRAIN, "--out", "run"]
     failed = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert failed.returncode != 0
     assert "chargen (process 1): the text in book.txt is not the first process's: bring the same one" in failed.stderr
@@ -139,7 +149,7 @@ assert not torch.equal(both[0], both[1])
 leave()
 """
     (folder / "masks.py").write_text(code)
-    done = subprocess.run([sys.executable, *LAUNCH, "masks.py"], cwd=folder, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, *launcher(2), "masks.py"], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 

@@ -37,6 +37,9 @@ REPLACES = {  # what is no longer taken from a replayed config when the option i
     "size": {"layers", "hidden", "embedding", "dropout"},
     "tied": {"embedding"},
     "optimizer": {"learning_rate", "weight_decay"},
+    "documents": {"text_column"},
+    "start_from": {"size", "cell", "layers", "hidden", "embedding", "tied", "bidirectional", "learning_rate"}
+    | {"tokenizer", "vocab_size", "min_frequency"},
 }
 
 
@@ -51,7 +54,7 @@ REPLACES = {  # what is no longer taken from a replayed config when the option i
 @click.option(
     "--from", "start_from", type=RunName(), metavar="RUN", help="Begin with another run's encoder and tokenizer."
 )
-@click.option("--config", type=click.Path(path_type=Path), help="Replay the options in a run's config.json.")
+@click.option("--config", type=click.Path(path_type=Path), help="Replay a run's config.json, but for what is typed.")
 @click.option("--minutes", type=float, help="Train for so long.  [default: 3, if no other limit is set]")
 @click.option("--epochs", type=float, help="Passes over the text, at most.  [default: more the longer it is]")
 @click.option("--steps", type=int, help="Updates of the weights; the same options then give the same weights.")
@@ -77,7 +80,7 @@ REPLACES = {  # what is no longer taken from a replayed config when the option i
 @click.option("--text-column", help="Column of the texts, in tables and JSON lines.")
 @click.option("--label-column", help="Column of the labels.")
 @click.option("--size", help="auto, tiny, small, medium or large.  [default: auto, by budget and device]")
-@click.option("--cell", type=click.Choice(["lstm", "gru", "rnn", "rnn-relu"]), help="[default: by size]")
+@click.option("--cell", type=click.Choice(["lstm", "gru", "rnn", "rnn-relu"]), help="[default: gru]")
 @click.option("--layers", type=int, help="Recurrent layers.")
 @click.option("--hidden", type=int, help="Units a layer.")
 @click.option("--embedding", type=int, help="Numbers a symbol.")
@@ -155,8 +158,7 @@ def _start(
         kind = recorded
     kind = kind or LANGUAGE_MODEL
     _refuse_foreign(asked, OPTIONS, kind)
-    replaced = {name for typed in asked for name in REPLACES.get(typed, ())}
-    record = {name: value for name, value in record.items() if name not in replaced} | asked
+    record = _replayed(record, asked)
     record.setdefault("inputs", (DEFAULT_INPUTS[kind],))
     options = from_record(OPTIONS[kind], record)
     with _encoding_bar(quiet) as encoding:
@@ -189,6 +191,15 @@ def _resume(
     budget = Budget(asked.get("minutes"), asked.get("epochs"), asked.get("steps"))
     with _encoding_bar(quiet) as encoding:
         yield from resume(run, budget, device=asked.get("device"), hooks=Hooks(stop, encoding))
+
+
+def _replayed(record: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
+    """A record's options, but for what is typed and what that replaces."""
+    replaced = {name for typed in asked if asked[typed] != record.get(typed) for name in REPLACES.get(typed, ())}
+    shape = {"hidden", "embedding"}
+    if asked.get("tied", record.get("tied")) and shape & asked.keys():  # they are one size then
+        replaced |= shape
+    return {name: value for name, value in record.items() if name not in replaced} | asked
 
 
 def _read_config(path: Path) -> tuple[str, dict[str, Any]]:

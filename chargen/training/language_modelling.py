@@ -161,7 +161,9 @@ def prepare_language_model(
         notes.append(f"the text is short, so it is read in {batch} streams and windows of {window} tokens")
         chosen = replace(chosen, batch=batch, window=window)
     if batch % world.size:
-        raise ChargenError(f"{batch} streams cannot be shared evenly by {world.size} processes: set --batch")
+        raise ChargenError(
+            f"{batch} streams cannot be shared evenly by {world.size} processes: set --batch or a smaller --window"
+        )
     torch.manual_seed(chosen.seed)
     config = model_config(chosen, corpus.tokenizer)
     model = LanguageModel(config, dropout_of(chosen)).to(device)

@@ -15,9 +15,11 @@ DEFAULT_MINUTES = 3.0
 MOST_STREAMS, FEWEST_STREAMS = 128, 4
 WINDOW = 32  # tokens of a stream a step
 MOST_DROPOUT = 0.2
+MOST_WEIGHTS = 20  # for each token of the text
 STEPS_AN_EPOCH = 200  # about, on a short text: it is read in fewer streams, so that the weights move as often
 FLOPS_PER_WEIGHT = 6  # multiplications and additions a token, forwards and back
-EFFICIENCY = 0.45  # of training, beside large products: recurrent steps are small ones
+EFFICIENCY = 0.54  # of training, beside large products: recurrent steps are small ones
+STEP_COST = 800  # tokens whose products take as long as all else that a step does
 LATENCY = 4e-5  # seconds that a step of a layer takes at least, forwards and back: a guess for GPUs, not measured
 RATES = {"muon": (0.012, 0.1), "adamw": (0.006, 0.01)}  # learning rate and weight decay that suit a language model
 FINE_TUNING = 1 / 6  # of that rate, for weights that another text has taught already
@@ -50,8 +52,8 @@ def language_model_recipe(
 ) -> LanguageModelOptions:
     """The options with every choice made, for a training text of so many tokens.
 
-    flops: what the device does a second in large products; it decides what a budget in minutes can read. processes:
-    how many share the streams evenly.
+    flops: what all devices together do a second in large products; it decides what a budget in minutes can read.
+    processes: how many share the streams evenly.
     """
     if options.minutes is options.epochs is options.steps is None:
         options = filled(options, minutes=DEFAULT_MINUTES)
@@ -112,6 +114,7 @@ def tokens_read(options: LanguageModelOptions, tokens: int, vocab_size: int, flo
     limits = []
     if options.minutes is not None:
         products = FLOPS_PER_WEIGHT * _weights(options, vocab_size) / (EFFICIENCY * flops)  # seconds a token
+        products *= 1 + STEP_COST / (options.batch * options.window)
         waiting = LATENCY * options.layers / options.batch
         limits.append(60 * options.minutes / max(products, waiting))
     if options.steps is not None:
@@ -122,21 +125,22 @@ def tokens_read(options: LanguageModelOptions, tokens: int, vocab_size: int, flo
 
 
 def _shaped(options: LanguageModelOptions, tokens: int, vocab_size: int, flops: float) -> LanguageModelOptions:
-    """With the shape that was asked for, or the largest that reads enough to be worth it."""
+    """With the shape that was asked for, or the largest that suits the text and reads enough of it to be worth it."""
     assert options.batch and options.window
     if options.size not in (None, "auto"):
         return _of_shape(options, SHAPES[options.size])
     worth = (4096 / (options.batch * options.window)) ** (2 / 3)  # of a token: more is learned in smaller steps
-    fitting = (
-        shape
-        for shape in reversed(LADDER)
-        if tokens_read(_of_shape(options, shape), tokens, vocab_size, flops) * worth >= shape.from_tokens
-    )
-    return _of_shape(options, next(fitting))
+    fitting = LADDER[0]
+    for shape in LADDER:
+        shaped = _of_shape(options, shape)
+        suits = _weights(shaped, vocab_size) <= MOST_WEIGHTS * tokens
+        if suits and worth * tokens_read(shaped, tokens, vocab_size, flops) >= shape.from_tokens:
+            fitting = shape
+    return _of_shape(options, fitting)
 
 
 def _of_shape(options: LanguageModelOptions, shape: Shape) -> LanguageModelOptions:
-    """With a shape where they leave a choice; tied, embedding and layers are of one size."""
+    """With a shape where they leave a choice; an embedding is as wide as the layers when tied, never wider else."""
     hidden = options.embedding if options.tied and options.embedding else shape.hidden
     options = filled(options, layers=shape.layers, hidden=hidden)
     assert options.hidden
@@ -153,7 +157,7 @@ def _weights(options: LanguageModelOptions, vocab_size: int) -> int:
 
 
 def _streams(tokens: int, window: int, processes: int) -> int:
-    """Parallel streams: as many as are fast, fewer for a short text; a power of two, or a bit more to share."""
+    """Parallel streams: as many as are fast, fewer for a short text; a power of two, or more to share."""
     fitting = 1 << round(math.log2(max(1, tokens / (STEPS_AN_EPOCH * window))))
     return math.ceil(max(FEWEST_STREAMS, min(MOST_STREAMS, fitting)) / processes) * processes
 
