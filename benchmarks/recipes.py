@@ -65,7 +65,7 @@ TOKENS_A_STEP = 128 * 32
 @click.option("--first", type=int, help="With --minutes: learn from so many characters of tinyshakespeare.")
 @click.option("--seed", default=0, show_default=True)
 def main(words: tuple[str, ...], text: str, steps: int, minutes: float | None, first: int | None, seed: int) -> None:
-    if first and (minutes is None or text != "tinyshakespeare"):
+    if first is not None and (minutes is None or text != "tinyshakespeare"):
         raise click.UsageError("--first is for --minutes and tinyshakespeare: streams follow the text's length")
     if first is not None and not 0 < first <= 1_000_000:
         raise click.UsageError("--first is from 1 to 1,000,000: the last tenth of tinyshakespeare measures")

@@ -179,6 +179,10 @@ def test_resume_goes_on_and_config_replays() -> None:
     tuned_options = load_run(Path("tuned")).config["options"]
     assert (tuned_options["tied"], tuned_options["embedding"]) == (False, 8)
     assert tuned_options["learning_rate"] < adamw.learning_rate
+    done(
+        "train", "--config", "tied/config.json", "--steps", "1", "--size", "auto", "--out", "anew"
+    )  # also typed again
+    assert load_run(Path("anew")).config["options"]["hidden"] == 128
     assert "--hidden cannot change" in refused("train", "book.txt", "--resume", "--hidden", "3", code=2)
     assert "leave --overwrite" in refused("train", "--resume", "--overwrite", code=2)
 

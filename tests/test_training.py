@@ -27,7 +27,7 @@ from chargen.training.distributed import ALONE
 from chargen.training.events import Done, Evaluated, Event, Note, Started, Step
 from chargen.training.language_modelling import LanguageModelling
 from chargen.training.options import ClassifierOptions, LanguageModelOptions, Options, from_record, to_record
-from chargen.training.recipes import classifier_recipe, language_model_recipe
+from chargen.training.recipes import classifier_recipe, language_model_recipe, tokens_read
 from chargen.training.schedule import Budget
 from chargen.training.start import Hooks, default_folder, options_of, resume, start
 
@@ -633,6 +633,13 @@ def test_a_short_text_is_read_in_fewer_streams_and_not_for_ever() -> None:
     assert epochs == sorted(set(epochs))  # type: ignore[type-var]
     assert chosen(tokens=10**5, window=128).batch < chosen(tokens=10**5).batch  # type: ignore[operator]
     assert chosen(tokens=10**4, steps=10**6).epochs is None and chosen(tokens=10**4, epochs=99).epochs == 99
+
+
+def test_smaller_steps_read_less_and_learn_more_from_as_much() -> None:
+    read = [tokens_read(chosen(batch=batch, hidden=256), 10**6, 65, 5e11) for batch in (4, 32, 256)]
+    assert read == sorted(set(read))
+    weights = [chosen(batch=batch, epochs=4).hidden for batch in (4, 32, 256)]
+    assert weights == sorted(weights, reverse=True) and len(set(weights)) > 1  # type: ignore[type-var]
 
 
 def test_what_is_chosen_suits_what_was_asked() -> None:

@@ -195,7 +195,7 @@ def _resume(
 
 def _replayed(record: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
     """A record's options, but for what is typed and what that replaces."""
-    replaced = {name for typed in asked if asked[typed] != record.get(typed) for name in REPLACES.get(typed, ())}
+    replaced = {name for typed in asked for name in REPLACES.get(typed, ())}
     shape = {"hidden", "embedding"}
     if asked.get("tied", record.get("tied")) and shape & asked.keys():  # they are one size then
         replaced |= shape

@@ -64,7 +64,7 @@ def start(
 def resume(run: Run, budget: Budget, *, device: str | None = None, hooks: Hooks | None = None) -> Iterator[Event]:
     """Go on with a run where it was saved last; limits set in `budget` replace the run's own.
 
-    ChargenError when its text is no longer the one it was trained on.
+    ChargenError when its text, or the one it is validated on, is no longer the one it began with.
     """
     hooks = hooks or Hooks()
     options = replace(options_of(run), device=device or options_of(run).device)
