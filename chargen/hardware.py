@@ -7,14 +7,13 @@ import os
 import sys
 import time
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
+from functools import cache
 
 import torch
 
 from chargen.errors import ChargenError
 
-CPU_FLAGS = ("avx512_bf16", "amx_bf16", "bf16", "asimdbf16")  # as Linux names bfloat16 instructions, x86 and Arm
-
+FASTER = 1.2  # times as fast as in float32 must a bfloat16 product be, to be worth its rounding
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # as <malloc.h> numbers them
 
 
@@ -37,18 +36,27 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device) -> str:
-    """`bf16` or `fp32`; `auto` is bf16 where the device multiplies it in hardware."""
-    if name != "auto":
-        return name
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.get_device_capability(device)[0] >= 8 else "fp32"
-    return "bf16" if device.type == "cpu" and _cpu_multiplies_bf16() else "fp32"
+    """`bf16` or `fp32`; `auto` is bf16 where the device multiplies it faster."""
+    return ("bf16" if bf16_gain(device) >= FASTER else "fp32") if name == "auto" else name
 
 
-def measure_flops(device: torch.device, precision: str, attempts: int = 5) -> float:
-    """Multiplications and additions a second in large products, the best of some attempts of a few milliseconds."""
-    size = 4096 if device.type == "cuda" else 768
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+def fast_dtype(device: torch.device) -> torch.dtype:
+    """The type of products that bear either precision."""
+    return torch.bfloat16 if choose_precision("auto", device) == "bf16" else torch.float32
+
+
+@cache
+def bf16_gain(device: torch.device) -> float:
+    """How many times as fast as in float32 this device multiplies in bfloat16, measured once.
+
+    Some processors lack the instructions and are a hundred times slower, so no list of names or flags is asked.
+    """
+    size = 4096 if device.type == "cuda" else 384
+    return product_rate(device, torch.bfloat16, size) / product_rate(device, torch.float32, size)
+
+
+def product_rate(device: torch.device, dtype: torch.dtype, size: int, attempts: int = 5) -> float:
+    """Multiplications and additions a second in products of two (size, size) matrices, the best of some attempts."""
     one, other = torch.ones(2, size, size, dtype=dtype, device=device)
     seconds = []
     for _ in range(attempts + 1):  # the first also loads the kernel
@@ -73,12 +81,3 @@ def keep_freed_memory() -> None:
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
     """Products in bfloat16 inside, where that is the precision; weights stay float32."""
     return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
-
-
-def _cpu_multiplies_bf16() -> bool:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:  # no Linux
-        return False
-    flags = next((line for line in lines if line.lower().startswith(("flags", "features"))), "").split()
-    return any(flag in flags for flag in CPU_FLAGS)

@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from chargen.errors import ChargenError
-from chargen.hardware import autocast, choose_device, choose_precision
+from chargen.hardware import autocast, bf16_gain, choose_device, choose_precision, fast_dtype
+from chargen.models.cells import LSTM
+from chargen.training.setup import precision_of
 
 
 def test_a_device_is_had_or_refused() -> None:
@@ -24,7 +26,20 @@ def test_a_precision_that_is_asked_for_is_taken() -> None:
     cpu = torch.device("cpu")
     assert choose_precision("fp32", cpu) == "fp32"
     assert choose_precision("bf16", cpu) == "bf16"
-    assert choose_precision("auto", torch.device("meta")) == "fp32"
+
+
+@pytest.mark.parametrize(("gain", "chosen"), [(0.01, "fp32"), (1.0, "fp32"), (2.0, "bf16")])
+def test_bfloat16_is_chosen_where_it_is_measured_to_be_faster(
+    monkeypatch: pytest.MonkeyPatch, gain: float, chosen: str
+) -> None:
+    def rate(device: torch.device, dtype: torch.dtype, size: int) -> float:
+        return 1e9 * (gain if dtype == torch.bfloat16 else 1)
+
+    bf16_gain.cache_clear()
+    monkeypatch.setattr("chargen.hardware.product_rate", rate)
+    assert choose_precision("auto", torch.device("cpu")) == chosen
+    assert fast_dtype(torch.device("cpu")) == {"fp32": torch.float32, "bf16": torch.bfloat16}[chosen]
+    bf16_gain.cache_clear()
 
 
 def test_products_are_in_the_precision_and_weights_are_not() -> None:
@@ -66,3 +81,20 @@ print(faults() - before)
         for how in ("keep", "leave")
     )
     assert kept < 100 < asked
+
+
+def test_bfloat16_where_it_is_slow_is_told_and_where_it_cannot_run_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("chargen.training.setup.bf16_gain", lambda device: 0.02)
+    precision, notes = precision_of("bf16", "gru", torch.device("cpu"))
+    assert (precision, notes) == ("bf16", ["this device multiplies 50 times faster in float32: try --precision fp32"])
+    assert precision_of("fp32", "gru", torch.device("cpu")) == ("fp32", [])
+
+    def unable(*arguments: object) -> None:
+        raise RuntimeError("could not create a primitive descriptor for the LSTM forward propagation primitive")
+
+    monkeypatch.setattr(LSTM, "fused", staticmethod(unable))
+    with pytest.raises(ChargenError, match="the cell lstm cannot be trained in bfloat16 on this device: leave"):
+        precision_of("bf16", "lstm", torch.device("cpu"))
+    assert precision_of("fp32", "lstm", torch.device("cpu")) == ("fp32", [])

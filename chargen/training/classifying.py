@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 from chargen.checkpoint import CLASSIFIER, Run
 from chargen.errors import ChargenError
 from chargen.evaluation import classification_report
-from chargen.hardware import autocast, choose_device, choose_precision
+from chargen.hardware import autocast, choose_device
 from chargen.models.classifier import Classifier, label_logits
 from chargen.models.config import ClassifierConfig, EncoderConfig
 from chargen.text.labelled import LabelledSet, encode_example, read_labelled, stratified_split
@@ -22,8 +22,16 @@ from chargen.text.tokenizers import Tokenizer, train_tokenizer
 from chargen.training.batches import Texts
 from chargen.training.distributed import World
 from chargen.training.options import ClassifierOptions
-from chargen.training.recipes import classifier_recipe
-from chargen.training.setup import Prepared, dropout_of, encoder_of, give_weights, unknown_note, why_unknown
+from chargen.training.recipes import DEFAULT_CELL, classifier_recipe
+from chargen.training.setup import (
+    Prepared,
+    dropout_of,
+    encoder_of,
+    give_weights,
+    precision_of,
+    unknown_note,
+    why_unknown,
+)
 
 VAL_FRACTION = 0.2
 
@@ -116,7 +124,8 @@ def prepare_classifier(
     if cut := sum(len(ids) == options.max_length for ids in texts):
         notes.append(f"{cut:,} texts fill the {options.max_length:,} tokens that are read of each (--max-length)")
     asked = replace(options, **encoder_of(source, options)) if source else options
-    precision = choose_precision(options.precision, device)
+    precision, told = precision_of(options.precision, asked.cell or DEFAULT_CELL, device)
+    notes += told
     chosen = replace(classifier_recipe(asked), tokenizer=tokenizer.kind, precision=precision)
     assert chosen.batch is not None  # by the recipe
     torch.manual_seed(chosen.seed)

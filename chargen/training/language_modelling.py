@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 from chargen.checkpoint import LANGUAGE_MODEL, Run
 from chargen.errors import ChargenError
 from chargen.evaluation import text_loss
-from chargen.hardware import autocast, choose_device, choose_precision, measure_flops
+from chargen.hardware import autocast, choose_device, product_rate
 from chargen.models.config import EncoderConfig, LanguageModelConfig
 from chargen.models.encoder import StackState
 from chargen.models.language_model import LanguageModel
@@ -24,8 +24,16 @@ from chargen.text.tokenizers import Tokenizer
 from chargen.training.batches import Streams, fit_streams
 from chargen.training.distributed import World
 from chargen.training.options import LanguageModelOptions
-from chargen.training.recipes import language_model_recipe, tokens_read
-from chargen.training.setup import Prepared, dropout_of, encoder_of, give_weights, unknown_note, why_unknown
+from chargen.training.recipes import DEFAULT_CELL, language_model_recipe, tokens_read
+from chargen.training.setup import (
+    Prepared,
+    dropout_of,
+    encoder_of,
+    give_weights,
+    precision_of,
+    unknown_note,
+    why_unknown,
+)
 
 SHORTEST = 16  # tokens of a training text; with fewer there is nothing to learn
 
@@ -144,8 +152,10 @@ def prepare_language_model(
             f"give at least {2 * SHORTEST}, or a text of its own to validate on with --val"
         )
     asked = replace(options, **encoder_of(source, options)) if source else options
-    precision = choose_precision(options.precision, device)
-    flops = world.agree(lambda: measure_flops(device, precision)) * world.size
+    precision, told = precision_of(options.precision, asked.cell or DEFAULT_CELL, device)
+    notes += told
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    flops = world.agree(lambda: product_rate(device, dtype, 768)) * world.size
     sizes = len(train_ids), corpus.tokenizer.vocab_size, flops
     chosen = language_model_recipe(asked, *sizes, world.size)
     if asked.epochs != chosen.epochs and tokens_read(replace(chosen, epochs=None), *sizes) > tokens_read(

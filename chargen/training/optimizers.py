@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
+from chargen.hardware import fast_dtype
 from chargen.models.cells import RecurrentLayer
 
 OPTIMIZERS = ("muon", "adamw")
@@ -37,7 +38,10 @@ def make_optimizers(model: nn.Module, kind: str, weight_decay: float) -> list[Op
     ]
     optimizers: list[Optimizer] = [AdamW(groups, betas=BETAS, fused=True)]
     if layers:
-        optimizers.append(Muon(matrices, hidden_size=layers[0].hidden_size, lr=0.0, weight_decay=weight_decay))
+        dtype = fast_dtype(matrices[0].device)
+        optimizers.append(
+            Muon(matrices, hidden_size=layers[0].hidden_size, lr=0.0, weight_decay=weight_decay, dtype=dtype)
+        )
     return optimizers
 
 
@@ -55,9 +59,18 @@ class Muon(Optimizer):
     shape are worked on together.
     """
 
-    def __init__(self, params: Iterable[nn.Parameter], *, hidden_size: int, lr: float, weight_decay: float) -> None:
+    def __init__(
+        self,
+        params: Iterable[nn.Parameter],
+        *,
+        hidden_size: int,
+        lr: float,
+        weight_decay: float,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        """`dtype`: of the products that make an update orthogonal; those in bfloat16 are good enough."""
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay})
-        self.hidden_size = hidden_size
+        self.hidden_size, self.dtype = hidden_size, dtype
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
@@ -74,26 +87,27 @@ class Muon(Optimizer):
                 ahead = weight.grad.lerp(momentum, MOMENTUM)  # Nesterov's
                 by_width[weight.shape[1]].append((weight, ahead.view(-1, self.hidden_size, weight.shape[1])))
             for width, members in by_width.items():
-                updates = orthogonalise(torch.cat([gates for _, gates in members]))  # (all gates, H, I)
+                updates = orthogonalise(torch.cat([gates for _, gates in members]), self.dtype)  # (all gates, H, I)
                 step = group["lr"] * max(1.0, self.hidden_size / width) ** 0.5
                 for (weight, _), update in zip(members, updates.split([len(g) for _, g in members]), strict=True):
                     weight.mul_(1 - group["lr"] * group["weight_decay"])
                     weight.sub_(update.reshape(weight.shape), alpha=step)
 
 
-def orthogonalise(matrices: Tensor) -> Tensor:
+def orthogonalise(matrices: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """Nearly the orthogonal factor of each of matrices (…, M, N): singular values become about 1.
 
-    Newton and Schulz's iteration with the polynomials of Amsel et al. 2025 (Polar Express, arXiv:2505.16932), in
-    bfloat16, which it bears. It starts from the matrix divided by its Schatten 4-norm, which costs nothing, since its
-    square is needed anyway, and bounds the largest singular value more tightly than the Frobenius norm does.
+    Newton and Schulz's iteration with the polynomials of Amsel et al. 2025 (Polar Express, arXiv:2505.16932), with
+    products in `dtype`: it bears bfloat16. It starts from the matrix divided by its Schatten 4-norm, which costs
+    nothing, since its square is needed anyway, and bounds the largest singular value more tightly than the Frobenius
+    norm does.
     """
-    x = matrices.bfloat16()
+    x = matrices.to(dtype)
     tall = x.shape[-2] > x.shape[-1]
     x = x.mT if tall else x
     square = x @ x.mT
     norm = MARGIN * square.float().norm(dim=(-2, -1), keepdim=True).sqrt() + 1e-7
-    x, square = (x / norm).bfloat16(), (square / norm**2).bfloat16()
+    x, square = (x / norm).to(dtype), (square / norm**2).to(dtype)
     for step, (a, b, c) in enumerate(QUINTICS):
         square = x @ x.mT if step else square
         x = a * x + (b * square + c * square @ square) @ x

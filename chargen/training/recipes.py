@@ -12,6 +12,7 @@ from chargen.models.config import EncoderConfig, LanguageModelConfig, weight_sha
 from chargen.training.options import ClassifierOptions, LanguageModelOptions, filled
 
 DEFAULT_MINUTES = 3.0
+DEFAULT_CELL = "gru"
 MOST_STREAMS, FEWEST_STREAMS = 128, 4
 WINDOW = 32  # tokens of a stream a step
 MOST_DROPOUT = 0.2
@@ -57,7 +58,7 @@ def language_model_recipe(
     """
     if options.minutes is options.epochs is options.steps is None:
         options = filled(options, minutes=DEFAULT_MINUTES)
-    options = filled(options, cell="gru", tied=False, optimizer="muon", window=WINDOW)
+    options = filled(options, cell=DEFAULT_CELL, tied=False, optimizer="muon", window=WINDOW)
     options = filled(options, batch=_streams(tokens, options.window or WINDOW, processes))
     if options.epochs is options.steps is None:
         options = filled(options, epochs=_most_epochs(tokens))
@@ -89,7 +90,7 @@ def classifier_recipe(options: ClassifierOptions) -> ClassifierOptions:
     return filled(
         options,
         size="auto",
-        cell="gru",
+        cell=DEFAULT_CELL,
         layers=1,
         hidden=shape.hidden,
         embedding=shape.embedding,

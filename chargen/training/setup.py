@@ -11,6 +11,8 @@ from torch import nn
 
 from chargen.checkpoint import Run
 from chargen.errors import ChargenError
+from chargen.hardware import autocast, bf16_gain, choose_precision
+from chargen.models.cells import CELLS
 from chargen.models.config import LanguageModelConfig
 from chargen.models.encoder import Dropout
 from chargen.text.tokenizers import Tokenizer
@@ -51,6 +53,28 @@ def dropout_of(options: Options) -> Dropout:
         output=share,
         recurrent=options.weight_drop or 0.0,
     )
+
+
+def precision_of(name: str, cell: str, device: torch.device) -> tuple[str, list[str]]:
+    """`bf16` or `fp32` for a precision by name, and what a person should know of it.
+
+    ChargenError when the cell has no kernel of that precision here, as oneDNN's LSTM on older processors.
+    """
+    precision = choose_precision(name, device)
+    if precision == "fp32":
+        return precision, []
+    layer = CELLS[cell](8, 8).to(device)
+    try:
+        with autocast(device, precision):
+            outputs, _ = layer(torch.zeros(2, 2, 8, device=device), layer.start(2))
+            outputs.sum().backward()
+    except RuntimeError as error:
+        raise ChargenError(
+            f"the cell {cell} cannot be trained in bfloat16 on this device: leave --precision out, or set it to fp32"
+        ) from error
+    if (gain := bf16_gain(device)) < 1:
+        return precision, [f"this device multiplies {1 / gain:.0f} times faster in float32: try --precision fp32"]
+    return precision, []
 
 
 def encoder_of(source: Run, asked: Options) -> dict[str, Any]:
