@@ -25,6 +25,7 @@ from chargen.training.events import Done, Event
 from chargen.training.language_modelling import encode, split
 from chargen.training.options import ClassifierOptions, LanguageModelOptions, Options
 from chargen.training.start import options_of, start
+from chargen.workers import workers_for
 
 
 def train(
@@ -111,14 +112,16 @@ def _evaluate_language_model(
     model = LanguageModel(config)
     weights = {name: torch.from_numpy(weight) for name, weight in run.weights().items()}
     model.load_state_dict(weights, strict=not config.tied)  # what is tied is stored once
-    model.to(choose_device(device))
+    where = choose_device(device)
+    model.to(where)
     if dynamic:
         own = options_of(run)
         assert isinstance(own, LanguageModelOptions)
         training_ids, _ = _own_text(run, own)
         figures = dynamic_loss(model, tokenizer, ids, training_ids, dynamic, progress).figures()
     else:
-        figures = text_loss(model, tokenizer, ids).figures()
+        with workers_for(where) as workers:
+            figures = text_loss(model, tokenizer, ids, workers).figures()
     return figures | {"unknown": unknown, "xz_bits_per_character": xz_bits_per_character(tokenizer, ids)}
 
 

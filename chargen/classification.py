@@ -13,6 +13,7 @@ from chargen.hardware import choose_device
 from chargen.models.classifier import Classifier, label_logits
 from chargen.models.config import ClassifierConfig
 from chargen.text.labelled import encode_example
+from chargen.workers import workers_for
 
 
 class Verdict(NamedTuple):
@@ -35,14 +36,16 @@ class TextClassifier:
         self._reading = {name: run.config["data"][name] for name in ("documents", "max_length")}
         self._model = Classifier(config)
         self._model.load_state_dict({name: torch.from_numpy(weight) for name, weight in run.weights().items()})
-        self._model.to(choose_device(device))
+        self._device = choose_device(device)
+        self._model.to(self._device)
 
     def probabilities(self, texts: Sequence[str]) -> np.ndarray:
         """The probability (texts, labels), float64, of each label for each text; rows sum to 1."""
         if not texts:
             return np.empty((0, len(self.labels)))
         ids = [encode_example(self.tokenizer, text, **self._reading) for text in texts]
-        logits = label_logits(self._model, ids).astype(np.float64)
+        with workers_for(self._device) as workers:
+            logits = label_logits(self._model, ids, workers=workers).astype(np.float64)
         powers = np.exp(logits - logits.max(axis=1, keepdims=True))
         shares: np.ndarray = powers / powers.sum(axis=1, keepdims=True)
         return shares

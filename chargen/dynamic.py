@@ -6,9 +6,9 @@ before the weights move, so nothing is known of a symbol when it is predicted.
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,6 @@ from torch.nn.functional import cross_entropy
 
 from chargen.errors import ChargenError
 from chargen.evaluation import TextLoss
-from chargen.models.encoder import Dropout
 from chargen.models.language_model import LanguageModel
 from chargen.text.tokenizers import Tokenizer
 
@@ -56,7 +55,7 @@ def dynamic_loss(
     mean = torch.cat([size.flatten() for size in sizes]).mean()
     home = [weight.detach().clone() for weight in model.parameters()]
     back = [(how.decay * size / mean).clamp(max=1.0) for size in sizes]
-    adapted = _still(model)
+    adapted = _copy(model)
     nats = 0.0
     for done, (loss, tokens) in enumerate(_read(adapted, ids, how.window), start=1):
         nats += loss.item() * tokens
@@ -73,24 +72,23 @@ def dynamic_loss(
 
 def usual_gradients(model: LanguageModel, ids: np.ndarray, window: int) -> list[Tensor]:
     """The root of the mean square of each weight's gradient over windows spread evenly over ids (M,)."""
-    still = _still(model)
-    weights = list(still.parameters())
+    copied = _copy(model)
+    weights = list(copied.parameters())
     squares = [torch.zeros_like(weight) for weight in weights]
     windows = max(1, min(SAMPLED, (len(ids) - 1) // window))
     for start in np.linspace(0, max(0, len(ids) - 1 - window), windows).astype(int).tolist():
-        ((loss, _),) = _read(still, ids[start : start + window + 1], window)
+        ((loss, _),) = _read(copied, ids[start : start + window + 1], window)
         for square, gradient in zip(squares, torch.autograd.grad(loss, weights), strict=True):
             square.addcmul_(gradient, gradient)
     return [(square / windows).sqrt() for square in squares]
 
 
-def _still(model: LanguageModel) -> LanguageModel:
-    """A copy without dropout, in training mode: cuDNN knows no way back in the other."""
-    still = copy.deepcopy(model).train()
-    still.encoder.dropout = Dropout()
-    for layer in still.encoder.layers:
+def _copy(model: LanguageModel) -> LanguageModel:
+    """A copy in training mode, which cuDNN's way back needs."""
+    copied = deepcopy(model).train()
+    for layer in copied.encoder.layers:
         layer.flatten_parameters()  # a copy's weights lie apart, which cuDNN would mend at every window
-    return still
+    return copied
 
 
 def _read(model: LanguageModel, ids: np.ndarray, window: int) -> Iterator[tuple[Tensor, int]]:

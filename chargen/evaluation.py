@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -19,8 +19,10 @@ from chargen.models.encoder import StackState
 from chargen.models.language_model import LanguageModel
 from chargen.text.stats import xz_bits
 from chargen.text.tokenizers import PAGE, Tokenizer
+from chargen.workers import ONE_WORKER, Workers, divide
 
 IGNORED = -100  # cross_entropy's mark for a target that does not count
+SHARD_STREAMS = 16  # that one worker reads at once
 
 
 @dataclass(frozen=True)
@@ -57,13 +59,14 @@ class TextLoss:
         }
 
 
-def text_loss(model: LanguageModel, tokenizer: Tokenizer, ids: np.ndarray) -> TextLoss:
+def text_loss(model: LanguageModel, tokenizer: Tokenizer, ids: np.ndarray, workers: Workers = ONE_WORKER) -> TextLoss:
     """What a model needs for ids (N,), N at least 2, of a tokenizer, each predicted from all before it."""
-    return TextLoss(sum_nats(model, ids), len(ids) - 1, tokenizer.count_characters(ids[1:]))
+    return TextLoss(sum_nats(model, ids, workers=workers), len(ids) - 1, tokenizer.count_characters(ids[1:]))
 
 
-@torch.inference_mode()
-def sum_nats(model: LanguageModel, ids: np.ndarray, *, streams: int = 64, window: int = 128) -> float:
+def sum_nats(
+    model: LanguageModel, ids: np.ndarray, *, streams: int = 64, window: int = 128, workers: Workers = ONE_WORKER
+) -> float:
     """Total cross-entropy in nats of ids (N,), N at least 2, each predicted from all before it.
 
     The text is cut into parallel streams for speed. No stream starts cold: each takes over the state in which the one
@@ -74,25 +77,38 @@ def sum_nats(model: LanguageModel, ids: np.ndarray, *, streams: int = 64, window
     streams = max(1, min(streams, targets // (4 * window)))
     length = -(-targets // streams)  # tokens a stream
 
-    def tokens(start: int, stop: int) -> Tensor:
-        """Steps `start` to `stop` of every stream, side by side; past the end of the text, IGNORED."""
-        places = np.arange(streams) * length + np.arange(start, stop)[:, None]
+    def tokens(shard: slice, start: int, stop: int) -> Tensor:
+        """Steps `start` to `stop` of some streams, side by side; past the end of the text, IGNORED."""
+        places = np.arange(shard.start, shard.stop) * length + np.arange(start, stop)[:, None]
         inside = places < len(ids)
         found = np.where(inside, ids[np.minimum(places, targets)].astype(np.int64), IGNORED)
         return torch.from_numpy(found).to(device)
 
+    @torch.inference_mode()
+    def warm_up(shard: slice) -> StackState:
+        start = max(0, length - 2 * window)
+        _, ends = model.encoder(tokens(shard, start, length).clamp(min=0))
+        return cast("StackState", ends)
+
+    @torch.inference_mode()
+    def read(shard: slice, state: StackState) -> float:
+        total = 0.0
+        for start in range(0, length, window):
+            chunk = tokens(shard, start, min(start + window, length) + 1)
+            logits, state = model(chunk[:-1].clamp(min=0), state)
+            wanted = chunk[1:].flatten()
+            losses = cross_entropy(logits.flatten(0, 1).float(), wanted, ignore_index=IGNORED, reduction="sum")
+            total += losses.item()
+        return total
+
     was_training = model.training
     model.eval()
+    shards = divide(streams, -(-streams // SHARD_STREAMS))
     state = model.encoder.start(streams)
     if streams > 1:
-        _, ends = model.encoder(tokens(max(0, length - 2 * window), length).clamp(min=0), state)
-        state = _passed_on(ends)
-    total = 0.0
-    for start in range(0, length, window):
-        chunk = tokens(start, min(start + window, length) + 1)
-        logits, state = model(chunk[:-1].clamp(min=0), state)
-        wanted = chunk[1:].flatten()
-        total += cross_entropy(logits.flatten(0, 1).float(), wanted, ignore_index=IGNORED, reduction="sum").item()
+        state = _passed_on(workers.map(warm_up, shards))
+    parts = [tuple(tuple(part[shard] for part in layer) for layer in state) for shard in shards]
+    total = math.fsum(workers.map(lambda shard: read(*shard), zip(shards, parts, strict=True)))
     model.train(was_training)
     return total
 
@@ -111,9 +127,13 @@ def _spelled(tokenizer: Tokenizer, ids: np.ndarray) -> Iterator[str]:
     yield decoder.flush()
 
 
-def _passed_on(state: StackState) -> StackState:
-    """Each stream's state handed to the next stream; the first starts from zero."""
-    return tuple(tuple(torch.cat([torch.zeros_like(part[:1]), part[:-1]]) for part in layer) for layer in state)
+def _passed_on(shards: Sequence[StackState]) -> StackState:
+    """The states of all streams, each handed to the next stream; the first starts from zero."""
+
+    def passed_on(*parts: Tensor) -> Tensor:
+        return torch.cat([torch.zeros_like(parts[0][:1]), *parts])[:-1]
+
+    return tuple(tuple(map(passed_on, *layers)) for layers in zip(*shards, strict=True))
 
 
 def classification_report(truth: Sequence[int], predicted: Sequence[int], labels: Sequence[str]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import torch
 from chargen.errors import ChargenError
 
 FASTER = 1.2  # times as fast as in float32 must a bfloat16 product be, to be worth its rounding
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # as <malloc.h> numbers them
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # as <malloc.h> numbers them
 
 
 def choose_device(name: str) -> torch.device:
@@ -70,12 +70,14 @@ def keep_freed_memory() -> None:
     """Have the C library keep what is freed for the next step, where it can be told to, instead of giving it back.
 
     Otherwise a training step on a CPU asks the system anew for its activations, page by page. This sets
-    M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of mallopt(3), which Linux' glibc has, for the whole process.
+    M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of mallopt(3), which Linux' glibc has, for the whole process; and
+    M_ARENA_MAX, since the heaps of their own that threads begun later would get are given back all the same.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
         mallopt(M_MMAP_THRESHOLD, 32 << 20)  # the most that it takes
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+        mallopt(M_ARENA_MAX, 1)
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:

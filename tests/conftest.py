@@ -1,6 +1,10 @@
-"""Nothing in the tests is timed: a busy machine must not fail a property."""
+"""Nothing in the tests is timed: a busy machine must not fail a property. Child processes too have one thread each."""
 
 from __future__ import annotations
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
 
 from hypothesis import settings
 

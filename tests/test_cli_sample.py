@@ -6,8 +6,6 @@ import hashlib
 import json
 import math
 import re
-import subprocess
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from processes import run_python, start_python
 
 from chargen.checkpoint import CLASSIFIER, LANGUAGE_MODEL, create_run
 from chargen.cli import main
@@ -211,20 +210,19 @@ def test_score_reads_documents_as_documents(documents: str, tmp_path: Path) -> N
 
 
 def test_a_reader_that_leaves_ends_it_quietly(stream: str) -> None:
-    command = [sys.executable, "-m", "chargen", "sample", "-m", stream, "--length", "10000000"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with start_python("-m", "chargen", "sample", "-m", stream, "--length", "10000000") as process:
         assert process.stdout is not None
         assert process.stderr is not None
         assert len(process.stdout.read(10)) == 10
         process.stdout.close()
-        assert process.stderr.read() == b""
-        assert process.wait(timeout=60) == 0
+        assert process.stderr.read() == ""
+    assert process.returncode == 0
 
 
 def test_a_narrow_encoding_does_not_end_the_text(stream: str) -> None:
-    command = [sys.executable, "-m", "chargen", "sample", "é", "-m", stream, "--allow", "é", "--length", "3"]
+    command = ["-m", "chargen", "sample", "é", "-m", stream, "--allow", "é", "--length", "3"]
     environment = {"PYTHONIOENCODING": "ascii", "PATH": ""}
-    assert subprocess.run(command, env=environment, capture_output=True, check=True).stdout == b"????\n"
+    assert run_python(*command, env=environment, check=True).stdout == "????\n"
 
 
 def test_sampling_and_its_help_import_no_torch(stream: str) -> None:
@@ -236,7 +234,7 @@ def test_sampling_and_its_help_import_no_torch(stream: str) -> None:
             f"slow = {slow}\n"
             "assert not slow & sys.modules.keys(), slow & sys.modules.keys()"
         )
-        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+        run_python("-c", code, check=True)
 
 
 def test_both_engines_write_the_same(stream: str) -> None:
@@ -421,7 +419,7 @@ def test_co_writing_gives_the_text_whatever_ends_it(stream: str) -> None:
         "sys.stdin = Typed()\n"
         f"main(['sample', 'ab', '-m', {stream!r}, '--co-write'])"
     )
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    ended = run_python("-c", code)
     assert (ended.returncode, ended.stdout) == (130, "abcde\n")
 
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from processes import run_python, start_python
 
 from chargen.checkpoint import load_run
 from chargen.cli import main
@@ -373,14 +370,12 @@ def test_a_traceback_only_with_debug() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_saves_and_says_how_to_resume(number: signal.Signals) -> None:
-    command = [sys.executable, "-m", "chargen", "train", "book.txt", "--steps", "1000000", *SMALL]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with start_python("-m", "chargen", "train", "book.txt", "--steps", "20000", *SMALL) as process:
         assert process.stderr is not None
         for line in process.stderr:
-            if line.startswith("chargen: gru"):
+            if line.startswith("step "):
                 break
-        time.sleep(0.5)
-        os.kill(process.pid, number)
+        process.send_signal(number)
         rest = process.stderr.read()
     assert process.returncode == 130
     assert "chargen train --resume --out checkpoints/book" in rest
@@ -399,15 +394,23 @@ def test_every_option_of_a_training_can_be_typed_and_nothing_else() -> None:
     assert typed == fields_of | of_the_command
 
 
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """Children can be interrupted, also where the tests cannot, as in a script's background job."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
 def test_writing_can_be_interrupted() -> None:
     done("train", "book.txt", "--steps", "3", *SMALL)
-    command = [sys.executable, "-m", "chargen", "sample", "--length", "100000000"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with start_python("-m", "chargen", "sample", "--length", "100000000") as process:
         assert process.stdout is not None and process.stderr is not None
         process.stdout.read(1000)
         process.send_signal(signal.SIGINT)
         process.stdout.read()
-        assert process.stderr.read() == b""
+        assert process.stderr.read() == ""
     assert process.returncode == 130
 
 
@@ -418,4 +421,4 @@ def test_help_is_instant_and_complete() -> None:
         "assert CliRunner().invoke(main, ['train', '--help']).exit_code == 0\n"
         "print([name for name in ('torch', 'sentencepiece', 'sklearn', 'numpy') if name in sys.modules])"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+    assert run_python("-c", code).stdout.strip() == "[]"

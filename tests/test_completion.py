@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from processes import run_python
 
 
 @pytest.fixture
@@ -25,8 +24,7 @@ def offered(folder: Path, line: str) -> list[tuple[str, str]]:
     words = ["chargen", *line.split(" ")]
     asked = {"_CHARGEN_COMPLETE": "bash_complete", "COMP_WORDS": " ".join(words), "COMP_CWORD": str(len(words) - 1)}
     code = "from chargen.cli import main; main(prog_name='chargen')"
-    command = [sys.executable, "-X", "importtime", "-c", code]
-    done = subprocess.run(command, cwd=folder, env=os.environ | asked, capture_output=True, text=True)
+    done = run_python("-X", "importtime", "-c", code, cwd=folder, env=os.environ | asked)
     imported = {row.rpartition("|")[2].strip() for row in done.stderr.splitlines()}
     assert "click" in imported and not imported & {"numpy", "torch"}  # which would make it slow
     return [(kind, value) for kind, _, value in (row.partition(",") for row in done.stdout.splitlines())]

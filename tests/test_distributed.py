@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import run_python
 
 from chargen.checkpoint import Run, load_run
 from chargen.training.distributed import World
@@ -23,8 +23,7 @@ def launcher(processes: int) -> list[str]:
 
 
 def train(folder: Path, *arguments: str, processes: int = 1) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, *launcher(processes), "-m", "chargen", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    return run_python(*launcher(processes), "-m", "chargen", *arguments, cwd=folder)
 
 
 @pytest.fixture(scope="module")
@@ -103,8 +102,7 @@ def test_the_run_need_not_be_on_a_disk_that_all_share(folder: Path) -> None:
     for name in ("here", "there"):
         (folder / name).mkdir()
         (folder / name / "book.txt").write_bytes((folder / "book.txt").read_bytes())
-    command = [sys.executable, *launcher(2), "apart.py", "here", "there", *TRAIN, "--out", "run"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    done = run_python(*launcher(2), "apart.py", "here", "there", *TRAIN, "--out", "run", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert re.search(r"the loss was nan; going on from step \d at half the learning rate", done.stderr)
     assert load_run(folder / "here" / "run").summary()["steps"] == 12
@@ -129,8 +127,7 @@ def test_a_process_that_fails_alone_says_so(folder: Path) -> None:
     for name, text in (("first", "the cat sat on the mat.\n"), ("second", "the dog sat on the mat.\n")):
         (folder / name).mkdir()
         (folder / name / "book.txt").write_text(text * 40)
-    command = [sys.executable, *launcher(2), "apart.py", "first", "second", *TRAIN, "--out", "run"]
-    failed = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    failed = run_python(*launcher(2), "apart.py", "first", "second", *TRAIN, "--out", "run", cwd=folder)
     assert failed.returncode != 0
     assert "chargen (process 1): the text in book.txt is not the first process's: bring the same one" in failed.stderr
     assert not (folder / "first" / "run").exists()
@@ -149,7 +146,7 @@ assert not torch.equal(both[0], both[1])
 leave()
 """
     (folder / "masks.py").write_text(code)
-    done = subprocess.run([sys.executable, *launcher(2), "masks.py"], cwd=folder, capture_output=True, text=True)
+    done = run_python(*launcher(2), "masks.py", cwd=folder)
     assert done.returncode == 0, done.stderr
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
+from processes import run_python
 
 from chargen.generation import engine_numpy
 from chargen.generation.engine_numpy import NumpyEngine
@@ -151,4 +149,4 @@ def test_generating_imports_no_torch() -> None:
     code = (
         "import sys, chargen.generation.generate, chargen.generation.engine_numpy; assert 'torch' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    run_python("-c", code, check=True)

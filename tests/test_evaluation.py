@@ -12,16 +12,16 @@ import torch
 
 from chargen.evaluation import classification_report, sum_nats, text_loss, xz_bits_per_character
 from chargen.models.config import EncoderConfig, LanguageModelConfig
-from chargen.models.encoder import Dropout
 from chargen.models.language_model import LanguageModel
 from chargen.text.tokenizers import ByteTokenizer, CharTokenizer
+from chargen.workers import Workers
 
 V = 9
 
 
 def make_model(cell: str = "gru", scale: float = 3.0) -> LanguageModel:
     torch.manual_seed(0)
-    model = LanguageModel(LanguageModelConfig(EncoderConfig(V, cell, 2, 8, 5)), Dropout(output=0.5))
+    model = LanguageModel(LanguageModelConfig(EncoderConfig(V, cell, 2, 8, 5)))
     with torch.no_grad():
         for weight in model.parameters():
             weight.mul_(scale)
@@ -55,6 +55,15 @@ def test_parallel_streams_take_over_each_others_state() -> None:
     ids = np.random.default_rng(0).integers(0, V, 3001)
     alone = sum_nats(model, ids, streams=1, window=64)
     assert sum_nats(model, ids, streams=8, window=64) == pytest.approx(alone, rel=1e-5)
+
+
+def test_any_number_of_workers_finds_the_same_nats() -> None:
+    model, ids = make_model(), np.random.default_rng(0).integers(0, V, 5000)
+    found = []
+    for size in (1, 3):
+        with Workers(size) as workers:
+            found.append(sum_nats(model, ids, streams=40, window=16, workers=workers))
+    assert found[0] == found[1]
 
 
 def test_bits_are_of_the_characters_that_are_predicted() -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import platform
-import subprocess
-import sys
 
 import pytest
 import torch
+from processes import run_python
 
 from chargen.errors import ChargenError
 from chargen.hardware import autocast, bf16_gain, choose_device, choose_precision, fast_dtype
@@ -76,10 +75,7 @@ for _ in range(3):
     step()
 print(faults() - before)
 """
-    kept, asked = (
-        int(subprocess.run([sys.executable, "-c", program, how], check=True, capture_output=True, text=True).stdout)
-        for how in ("keep", "leave")
-    )
+    kept, asked = (int(run_python("-c", program, how, check=True).stdout) for how in ("keep", "leave"))
     assert kept < 100 < asked
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import ast
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from processes import run_python
 
 import chargen
 
@@ -17,6 +16,7 @@ PACKAGE = Path(chargen.__file__).parent
 ROAD = [
     "errors",
     "hardware",
+    "workers",
     "text",
     "models.config",  # shapes, without torch
     "checkpoint",
@@ -78,13 +78,13 @@ def test_nothing_imports_the_command_line() -> None:
 
 def test_import_chargen_is_instant() -> None:
     code = "import sys, chargen; print([m for m in ('torch', 'numpy', 'click') if m in sys.modules], dir(chargen))"
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    shown = run_python("-c", code, check=True).stdout
     assert shown.startswith("[] ") and "train_classifier" in shown
 
 
 def test_loading_needs_no_torch() -> None:
     code = "import sys, chargen; chargen.load; print('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
+    assert run_python("-c", code).stdout == "False\n"
 
 
 @pytest.mark.parametrize("name", chargen.__all__)

@@ -22,7 +22,7 @@ from chargen.models.config import (
     ModelConfig,
     weight_shapes,
 )
-from chargen.models.encoder import Dropout, Encoder, StackState, reverse
+from chargen.models.encoder import Dropout, Encoder, Masks, StackState, reverse
 from chargen.models.language_model import LanguageModel
 from chargen.training.setup import precision_of
 
@@ -198,34 +198,46 @@ def test_recurrences_begin_orthogonal_and_the_forget_gate_open() -> None:
     assert torch.equal(relu.weight_hh_l0, torch.eye(H))
 
 
-@pytest.mark.parametrize("place", ["embedding", "input", "between", "output", "recurrent"])
-def test_each_dropout_is_active_in_training_alone(place: str) -> None:
+def make_masked(**shares: float) -> tuple[Encoder, Masks]:
     torch.manual_seed(0)
-    encoder = Encoder(EncoderConfig(V, "gru", L, H, E), Dropout(**{place: 0.5}))
-    plain = Encoder(EncoderConfig(V, "gru", L, H, E))
-    plain.load_state_dict(encoder.state_dict())
-    ids = some_ids()
-    assert not torch.equal(encoder(ids)[0], encoder(ids)[0])
-    torch.testing.assert_close(encoder.eval()(ids)[0], plain(ids)[0])
+    encoder = Encoder(EncoderConfig(V, "gru", L, H, E))
+    return encoder, encoder.draw_masks(Dropout(**shares), B)
+
+
+@pytest.mark.parametrize("place", ["embedding", "input", "between", "output", "recurrent"])
+def test_each_dropout_changes_outputs_and_another_draw_changes_others(place: str) -> None:
+    encoder, masks = make_masked(**{place: 0.5})
+    plain, once, again = (encoder(some_ids(), masks=one)[0] for one in (Masks(), masks, masks))
+    assert not torch.equal(plain, once) and torch.equal(once, again)
+    other = encoder.draw_masks(Dropout(**{place: 0.5}), B)
+    assert not torch.equal(once, encoder(some_ids(), masks=other)[0])
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_masks_are_drawn_for_all_streams_and_select_some(bidirectional: bool) -> None:
+    encoder = make_encoder("lstm", bidirectional=bidirectional)
+    masks = encoder.draw_masks(Dropout(0.5, 0.5, 0.5, 0.5, 0.5), B)
+    whole, _ = encoder(some_ids(), masks=masks)
+    for streams in (slice(0, 2), slice(2, 3), slice(0, None, 2)):
+        part, _ = encoder(some_ids()[:, streams], masks=masks.of(streams))
+        torch.testing.assert_close(part, whole[:, streams], atol=TOLERANCE, rtol=0)
 
 
 def test_locked_dropout_has_one_mask_for_all_steps() -> None:
-    torch.manual_seed(0)
-    encoder = Encoder(EncoderConfig(V, "gru", 1, H, E), Dropout(output=0.5))
-    outputs, _ = encoder(some_ids())
+    encoder, masks = make_masked(output=0.5)
+    outputs, _ = encoder(some_ids(), masks=masks)
     left_out = outputs == 0
     assert left_out.any() and not left_out.all()
     assert torch.equal(left_out, left_out[:1].expand_as(left_out))
-    kept = encoder.eval()(some_ids())[0] * 2
+    kept = encoder(some_ids())[0] * 2
     torch.testing.assert_close(outputs[~left_out], kept[~left_out])
 
 
 def test_embedding_dropout_leaves_out_whole_symbols() -> None:
-    torch.manual_seed(0)
-    encoder = Encoder(EncoderConfig(V, "gru", 1, H, E), Dropout(embedding=0.5))
-    embedded = encoder._embed(torch.arange(V))
+    encoder, masks = make_masked(embedding=0.5)
+    embedded = encoder._embed(torch.arange(V), masks)
     kinds = {(row == 0).all().item() or not (row == 0).any().item() for row in embedded}
-    assert kinds == {True}
+    assert kinds == {True} and (embedded == 0).any() and embedded.any()
 
 
 def test_a_share_of_one_is_refused() -> None:

@@ -14,6 +14,7 @@ import pytest
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
+from processes import TIME_LIMIT
 
 from chargen.errors import ChargenError
 from chargen.text import sources
@@ -66,10 +67,11 @@ def test_standard_input_can_be_read_again_and_again(monkeypatch: pytest.MonkeyPa
 def test_a_pipe_can_be_read_twice(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    writer = threading.Thread(target=pipe.write_text, args=(TEXT, "utf-8"))
+    writer = threading.Thread(target=pipe.write_text, args=(TEXT, "utf-8"), daemon=True)
     writer.start()
     (source,) = resolve([str(pipe)])
-    writer.join()
+    writer.join(TIME_LIMIT)
+    pipe.unlink()  # opened again, it would wait for ever
     assert (source.name, [*read_text([source]), *read_text([source])]) == (str(pipe), [TEXT, TEXT])
 
 

@@ -19,17 +19,18 @@ from chargen.api import evaluate
 from chargen.checkpoint import Run, load_run
 from chargen.errors import ChargenError
 from chargen.models.config import EncoderConfig, LanguageModelConfig
+from chargen.models.encoder import Dropout
 from chargen.models.language_model import LanguageModel
 from chargen.text.tokenizers import CharTokenizer
 from chargen.training import loop
 from chargen.training.batches import Streams
-from chargen.training.distributed import ALONE
 from chargen.training.events import Done, Evaluated, Event, Note, Started, Step
 from chargen.training.language_modelling import LanguageModelling
 from chargen.training.options import ClassifierOptions, LanguageModelOptions, Options, from_record, to_record
 from chargen.training.recipes import classifier_recipe, language_model_recipe, tokens_read
 from chargen.training.schedule import Budget
 from chargen.training.start import Hooks, default_folder, options_of, resume, start
+from chargen.workers import Workers
 
 SENTENCE = "the cat sat on the mat, and the dog ran after the hat.\n"
 
@@ -260,17 +261,17 @@ def spoil(
     def update(task: Any, optimizer: Any, step: int, rate: float, *rest: Any) -> tuple[float, int]:
         rates.append(rate)
         if when(step, rate):
-            real = task.loss
+            real = task.losses
 
-            def infinite(step: int) -> tuple[Tensor, int]:
-                loss, tokens = real(step)
-                return loss * factor, tokens
+            def infinite(step: int) -> tuple[list[Callable[[], Tensor]], int]:
+                losses, tokens = real(step)
+                return [lambda: losses[0]() * factor, *losses[1:]], tokens
 
-            task.loss = infinite
+            task.losses = infinite
             try:
                 return genuine(task, optimizer, step, rate, *rest)
             finally:
-                del task.loss
+                del task.losses
         return genuine(task, optimizer, step, rate, *rest)
 
     monkeypatch.setattr(loop, "update", update)
@@ -362,8 +363,8 @@ def test_an_update_whose_loss_is_not_finite_moves_nothing(text: str, tmp_path: P
     class Exploding:
         model = torch.nn.Linear(3, 2)
 
-        def loss(self, step: int) -> tuple[Tensor, int]:
-            return self.model(torch.full((4, 3), math.inf)).sum(), 4
+        def losses(self, step: int) -> tuple[list[Callable[[], Tensor]], int]:
+            return [lambda: self.model(torch.full((4, 3), math.inf)).sum()], 4
 
     task: Any = Exploding()
     optimizers = [torch.optim.SGD(task.model.parameters(), lr=0.1)]
@@ -394,6 +395,15 @@ def test_a_resumed_classifier_equals_an_uninterrupted_one(table: str, tmp_path: 
     whole = run_of(list(start(options, tmp_path / "whole")))
     parts = run_of(list(start(options, tmp_path / "parts", hooks=stop_after(7))))
     assert_equal_runs(whole, run_of(list(resume(parts, Budget()))))
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_a_classifiers_shards_have_the_loss_of_its_batch(table: str, tmp_path: Path, shards: int) -> None:
+    options = ClassifierOptions(inputs=(table,), steps=3, hidden=8, batch=5, shards=shards, device="cpu")
+    steps = [event.loss for event in start(options, tmp_path / str(shards)) if isinstance(event, Step)]
+    options = replace(options, shards=2)
+    others = [event.loss for event in start(options, tmp_path / "other") if isinstance(event, Step)]
+    assert steps == pytest.approx(others, rel=1e-2)  # in bfloat16 where that is fast
 
 
 def test_fine_tuning_takes_over_weights_shape_and_tokenizer(text: str, tmp_path: Path) -> None:
@@ -717,36 +727,61 @@ def test_a_run_is_named_after_its_input(given: str, expected: str) -> None:
     assert default_folder(options) == Path("checkpoints", expected)
 
 
-def task_of(**penalties: float) -> LanguageModelling:
+def task_of(shards: int = 1, **settings: Any) -> LanguageModelling:
     torch.manual_seed(0)
     tokenizer = CharTokenizer("abc")
     model = LanguageModel(LanguageModelConfig(EncoderConfig(tokenizer.vocab_size, "gru", 1, 5, 4)))
     ids = np.random.default_rng(0).integers(3, tokenizer.vocab_size, 100)
+    streams = Streams(ids, 3, 6)
     return LanguageModelling(
-        model, Streams(ids, 2, 6), ids, tokenizer, 1.0, torch.device("cpu"), "fp32", ALONE, **penalties
+        model, streams, ids, tokenizer, 1.0, torch.device("cpu"), "fp32", shards=shards, **settings
     )
 
 
-def test_activation_regularisation_adds_its_mean_squares() -> None:
-    plain = task_of()
+def loss_of(task: LanguageModelling, step: int) -> Tensor:
+    losses, tokens = task.losses(step)
+    assert tokens == 18
+    return torch.stack([loss() for loss in losses]).sum()
+
+
+@pytest.mark.parametrize("shards", [1, 2, 3])
+def test_activation_regularisation_adds_its_mean_squares(shards: int) -> None:
+    plain = task_of(shards)
     tokens = torch.from_numpy(plain.streams.ids[plain.streams.places(0)])
     outputs, _ = plain.model.encoder(tokens[:-1])
-    loss, counted = plain.loss(0)
-    assert counted == 12
-    penalised, _ = task_of(activation_reg=2.0, temporal_reg=3.0).loss(0)
+    penalised = loss_of(task_of(shards, activation_reg=2.0, temporal_reg=3.0), 0)
     expected = 2 * outputs.square().mean() + 3 * (outputs[1:] - outputs[:-1]).square().mean()
-    torch.testing.assert_close(penalised - loss, expected)
+    torch.testing.assert_close(penalised - loss_of(plain, 0), expected)
 
 
-def test_state_passes_from_window_to_window_without_gradient() -> None:
-    task = task_of()
-    task.loss(0)
-    state = task.state
+@pytest.mark.parametrize("shards", [1, 2, 3])
+def test_state_passes_from_window_to_window_without_gradient(shards: int) -> None:
+    task = task_of(shards)
+    loss_of(task, 0)
+    state = tuple(
+        tuple(torch.cat(parts) for parts in zip(*layers, strict=True)) for layers in zip(*task.states, strict=True)
+    )
     assert not state[0][0].requires_grad and state[0][0].abs().sum() > 0
+    assert torch.equal(task.carried()["state.0.0"], state[0][0])
     tokens = torch.from_numpy(task.streams.ids[task.streams.places(1)])
     logits, _ = task.model(tokens[:-1], state)
     expected = torch.nn.functional.cross_entropy(logits.flatten(0, 1), tokens[1:].flatten())
-    torch.testing.assert_close(task.loss(1)[0], expected)
+    torch.testing.assert_close(loss_of(task, 1), expected)
+
+
+def test_shards_have_the_loss_and_the_gradient_of_the_whole_batch() -> None:
+    everything = Dropout(0.2, 0.2, 0.2, 0.2, 0.2)
+    found = []
+    for shards in (1, 2, 3):
+        task = task_of(shards, dropout=everything)
+        torch.manual_seed(1)
+        with Workers(2) as workers:
+            for step in range(3):  # the state passes on as well
+                loss = workers.gradients(task.model, task.losses(step)[0])
+        found.append([loss, *(weight.grad for weight in task.model.parameters())])
+    for other in found[1:]:
+        for one, another in zip(found[0], other, strict=True):
+            torch.testing.assert_close(one, another)
 
 
 def test_tensorboard_gets_the_figures(text: str, tmp_path: Path) -> None:

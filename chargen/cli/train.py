@@ -37,6 +37,7 @@ REPLACES = {  # what is no longer taken from a replayed config when the option i
     "size": {"layers", "hidden", "embedding", "dropout"},
     "tied": {"embedding"},
     "optimizer": {"learning_rate", "weight_decay"},
+    "batch": {"shards"},
     "documents": {"text_column"},
     "start_from": {"size", "cell", "layers", "hidden", "embedding", "tied", "bidirectional", "learning_rate"}
     | {"tokenizer", "vocab_size", "min_frequency"},
@@ -89,6 +90,12 @@ REPLACES = {  # what is no longer taken from a replayed config when the option i
 @click.option("--pooling", help="Classifiers: what of the outputs is judged: final, mean, max or concat.")
 @click.option("--max-length", type=int, help="Classifiers: tokens of a text that are read.  [default: 1000]")
 @click.option("--batch", type=int, help="Parallel streams, or texts a step.")
+@click.option(
+    "--shards",
+    type=int,
+    help="Parts of a step that cores compute side by side; the same number gives the same weights on any number of "
+    "cores.  [default: a part a core]",
+)
 @click.option("--window", type=int, help="Steps that gradients go back.")
 @click.option("--optimizer", help="muon or adamw.")
 @click.option("--learning-rate", type=float, help="At its peak.")

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout, linear, pad
+from torch.nn.functional import linear, pad
 
 from chargen.models.scan import gru_scan
 
@@ -39,16 +39,15 @@ class RecurrentLayer(nn.RNNBase):
         """The zero state of `batch` streams."""
         return (self.weight_hh_l0.new_zeros(batch, self.hidden_size),) * self.state_size
 
-    def forward(self, inputs: Tensor, state: State, weight_drop: float = 0.0) -> tuple[Tensor, State]:
+    def forward(self, inputs: Tensor, state: State, mask: Tensor | None = None) -> tuple[Tensor, State]:
         """Outputs (T, B, H) and the state after them, from inputs (T, B, I) and the state before.
 
-        `weight_drop`: while training, the share of recurrent weights left out, the same ones at every step of the
-        call (DropConnect on the recurrence, Merity et al. 2017, arXiv:1708.02182).
+        `mask` (G·H, H): factors of the recurrent weights, the same at every step of the call (DropConnect on the
+        recurrence, Merity et al. 2017, arXiv:1708.02182).
         """
         (weights,) = self.all_weights
-        if weight_drop and self.training:
-            dropped = cast("nn.Parameter", dropout(self.weight_hh_l0, weight_drop))
-            weights = [weights[0], dropped, *weights[2:]]
+        if mask is not None:
+            weights = [weights[0], cast("nn.Parameter", weights[1] * mask), *weights[2:]]
         return self.over_time(inputs, state, weights)
 
     def over_time(self, inputs: Tensor, state: State, weights: list[nn.Parameter]) -> tuple[Tensor, State]:

@@ -9,23 +9,24 @@ import torch
 from torch import Tensor, nn
 
 from chargen.models.config import ClassifierConfig
-from chargen.models.encoder import Dropout, Encoder
+from chargen.models.encoder import NO_MASKS, Encoder, Masks
+from chargen.workers import ONE_WORKER, Workers
 
 
 class Classifier(nn.Module):
     """An encoder, its outputs pooled over each text, and a linear head."""
 
-    def __init__(self, config: ClassifierConfig, dropout: Dropout | None = None) -> None:
+    def __init__(self, config: ClassifierConfig) -> None:
         super().__init__()
         self.config = config
-        self.encoder = Encoder(config.encoder, dropout)
+        self.encoder = Encoder(config.encoder)
         self.head = nn.Linear(config.pooled_size, config.num_labels)
         nn.init.xavier_uniform_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
-    def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
+    def forward(self, ids: Tensor, lengths: Tensor, masks: Masks = NO_MASKS) -> Tensor:
         """Logits (B, labels) of texts padded to ids (T, B), the first `lengths` (B,) steps of each its own."""
-        outputs, _ = self.encoder(ids, lengths=lengths)
+        outputs, _ = self.encoder(ids, lengths=lengths, masks=masks)
         logits: Tensor = self.head(pool(outputs, lengths, self.config))
         return logits
 
@@ -49,18 +50,23 @@ def pool(outputs: Tensor, lengths: Tensor, config: ClassifierConfig) -> Tensor:
     return {"mean": mean, "max": largest, "concat": torch.cat([final, mean, largest], dim=-1)}[config.pooling]
 
 
-@torch.inference_mode()
-def label_logits(model: Classifier, texts: Sequence[np.ndarray], batch_size: int = 128) -> np.ndarray:
+def label_logits(
+    model: Classifier, texts: Sequence[np.ndarray], batch_size: int = 128, workers: Workers = ONE_WORKER
+) -> np.ndarray:
     """Logits (texts, labels), float32, of texts given as ids of any lengths, at least one symbol each."""
     device = model.head.weight.device
-    was_training = model.training
-    model.eval()
-    logits = np.empty((len(texts), model.config.num_labels), np.float32)
     by_length = np.argsort([len(text) for text in texts], kind="stable")  # so that little is padded
-    for start in range(0, len(texts), batch_size):
-        chosen = by_length[start : start + batch_size]
+    batches = [by_length[start : start + batch_size] for start in range(0, len(texts), batch_size)]
+    logits = np.empty((len(texts), model.config.num_labels), np.float32)
+
+    @torch.inference_mode()
+    def judge(chosen: np.ndarray) -> None:
         ids, lengths = (torch.from_numpy(array).to(device) for array in pad([texts[i] for i in chosen]))
         logits[chosen] = model(ids, lengths).float().cpu().numpy()
+
+    was_training = model.training
+    model.eval()
+    workers.map(judge, batches)
     model.train(was_training)
     return logits
 

@@ -5,8 +5,8 @@ Shapes: T steps, B streams, E embedding, H hidden, L layers. State goes in and c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from itertools import zip_longest
 from typing import cast
 
@@ -23,7 +23,7 @@ StackState = tuple[State, ...]  # a state a layer
 
 @dataclass(frozen=True)
 class Dropout:
-    """Shares left out while training, each with one mask a call: variational dropout and its kin.
+    """Shares left out while training, each with one mask a step: variational dropout and its kin.
 
     Gal & Ghahramani 2016, arXiv:1512.05287; Merity et al. 2017, arXiv:1708.02182. No part of the model's shape.
     """
@@ -42,6 +42,32 @@ class Dropout:
                 )
 
 
+NO_DROPOUT = Dropout()
+
+
+@dataclass(frozen=True)
+class Masks:
+    """What one step leaves out: factors that are 0, or else 1 / (1 - share); None leaves nothing out."""
+
+    embedding: Tensor | None = None  # (V, 1)
+    input: Tensor | None = None  # (1, B, E)
+    between: tuple[Tensor | None, ...] = ()  # a layer after the first: (1, B, outputs)
+    output: Tensor | None = None  # (1, B, outputs)
+    recurrent: tuple[Tensor | None, ...] = ()  # a layer, those that read backwards last: (G·H, H)
+
+    def of(self, streams: slice) -> Masks:
+        """The masks of some of the streams."""
+
+        def select(mask: Tensor | None) -> Tensor | None:
+            return None if mask is None else mask[:, streams]
+
+        between = tuple(map(select, self.between))
+        return replace(self, input=select(self.input), between=between, output=select(self.output))
+
+
+NO_MASKS = Masks()
+
+
 class Stack(nn.ModuleList):
     """A list of recurrent layers, told so to the type checker."""
 
@@ -52,10 +78,9 @@ class Stack(nn.ModuleList):
 class Encoder(nn.Module):
     """Embedding and recurrent stack; bidirectional ones read every layer from both ends."""
 
-    def __init__(self, config: EncoderConfig, dropout: Dropout | None = None) -> None:
+    def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.config = config
-        self.dropout = dropout or Dropout()
         cell = CELLS[config.cell]
         sizes = [config.embedding_size] + [config.output_size] * (config.num_layers - 1)
         self.embedding = nn.Embedding(config.vocab_size, config.embedding_size)
@@ -69,26 +94,44 @@ class Encoder(nn.Module):
         """The zero state of `batch` streams."""
         return tuple(layer.start(batch) for layer in self.layers)
 
+    def draw_masks(self, shares: Dropout, batch: int) -> Masks:
+        """Masks for one step of `batch` streams, drawn by torch's global generator."""
+        config = self.config
+
+        def draw(share: float, *shape: int) -> Tensor | None:
+            return dropout(self.embedding.weight.new_ones(shape), share) if share else None
+
+        return Masks(
+            draw(shares.embedding, config.vocab_size, 1),
+            draw(shares.input, 1, batch, config.embedding_size),
+            tuple(draw(shares.between, 1, batch, config.output_size) for _ in self.layers[1:]),
+            draw(shares.output, 1, batch, config.output_size),
+            tuple(
+                draw(shares.recurrent, *layer.weight_hh_l0.shape) for layer in [*self.layers, *self.backward_layers]
+            ),
+        )
+
     def forward(
-        self, ids: Tensor, state: StackState | None = None, lengths: Tensor | None = None
+        self, ids: Tensor, state: StackState | None = None, lengths: Tensor | None = None, masks: Masks = NO_MASKS
     ) -> tuple[Tensor, StackState]:
         """Outputs (T, B, H), or 2·H when bidirectional, and the state after ids (T, B).
 
         `lengths` (B,) says how many steps of each stream are its own; only the way back needs to know, since
         it starts there. The state is that of the way forwards, after all T steps.
         """
-        shares = self.dropout
         states = state or self.start(ids.shape[1])
-        outputs = self._locked(self._embed(ids), shares.input)  # (T, B, E)
+        outputs = _masked(self._embed(ids, masks), masks.input)  # (T, B, E)
+        passing: Sequence[Tensor | None] = (None, *masks.between)
+        recurrent = masks.recurrent or (None,) * (len(self.layers) + len(self.backward_layers))
         after = []
         for i, (layer, back) in enumerate(zip_longest(self.layers, self.backward_layers)):
-            inputs = self._locked(outputs, shares.between) if i else outputs
-            outputs, last = layer(inputs, states[i], shares.recurrent)  # (T, B, H)
+            inputs = _masked(outputs, passing[i] if i < len(passing) else None)
+            outputs, last = layer(inputs, states[i], recurrent[i])  # (T, B, H)
             if back is not None:
-                turned, _ = back(reverse(inputs, lengths), back.start(ids.shape[1]), shares.recurrent)
+                turned, _ = back(reverse(inputs, lengths), back.start(ids.shape[1]), recurrent[len(self.layers) + i])
                 outputs = torch.cat([outputs, reverse(turned, lengths)], dim=-1)  # (T, B, 2·H)
             after.append(last)
-        return self._locked(outputs, shares.output), tuple(after)
+        return _masked(outputs, masks.output), tuple(after)
 
     def step(self, ids: Tensor, state: StackState) -> tuple[Tensor, StackState]:
         """Outputs (B, H) and the next state after one step of ids (B,), without dropout and forwards only."""
@@ -99,17 +142,14 @@ class Encoder(nn.Module):
             after.append(last)
         return outputs, tuple(after)
 
-    def _embed(self, ids: Tensor) -> Tensor:
+    def _embed(self, ids: Tensor, masks: Masks) -> Tensor:
         weight = self.embedding.weight
-        if self.training and self.dropout.embedding:
-            weight = weight * dropout(weight.new_ones(len(weight), 1), self.dropout.embedding)
-        return nn.functional.embedding(ids, weight)
+        return nn.functional.embedding(ids, weight if masks.embedding is None else weight * masks.embedding)
 
-    def _locked(self, values: Tensor, share: float) -> Tensor:
-        """Dropout of (T, B, ·) with one mask for all T steps."""
-        if not self.training or not share:
-            return values
-        return values * dropout(torch.ones_like(values[:1]), share)
+
+def _masked(values: Tensor, mask: Tensor | None) -> Tensor:
+    """Values (T, B, ·) with one mask (1, B, ·) for all T steps."""
+    return values if mask is None else values * mask.to(values.dtype)
 
 
 def reverse(values: Tensor, lengths: Tensor | None = None) -> Tensor:

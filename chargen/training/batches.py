@@ -10,8 +10,6 @@ from functools import cached_property
 
 import numpy as np
 
-from chargen.models.classifier import pad
-
 
 @dataclass(frozen=True)
 class Streams:
@@ -68,15 +66,13 @@ class Texts:
         """Batches that read every text once."""
         return -(-len(self.texts) // self.batch_size)
 
-    def batch(self, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Padded ids (T, B), lengths (B,) and labels (B,) of a step, all int64."""
+    def batch(self, step: int) -> np.ndarray:
+        """Which texts (B,) a step reads, the shorter ones first."""
         epoch, place = divmod(step, self.steps_per_epoch)
         if epoch not in self._batches:
             self._batches.clear()  # of the epoch before
             self._batches[epoch] = self._shuffled(epoch)
-        chosen = self._batches[epoch][place]
-        ids, sizes = pad([self.texts[i] for i in chosen])
-        return ids, sizes, self.labels[chosen]
+        return self._batches[epoch][place]
 
     @cached_property
     def lengths(self) -> np.ndarray:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,9 @@ from chargen.checkpoint import CLASSIFIER, Run
 from chargen.errors import ChargenError
 from chargen.evaluation import classification_report
 from chargen.hardware import autocast, choose_device
-from chargen.models.classifier import Classifier, label_logits
+from chargen.models.classifier import Classifier, label_logits, pad
 from chargen.models.config import ClassifierConfig, EncoderConfig
+from chargen.models.encoder import NO_DROPOUT, Dropout, Masks
 from chargen.text.labelled import LabelledSet, encode_example, read_labelled, stratified_split
 from chargen.text.tokenizers import Tokenizer, train_tokenizer
 from chargen.training.batches import Texts
@@ -32,6 +34,7 @@ from chargen.training.setup import (
     unknown_note,
     why_unknown,
 )
+from chargen.workers import ONE_WORKER, Workers
 
 VAL_FRACTION = 0.2
 
@@ -46,18 +49,32 @@ class Classification:
     labels: list[str]
     device: torch.device
     precision: str
+    workers: Workers = ONE_WORKER
+    shards: int = 1
+    dropout: Dropout = NO_DROPOUT
 
     @property
     def steps_per_epoch(self) -> int:
         """Batches that read every training text once."""
         return self.train.steps_per_epoch
 
-    def loss(self, step: int) -> tuple[Tensor, int]:
-        """Mean cross-entropy (nats a text) of a batch, and the tokens in it."""
-        ids, lengths, labels = (torch.from_numpy(array).to(self.device) for array in self.train.batch(step))
+    def losses(self, step: int) -> tuple[list[Callable[[], Tensor]], int]:
+        """A function for each shard of the batch that gives its part of the mean cross-entropy (nats a text)."""
+        chosen = self.train.batch(step)
+        masks = self.model.encoder.draw_masks(self.dropout, len(chosen))
+        # Neighbours in a batch are about as long, so shards of every n-th text cost about the same.
+        parts = [slice(first, None, self.shards) for first in range(min(self.shards, len(chosen)))]
+        shards: list[Callable[[], Tensor]] = [
+            partial(self._loss, chosen[part], masks.of(part), len(chosen)) for part in parts
+        ]
+        return shards, int(self.train.lengths[chosen].sum())
+
+    def _loss(self, chosen: np.ndarray, masks: Masks, texts: int) -> Tensor:
+        ids, lengths = (torch.from_numpy(a).to(self.device) for a in pad([self.train.texts[i] for i in chosen]))
         with autocast(self.device, self.precision):
-            logits = self.model(ids, lengths)
-        return cross_entropy(logits.float(), labels), int(lengths.sum())
+            logits = self.model(ids, lengths, masks)
+        labels = torch.from_numpy(self.train.labels[chosen]).to(self.device)
+        return cross_entropy(logits.float(), labels) * (len(chosen) / texts)
 
     def bits(self, nats: float) -> None:
         """Labels have no characters."""
@@ -67,7 +84,7 @@ class Classification:
         order = np.random.default_rng(0).permutation(len(self.validation.texts))
         ends = np.cumsum(self.validation.lengths[order])
         chosen = order[: max(1, int(np.searchsorted(ends, most_tokens, side="right")))]
-        logits = label_logits(self.model, [self.validation.texts[i] for i in chosen])
+        logits = label_logits(self.model, [self.validation.texts[i] for i in chosen], workers=self.workers)
         truth = self.validation.labels[chosen]
         report = classification_report(truth.tolist(), logits.argmax(-1).tolist(), self.labels)
         loss = cross_entropy(torch.from_numpy(logits), torch.from_numpy(truth)).item()
@@ -88,6 +105,7 @@ class Classification:
 def prepare_classifier(
     options: ClassifierOptions,
     world: World,
+    workers: Workers,
     *,
     source: Run | None = None,
     tokenizer: Tokenizer | None = None,
@@ -126,11 +144,11 @@ def prepare_classifier(
     asked = replace(options, **encoder_of(source, options)) if source else options
     precision, told = precision_of(options.precision, asked.cell or DEFAULT_CELL, device)
     notes += told
-    chosen = replace(classifier_recipe(asked), tokenizer=tokenizer.kind, precision=precision)
-    assert chosen.batch is not None  # by the recipe
+    chosen = replace(classifier_recipe(asked, workers.size), tokenizer=tokenizer.kind, precision=precision)
+    assert chosen.batch is not None and chosen.shards is not None  # by the recipe
     torch.manual_seed(chosen.seed)
     config = model_config(chosen, tokenizer, len(labels))
-    model = Classifier(config, dropout_of(chosen)).to(device)
+    model = Classifier(config).to(device)
     if source:
         give_weights(model, source)
     index = {label: number for number, label in enumerate(labels)}
@@ -141,6 +159,9 @@ def prepare_classifier(
         labels,
         device,
         precision,
+        workers,
+        chosen.shards,
+        dropout_of(chosen),
     )
     data = {
         "sources": list(options.inputs),

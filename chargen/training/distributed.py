@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 from chargen.errors import ChargenError, ToldError
+from chargen.workers import divide
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class World:
 
     def share(self, total: int) -> slice:
         """The part of this process in so many streams or texts."""
-        return slice(self.rank * total // self.size, (self.rank + 1) * total // self.size)
+        return divide(total, self.size)[self.rank]
 
     def seed(self, seed: int) -> None:
         """Begin each process's random numbers elsewhere, or all would leave out the same units of their streams."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,12 @@ from chargen.errors import ChargenError
 from chargen.evaluation import text_loss
 from chargen.hardware import autocast, choose_device, product_rate
 from chargen.models.config import EncoderConfig, LanguageModelConfig
-from chargen.models.encoder import StackState
+from chargen.models.encoder import NO_DROPOUT, Dropout, Masks, StackState
 from chargen.models.language_model import LanguageModel
 from chargen.text.corpus import Corpus, CorpusSettings, encode_corpus
 from chargen.text.tokenizers import Tokenizer
 from chargen.training.batches import Streams, fit_streams
-from chargen.training.distributed import World
+from chargen.training.distributed import ALONE, World
 from chargen.training.options import LanguageModelOptions
 from chargen.training.recipes import DEFAULT_CELL, language_model_recipe, tokens_read
 from chargen.training.setup import (
@@ -34,6 +35,7 @@ from chargen.training.setup import (
     unknown_note,
     why_unknown,
 )
+from chargen.workers import ONE_WORKER, Workers, divide
 
 SHORTEST = 16  # tokens of a training text; with fewer there is nothing to learn
 
@@ -49,13 +51,17 @@ class LanguageModelling:
     characters_per_token: float  # of the whole text
     device: torch.device
     precision: str
-    world: World
+    world: World = ALONE
+    workers: Workers = ONE_WORKER
+    shards: int = 1  # of this process's streams
+    dropout: Dropout = NO_DROPOUT
     activation_reg: float = 0.0
     temporal_reg: float = 0.0
 
     def __post_init__(self) -> None:
         self.share = self.world.share(self.streams.streams)
-        self.state: StackState = self.model.encoder.start(self.share.stop - self.share.start)
+        self.parts = divide(self.share.stop - self.share.start, self.shards)
+        self.states: list[StackState] = self._zero_states()  # a shard
         ids = self.streams.ids
         # A GPU holds the whole text, since fetching each batch from the other side would make it wait.
         narrow = np.uint8 if ids.dtype == np.uint8 else np.int32  # what torch can look up
@@ -66,24 +72,36 @@ class LanguageModelling:
         """Batches that read the training text once."""
         return self.streams.steps_per_epoch
 
-    def loss(self, step: int) -> tuple[Tensor, int]:
-        """Mean cross-entropy (nats a token) of this process's streams, and the tokens of all.
+    def losses(self, step: int) -> tuple[list[Callable[[], Tensor]], int]:
+        """A function for each shard of this process's streams, and the tokens of all processes.
 
-        With what activation regularisation adds (Merity et al. 2017, arXiv:1708.01009).
+        Each gives its part of the mean cross-entropy (nats a token), with what activation regularisation adds
+        (Merity et al. 2017, arXiv:1708.01009), and keeps the shard's state for the next step.
         """
         if self.streams.is_fresh(step):
-            self.state = self.model.encoder.start(self.share.stop - self.share.start)
+            self.states = self._zero_states()
         tokens = self._tokens(self.streams.places(step)[:, self.share])  # (T + 1, B)
+        masks = self.model.encoder.draw_masks(self.dropout, tokens.shape[1])
+        shards: list[Callable[[], Tensor]] = [
+            partial(self._loss, number, tokens, masks) for number in range(self.shards)
+        ]
+        return shards, self.streams.window * self.streams.streams
+
+    def _loss(self, shard: int, tokens: Tensor, masks: Masks) -> Tensor:
+        part = self.parts[shard]
+        share = (part.stop - part.start) / tokens.shape[1]
+        tokens = tokens[:, part]
         with autocast(self.device, self.precision):
-            outputs, state = self.model.encoder(tokens[:-1], self.state)  # (T, B, H)
+            outputs, state = self.model.encoder(tokens[:-1], self.states[shard], masks=masks.of(part))  # (T, B, H)
             logits = self.model.projection(outputs)  # (T, B, V)
-        self.state = tuple(tuple(part.detach().float() for part in layer) for layer in state)
+        self.states[shard] = tuple(tuple(part.detach().float() for part in layer) for layer in state)
         loss = cross_entropy(logits.flatten(0, 1).float(), tokens[1:].flatten())
         if self.activation_reg:
             loss = loss + self.activation_reg * outputs.float().square().mean()
         if self.temporal_reg and len(outputs) > 1:
             loss = loss + self.temporal_reg * outputs.float().diff(dim=0).square().mean()
-        return loss, self.streams.window * self.streams.streams
+        result: Tensor = loss * share
+        return result
 
     def bits(self, nats: float) -> float:
         """A loss in nats a token as bits per character."""
@@ -91,7 +109,7 @@ class LanguageModelling:
 
     def evaluate(self, most_tokens: int) -> dict[str, Any]:
         """Loss on the first `most_tokens` of the validation text, in single precision."""
-        loss = text_loss(self.model, self.tokenizer, self.validation[: most_tokens + 1])
+        loss = text_loss(self.model, self.tokenizer, self.validation[: most_tokens + 1], self.workers)
         return {"val_loss": loss.nats_per_token, "val_bpc": loss.bits_per_character}
 
     def merit(self, figures: Mapping[str, Any]) -> float:
@@ -101,17 +119,25 @@ class LanguageModelling:
     def carried(self) -> dict[str, Tensor]:
         """The recurrent state of all streams, by layer and part, each (B, H)."""
         return {
-            f"state.{layer}.{number}": self.world.gather(part, dim=0)
-            for layer, parts in enumerate(self.state)
-            for number, part in enumerate(parts)
+            f"state.{layer}.{number}": self.world.gather(torch.cat(shards), dim=0)
+            for layer, layers in enumerate(zip(*self.states, strict=True))
+            for number, shards in enumerate(zip(*layers, strict=True))
         }
 
     def carry(self, tensors: Mapping[str, Tensor]) -> None:
         """Take up the recurrent state that `carried` gave."""
-        self.state = tuple(
-            tuple(tensors[f"state.{layer}.{number}"][self.share].to(self.device) for number in range(len(parts)))
-            for layer, parts in enumerate(self.state)
-        )
+        self.states = [
+            tuple(
+                tuple(
+                    tensors[f"state.{layer}.{number}"][self.share][part].to(self.device) for number in range(len(old))
+                )
+                for layer, old in enumerate(state)
+            )
+            for part, state in zip(self.parts, self.states, strict=True)
+        ]
+
+    def _zero_states(self) -> list[StackState]:
+        return [self.model.encoder.start(part.stop - part.start) for part in self.parts]
 
     def _tokens(self, places: np.ndarray) -> Tensor:
         """Ids (T + 1, B) at places of the text, on the device."""
@@ -123,6 +149,7 @@ class LanguageModelling:
 def prepare_language_model(
     options: LanguageModelOptions,
     world: World,
+    workers: Workers,
     *,
     source: Run | None = None,
     tokenizer: Tokenizer | None = None,
@@ -157,7 +184,7 @@ def prepare_language_model(
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     flops = world.agree(lambda: product_rate(device, dtype, 768)) * world.size
     sizes = len(train_ids), corpus.tokenizer.vocab_size, flops
-    chosen = language_model_recipe(asked, *sizes, world.size)
+    chosen = language_model_recipe(asked, *sizes, world.size, workers.size)
     if asked.epochs != chosen.epochs and tokens_read(replace(chosen, epochs=None), *sizes) > tokens_read(
         chosen, *sizes
     ):
@@ -165,7 +192,8 @@ def prepare_language_model(
             f"the text is read {chosen.epochs:g} times at most, since a short text is soon known by heart (--epochs)"
         )
     chosen = replace(chosen, tokenizer=corpus.tokenizer.kind, precision=precision)
-    assert chosen.batch is not None and chosen.window is not None  # by the recipe
+    assert chosen.batch is not None and chosen.window is not None and chosen.shards is not None  # by the recipe
+    shards = chosen.shards
     batch, window = fit_streams(len(train_ids), chosen.batch, chosen.window)
     if (batch, window) != (chosen.batch, chosen.window):
         notes.append(f"the text is short, so it is read in {batch} streams and windows of {window} tokens")
@@ -174,9 +202,10 @@ def prepare_language_model(
         raise ChargenError(
             f"{batch} streams cannot be shared evenly by {world.size} processes: set --batch or a smaller --window"
         )
+    chosen = replace(chosen, shards=(shards := min(shards, batch // world.size)))
     torch.manual_seed(chosen.seed)
     config = model_config(chosen, corpus.tokenizer)
-    model = LanguageModel(config, dropout_of(chosen)).to(device)
+    model = LanguageModel(config).to(device)
     if source:
         give_weights(model, source)
     world.seed(chosen.seed)
@@ -189,6 +218,9 @@ def prepare_language_model(
         device,
         precision,
         world,
+        workers,
+        shards,
+        dropout_of(chosen),
         chosen.activation_reg or 0.0,
         chosen.temporal_reg or 0.0,
     )

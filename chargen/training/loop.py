@@ -16,11 +16,11 @@ from torch.optim import Optimizer
 
 from chargen.checkpoint import Run
 from chargen.errors import ChargenError
-from chargen.hardware import keep_freed_memory
 from chargen.training.distributed import ALONE, World
 from chargen.training.events import Done, Evaluated, Event, Note, Started, Step
 from chargen.training.optimizers import make_optimizers, set_rate
 from chargen.training.schedule import Budget, learning_rate_factor
+from chargen.workers import ONE_WORKER, Workers
 
 # Tokens measured for each that was trained on: in all evaluations on the way, and in the last one, which is larger in
 # a short training, so that an epoch of labelled texts is followed by all that are held out. Measuring in single
@@ -49,7 +49,7 @@ class Optimisation:
 
 
 class Task(Protocol):
-    """What is trained on what. The loop knows no more of models and data than this."""
+    """A model and its data, as the loop sees them."""
 
     @property
     def model(self) -> nn.Module:
@@ -59,8 +59,11 @@ class Task(Protocol):
     def steps_per_epoch(self) -> int:
         """Batches that read the training set once."""
 
-    def loss(self, step: int) -> tuple[Tensor, int]:
-        """Mean loss in nats of the batch of a step, and the tokens in it, those of all processes counted."""
+    def losses(self, step: int) -> tuple[list[Callable[[], Tensor]], int]:
+        """The batch of a step in shards, and the tokens in it, those of all processes counted.
+
+        A function for each shard gives its part of the mean loss in nats; any thread may call it, once.
+        """
 
     def bits(self, nats: float) -> float | None:
         """A loss in bits per character, where that means something."""
@@ -119,14 +122,14 @@ def train(
     renewed: bool = False,
     stop: Callable[[], bool] = lambda: False,
     world: World = ALONE,
+    workers: Workers = ONE_WORKER,
 ) -> Iterator[Event]:
     """Train until the budget is spent, patience ends or `stop()` says so, and save on the way.
 
     resume: go on from what the run saved last; renewed: with its patience anew.
     ChargenError when losses still explode after ROLLBACKS attempts to go on: the run keeps its best weights.
     """
-    keep_freed_memory()
-    optimizers = make_optimizers(task.model, optimisation.optimizer, optimisation.weight_decay)
+    optimizers = make_optimizers(task.model, optimisation.optimizer, optimisation.weight_decay, workers)
     saver = Saver(task, optimizers, run, world)
     begun = resume and world.agree(lambda: run.is_begun or run.has_weights)
     progress = saver.restore() if begun else saver.save(Progress())
@@ -141,7 +144,7 @@ def train(
     yield Started(run, sum(weight.numel() for weight in task.model.parameters()), progress.step)
     while reason is None:
         rate = optimisation.learning_rate * learning_rate_factor(fraction) / 2**progress.rollbacks
-        loss, tokens = update(task, optimizers, progress.step, rate, optimisation.clip, world)
+        loss, tokens = update(task, optimizers, progress.step, rate, optimisation.clip, world, workers)
         progress.count(loss, tokens)
         if progress.has_diverged:
             progress = saver.roll_back(progress, rate)
@@ -172,16 +175,15 @@ def update(
     rate: float,
     clip: float,
     world: World = ALONE,
+    workers: Workers = ONE_WORKER,
 ) -> tuple[float, int]:
     """Move the weights once, unless loss or gradient is no finite number.
 
     Gives the batch's loss in nats, not a number when the gradient's norm is none, and its tokens.
     """
     set_rate(optimizers, rate)
-    loss, tokens = task.loss(step)
-    task.model.zero_grad()
-    loss.backward()
-    loss = world.average(task.model, loss.detach())
+    losses, tokens = task.losses(step)
+    loss = world.average(task.model, workers.gradients(task.model, losses))
     norm = nn.utils.clip_grad_norm_(task.model.parameters(), clip)
     nats = (loss + 0 * norm).item()  # one wait for the device, and not a number when either is none
     if math.isfinite(nats):

@@ -12,6 +12,7 @@ from torch.optim import AdamW, Optimizer
 
 from chargen.hardware import fast_dtype
 from chargen.models.cells import RecurrentLayer
+from chargen.workers import ONE_WORKER, Workers
 
 OPTIMIZERS = ("muon", "adamw")
 BETAS = (0.9, 0.99)  # AdamW's
@@ -23,7 +24,9 @@ QUINTICS = ((6.7524, -18.3510, 13.2633), (2.5379, -1.8747, 0.4413), (1.9270, -1.
 MARGIN = 1.02  # so that rounding lifts no singular value over 1, where the first of them is steep
 
 
-def make_optimizers(model: nn.Module, kind: str, weight_decay: float) -> list[Optimizer]:
+def make_optimizers(
+    model: nn.Module, kind: str, weight_decay: float, workers: Workers = ONE_WORKER
+) -> list[Optimizer]:
     """Optimizers for a model with an encoder; biases do not decay. `set_rate` gives them their learning rates.
 
     AdamW: Loshchilov & Hutter 2019, arXiv:1711.05101, in one fused kernel.
@@ -38,9 +41,15 @@ def make_optimizers(model: nn.Module, kind: str, weight_decay: float) -> list[Op
     ]
     optimizers: list[Optimizer] = [AdamW(groups, betas=BETAS, fused=True)]
     if layers:
-        dtype = fast_dtype(matrices[0].device)
         optimizers.append(
-            Muon(matrices, hidden_size=layers[0].hidden_size, lr=0.0, weight_decay=weight_decay, dtype=dtype)
+            Muon(
+                matrices,
+                hidden_size=layers[0].hidden_size,
+                lr=0.0,
+                weight_decay=weight_decay,
+                dtype=fast_dtype(matrices[0].device),
+                workers=workers,
+            )
         )
     return optimizers
 
@@ -55,8 +64,8 @@ def set_rate(optimizers: Sequence[Optimizer], rate: float) -> None:
 class Muon(Optimizer):
     """Momentum whose every update is made nearly orthogonal (Jordan et al. 2024, kellerjordan.github.io/posts/muon).
 
-    A recurrent weight stacks a matrix for each gate, (G·H, I); each gate's is treated on its own. Matrices of one
-    shape are worked on together.
+    A recurrent weight stacks a matrix for each gate, (G·H, I); each gate's is treated on its own. On a GPU, matrices
+    of one shape are worked on together.
     """
 
     def __init__(
@@ -67,10 +76,11 @@ class Muon(Optimizer):
         lr: float,
         weight_decay: float,
         dtype: torch.dtype = torch.float32,
+        workers: Workers = ONE_WORKER,
     ) -> None:
-        """`dtype`: of the products that make an update orthogonal; those in bfloat16 are good enough."""
+        """`dtype`: of the products that make an update orthogonal, which the workers share."""
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay})
-        self.hidden_size, self.dtype = hidden_size, dtype
+        self.hidden_size, self.dtype, self.workers = hidden_size, dtype, workers
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
@@ -87,11 +97,18 @@ class Muon(Optimizer):
                 ahead = weight.grad.lerp(momentum, MOMENTUM)  # Nesterov's
                 by_width[weight.shape[1]].append((weight, ahead.view(-1, self.hidden_size, weight.shape[1])))
             for width, members in by_width.items():
-                updates = orthogonalise(torch.cat([gates for _, gates in members]), self.dtype)  # (all gates, H, I)
+                gates = torch.cat([gates for _, gates in members])  # (all gates, H, I)
+                updates = torch.cat(
+                    self.workers.map(self._orthogonal, gates.split(1 if gates.is_cpu else len(gates)))
+                )
                 step = group["lr"] * max(1.0, self.hidden_size / width) ** 0.5
                 for (weight, _), update in zip(members, updates.split([len(g) for _, g in members]), strict=True):
                     weight.mul_(1 - group["lr"] * group["weight_decay"])
                     weight.sub_(update.reshape(weight.shape), alpha=step)
+
+    def _orthogonal(self, matrices: Tensor) -> Tensor:
+        with torch.no_grad():  # which is each thread's own
+            return orthogonalise(matrices, self.dtype)
 
 
 def orthogonalise(matrices: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:

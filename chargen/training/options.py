@@ -41,6 +41,7 @@ class Options:
     embedding: int | None = None  # numbers a symbol
 
     batch: int | None = None  # streams, or texts
+    shards: int | None = None  # parts of a batch that are computed side by side; they decide how sums are rounded
     optimizer: str | None = None  # one of optimizers.OPTIMIZERS
     learning_rate: float | None = None  # peak
     weight_decay: float | None = None
@@ -63,7 +64,7 @@ class Options:
                 raise ChargenError(f"unknown {name} {value!r}: choose one of {', '.join(known)}")
         for names, fits, wanted in (
             (
-                ("layers", "hidden", "embedding", "batch", "window", "patience", "max_length"),
+                ("layers", "hidden", "embedding", "batch", "shards", "window", "patience", "max_length"),
                 _at_least_one,
                 "at least 1",
             ),

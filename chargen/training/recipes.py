@@ -15,6 +15,8 @@ DEFAULT_MINUTES = 3.0
 DEFAULT_CELL = "gru"
 MOST_STREAMS, FEWEST_STREAMS = 128, 4
 WINDOW = 32  # tokens of a stream a step
+CLASSIFIER_BATCH = 64  # texts
+SHARD = 16  # streams or texts at least: products with fewer rows are slow
 MOST_DROPOUT = 0.2
 MOST_WEIGHTS = 20  # for each token of the text
 STEPS_AN_EPOCH = 200  # about, on a short text: it is read in fewer streams, so that the weights move as often
@@ -49,17 +51,18 @@ SHAPES = {"tiny": LADDER[0], "small": LADDER[3], "medium": LADDER[5], "large": L
 
 
 def language_model_recipe(
-    options: LanguageModelOptions, tokens: int, vocab_size: int, flops: float, processes: int = 1
+    options: LanguageModelOptions, tokens: int, vocab_size: int, flops: float, processes: int = 1, cores: int = 1
 ) -> LanguageModelOptions:
     """The options with every choice made, for a training text of so many tokens.
 
     flops: what all devices together do a second in large products; it decides what a budget in minutes can read.
-    processes: how many share the streams evenly.
+    processes: how many share the streams evenly; cores: that each of them has.
     """
     if options.minutes is options.epochs is options.steps is None:
         options = filled(options, minutes=DEFAULT_MINUTES)
     options = filled(options, cell=DEFAULT_CELL, tied=False, optimizer="muon", window=WINDOW)
     options = filled(options, batch=_streams(tokens, options.window or WINDOW, processes))
+    options = filled(options, shards=_shards(options.batch or 1, processes, cores))
     if options.epochs is options.steps is None:
         options = filled(options, epochs=_most_epochs(tokens))
     options = _shaped(options, tokens, vocab_size, flops)
@@ -82,7 +85,7 @@ def language_model_recipe(
     )
 
 
-def classifier_recipe(options: ClassifierOptions) -> ClassifierOptions:
+def classifier_recipe(options: ClassifierOptions, cores: int = 1) -> ClassifierOptions:
     """The options with every choice made."""
     if options.minutes is options.epochs is options.steps is None:
         options = filled(options, minutes=DEFAULT_MINUTES, epochs=12.0)
@@ -96,7 +99,8 @@ def classifier_recipe(options: ClassifierOptions) -> ClassifierOptions:
         embedding=shape.embedding,
         pooling="final",
         bidirectional=True,
-        batch=64,
+        batch=CLASSIFIER_BATCH,
+        shards=_shards(options.batch or CLASSIFIER_BATCH, 1, cores),
         optimizer="adamw",
         learning_rate=3e-3,
         weight_decay=0.01,
@@ -161,6 +165,11 @@ def _streams(tokens: int, window: int, processes: int) -> int:
     """Parallel streams: as many as are fast, fewer for a short text; a power of two, or more to share."""
     fitting = 1 << round(math.log2(max(1, tokens / (STEPS_AN_EPOCH * window))))
     return math.ceil(max(FEWEST_STREAMS, min(MOST_STREAMS, fitting)) / processes) * processes
+
+
+def _shards(batch: int, processes: int, cores: int) -> int:
+    """A shard of a batch for each core of a process."""
+    return max(1, min(cores, batch // processes // SHARD))
 
 
 def _most_epochs(tokens: int) -> float:

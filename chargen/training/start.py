@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import torch
 import chargen
 from chargen.checkpoint import CHECKPOINTS, CLASSIFIER, LANGUAGE_MODEL, Run, create_run, find_run, refuse_existing
 from chargen.errors import ChargenError
-from chargen.hardware import choose_device
+from chargen.hardware import choose_device, keep_freed_memory
 from chargen.text.tokenizers import Tokenizer
 from chargen.training.classifying import prepare_classifier
 from chargen.training.distributed import World, join, leave
@@ -25,6 +26,7 @@ from chargen.training.loop import train
 from chargen.training.options import ClassifierOptions, LanguageModelOptions, Options, from_record, to_record
 from chargen.training.schedule import Budget
 from chargen.training.setup import Prepared
+from chargen.workers import Workers, workers_for
 
 OPTIONS: dict[str, type[Options]] = {LANGUAGE_MODEL: LanguageModelOptions, CLASSIFIER: ClassifierOptions}
 
@@ -46,19 +48,22 @@ def start(
     or the options make impossible; a run that was there is replaced only when the new training can begin.
     """
     hooks = hooks or Hooks()
-    world = join(choose_device(options.device))
-    try:
+    with _joined(options) as (world, workers):
         path = out or default_folder(options)
         world.agree(lambda: refuse_existing(path, overwrite=overwrite))
         source = find_run(options.start_from) if options.start_from else None
-        prepared = _prepare(options, world, hooks, source=source)
+        prepared = _prepare(options, world, workers, hooks, source=source)
         yield from map(Note, prepared.notes)
         run = world.agree(lambda: _create(path, prepared, overwrite=overwrite))
         yield from train(
-            prepared.task, prepared.optimisation, prepared.options.budget, run, stop=hooks.stop, world=world
+            prepared.task,
+            prepared.optimisation,
+            prepared.options.budget,
+            run,
+            stop=hooks.stop,
+            world=world,
+            workers=workers,
         )
-    finally:
-        leave()
 
 
 def resume(run: Run, budget: Budget, *, device: str | None = None, hooks: Hooks | None = None) -> Iterator[Event]:
@@ -72,12 +77,11 @@ def resume(run: Run, budget: Budget, *, device: str | None = None, hooks: Hooks 
         options = replace(options, minutes=budget.minutes, epochs=budget.epochs, steps=budget.steps)
     if "-" in options.inputs and sys.stdin.isatty():
         raise ChargenError(f"{run.name} was trained on standard input: pipe the same text into chargen once more")
-    world = join(choose_device(options.device))
-    try:
+    with _joined(options) as (world, workers):
         # A run killed before its first save still needs the weights that it was to start from.
         source = find_run(options.start_from) if options.start_from and not run.is_begun else None
-        documents = bool(run.config["data"]["documents"])
-        prepared = _prepare(options, world, hooks, source=source, tokenizer=run.tokenizer(), documents=documents)
+        own: dict[str, Any] = {"tokenizer": run.tokenizer(), "documents": bool(run.config["data"]["documents"])}
+        prepared = _prepare(options, world, workers, hooks, source=source, **own)
         run.refuse_changed(prepared.data["fingerprint"], prepared.data["validation"])
         renewed = options != options_of(run)
         if world.is_writer and renewed:
@@ -91,9 +95,8 @@ def resume(run: Run, budget: Budget, *, device: str | None = None, hooks: Hooks 
             renewed=renewed,
             stop=hooks.stop,
             world=world,
+            workers=workers,
         )
-    finally:
-        leave()
 
 
 def options_of(run: Run) -> Options:
@@ -110,9 +113,23 @@ def default_folder(options: Options) -> Path:
     return CHECKPOINTS / (Path(name).stem.replace("*", "").strip(".-_") or "text")
 
 
+@contextmanager
+def _joined(options: Options) -> Iterator[tuple[World, Workers]]:
+    """The processes and the threads that share a training, until it ends."""
+    device = choose_device(options.device)
+    keep_freed_memory()
+    try:
+        world = join(device)
+        with workers_for(device) as workers:
+            yield world, workers
+    finally:
+        leave()
+
+
 def _prepare(
     options: Options,
     world: World,
+    workers: Workers,
     hooks: Hooks,
     *,
     source: Run | None = None,
@@ -120,9 +137,11 @@ def _prepare(
     documents: bool | None = None,
 ) -> Prepared:
     if isinstance(options, ClassifierOptions):
-        return prepare_classifier(options, world, source=source, tokenizer=tokenizer, documents=documents)
+        return prepare_classifier(options, world, workers, source=source, tokenizer=tokenizer, documents=documents)
     assert isinstance(options, LanguageModelOptions)
-    return prepare_language_model(options, world, source=source, tokenizer=tokenizer, progress=hooks.encoding)
+    return prepare_language_model(
+        options, world, workers, source=source, tokenizer=tokenizer, progress=hooks.encoding
+    )
 
 
 def _create(path: Path, prepared: Prepared, *, overwrite: bool) -> Run:

@@ -1,0 +1,119 @@
+"""Work divided among threads once per step, not once per operation.
+
+Torch divides each small product among all cores and waits for the slowest, thousands of times a second; where another
+program holds a core, each wait costs a scheduler's slice. Here each worker computes its shards, shares of the streams
+or texts, from ids to gradients, with kernels of one thread, and there is one wait a step.
+
+The shards alone decide a result: how many workers there are, and which one computes which, changes no bit of it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from types import TracebackType
+from typing import TypeVar
+
+import joblib
+import torch
+from torch import Tensor, nn
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Workers:
+    """Threads that compute side by side, to be entered with `with`; one alone computes in the thread that asks.
+
+    >>> with Workers(2) as workers:
+    ...     workers.map(lambda x: x * x, [1, 2, 3])
+    [1, 4, 9]
+    """
+
+    def __init__(self, size: int = 1, *, single_threaded: bool = True) -> None:
+        """`single_threaded`: kernels use one thread each while the workers are entered; a GPU's do not care."""
+        self.size, self.single_threaded = size, single_threaded
+        self._pool: ThreadPoolExecutor | None = None
+        self._threads = 0  # of torch's kernels before
+
+    def __enter__(self) -> Workers:
+        if self.single_threaded:
+            self._threads = torch.get_num_threads()
+            torch.set_num_threads(1)
+        if self.size > 1:
+            numbers = count()
+            self._pool = ThreadPoolExecutor(self.size, "worker", initializer=lambda: self._begin(next(numbers)))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
+        if self.single_threaded:
+            torch.set_num_threads(self._threads)
+
+    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+        """What the function makes of each item, in their order; an error of one of them is raised here."""
+        if self._pool is None:
+            return [function(item) for item in items]
+        return list(self._pool.map(function, items))
+
+    def gradients(self, model: nn.Module, losses: Sequence[Callable[[], Tensor]]) -> Tensor:
+        """The sum of the losses, each computed by a function; its gradient is left in each weight's `grad`."""
+        weights = list(model.parameters())
+
+        def compute(loss: Callable[[], Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
+            value = loss()
+            return value.detach(), torch.autograd.grad(value, weights)
+
+        values, gradients = zip(*self.map(compute, losses), strict=True)
+        for weight, parts in zip(weights, zip(*gradients, strict=True), strict=True):
+            weight.grad = _sum(parts)
+        return _sum(values)
+
+    def _begin(self, number: int) -> None:
+        """Prepare a thread: kernels of one thread, on a core of its own where there is one for each worker.
+
+        Where programs of two sessions compete, Linux would put all threads of this one on one core, so that the
+        other program gets the whole of the second.
+        """
+        torch.set_num_threads(1)
+        if hasattr(os, "sched_setaffinity"):
+            cores = sorted(os.sched_getaffinity(0))
+            if len(cores) == self.size:
+                os.sched_setaffinity(0, {cores[number]})
+
+
+ONE_WORKER = Workers(single_threaded=False)  # computes as torch does by itself
+
+
+def workers_for(device: torch.device) -> Workers:
+    """A worker for each core that this process may use; one for a device that is no CPU.
+
+    Affinity, a container's quota and LOKY_MAX_CPU_COUNT count, and OMP_NUM_THREADS, by which torch's launcher and
+    many job schedulers share a machine.
+    """
+    if device.type != "cpu":
+        return Workers(single_threaded=False)
+    return Workers(min(joblib.cpu_count(only_physical_cores=True), torch.get_num_threads()))
+
+
+def divide(total: int, parts: int) -> list[slice]:
+    """So many streams or texts as `parts` neighbouring slices of about one size.
+
+    >>> divide(7, 3)
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 7, None)]
+    """
+    return [slice(part * total // parts, (part + 1) * total // parts) for part in range(parts)]
+
+
+def _sum(tensors: Sequence[Tensor]) -> Tensor:
+    """The sum in the order given, in the first tensor's memory."""
+    total = tensors[0]
+    for tensor in tensors[1:]:
+        total += tensor
+    return total
