@@ -149,15 +149,17 @@ class Run:
 
     def save_metrics(self, records: list[dict[str, Any]]) -> None:
         """Replace the evaluations so far; a run resumed from an earlier step forgets the later ones this way."""
-        _write(self.path / "metrics.jsonl", "".join(json.dumps(record) + "\n" for record in records).encode())
+        write_atomically(
+            self.path / "metrics.jsonl", "".join(json.dumps(record) + "\n" for record in records).encode()
+        )
 
     def save_summary(self, summary: Mapping[str, Any]) -> None:
         """Replace the record of how the training ended."""
-        _write(self.path / "summary.json", _json(summary))
+        write_atomically(self.path / "summary.json", _json(summary))
 
     def save_config(self, config: Mapping[str, Any]) -> Run:
         """Replace the config, for a run that goes on with a larger budget; gives the run with it."""
-        _write(self.path / "config.json", _json(config))
+        write_atomically(self.path / "config.json", _json(config))
         return Run(self.path, dict(config))
 
     def _read(self, name: str) -> bytes:
@@ -190,9 +192,9 @@ def create_run(
     unfinished = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
         unfinished.chmod(0o755)  # mkdtemp lets nobody else in
-        _write(unfinished / tokenizer.file_name, tokenizer.to_bytes())
+        write_atomically(unfinished / tokenizer.file_name, tokenizer.to_bytes())
         if labels is not None:
-            _write(unfinished / "labels.json", _json(labels))
+            write_atomically(unfinished / "labels.json", _json(labels))
         record = {
             "format_version": FORMAT_VERSION,
             **config,
@@ -310,7 +312,7 @@ def _json(value: Any) -> bytes:
     return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes) -> None:
     """Write beside, then rename into place: the old file stays whole until the new one is."""
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f".{path.name}.*"):  # by a process that was killed
@@ -332,7 +334,7 @@ def _save_tensors(path: Path, tensors: Mapping[str, np.ndarray], facts: Mapping[
     from safetensors.numpy import save
 
     contiguous = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
-    _write(path, save(contiguous, metadata={"chargen": json.dumps(facts)}))
+    write_atomically(path, save(contiguous, metadata={"chargen": json.dumps(facts)}))
 
 
 def _load_tensors(path: Path) -> tuple[Weights, dict[str, Any]]:

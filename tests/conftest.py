@@ -1,4 +1,4 @@
-"""Nothing in the tests is timed: a busy machine must not fail a property. Child processes too have one thread each."""
+"""Nothing in the tests is timed: a busy machine must not fail a property. Each process has one thread."""
 
 from __future__ import annotations
 

@@ -166,7 +166,7 @@ def test_resume_goes_on_and_config_replays() -> None:
     done("train", "--config", config, "--out", "tied", "--steps", "2", "--tied", "--optimizer", "adamw")
     tied = load_run(Path("tied")).config["options"]
     assert (tied["layers"], tied["hidden"], tied["embedding"], tied["batch"]) == (1, 16, 16, 4)
-    adamw = language_model_recipe(LanguageModelOptions(inputs=("x",), optimizer="adamw"), 10**6, 65, 1e11)
+    adamw = language_model_recipe(LanguageModelOptions(inputs=("x",), optimizer="adamw"), 10**6, 65, lambda _: 1e4)
     assert (tied["learning_rate"], tied["weight_decay"]) == (adamw.learning_rate, adamw.weight_decay)
     narrow = ("--config", "tied/config.json", "--steps", "1", "--hidden", "8", "--documents", "line", "--overwrite")
     done("train", *narrow, "--out", "narrow")

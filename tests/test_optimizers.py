@@ -18,22 +18,24 @@ def test_singular_values_come_near_one_and_directions_stay(shape: tuple[int, ...
     matrices = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     result = orthogonalise(matrices, dtype)
     values = torch.linalg.svdvals(result)
-    assert values.min() > 0.4 and values.max() < 1.3
+    relative = torch.linalg.svdvals(matrices) / torch.linalg.matrix_norm(matrices)[..., None]
+    assert values.max() < 1.45 and values[relative > 0.05].min() > 0.55
     u, _, v = torch.linalg.svd(matrices, full_matrices=False)
     closeness = (result * (u @ v)).sum((-2, -1)) / result.norm(dim=(-2, -1)) / (u @ v).norm(dim=(-2, -1))
-    assert (closeness > 0.96).all()
+    assert (closeness > 0.93).all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
-def test_one_direction_alone_keeps_its_length_of_one(scale: float, dtype: torch.dtype) -> None:
+def test_one_direction_alone_stays_near_a_length_of_one(scale: float, dtype: torch.dtype) -> None:
     """The largest singular value is all there is, so that rounding could lift it where the iteration diverges."""
     generator = torch.Generator().manual_seed(0)
     for _ in range(20):
         left, right = torch.randn(2, 32, 1, generator=generator)
         result = orthogonalise(scale * left @ right.T, dtype)
-        assert torch.linalg.matrix_norm(result, 2) == pytest.approx(1, abs=0.05)
-        assert left.T @ result @ right / left.norm() / right.norm() == pytest.approx(1, abs=0.05)
+        length = torch.linalg.matrix_norm(result, 2)
+        assert length == pytest.approx(1, abs=0.4)
+        assert left.T @ result @ right / left.norm() / right.norm() == pytest.approx(length.item(), abs=0.05)
 
 
 def test_a_matrix_of_nothing_stays_so() -> None:

@@ -27,7 +27,7 @@ from chargen.training.batches import Streams
 from chargen.training.events import Done, Evaluated, Event, Note, Started, Step
 from chargen.training.language_modelling import LanguageModelling
 from chargen.training.options import ClassifierOptions, LanguageModelOptions, Options, from_record, to_record
-from chargen.training.recipes import classifier_recipe, language_model_recipe, tokens_read
+from chargen.training.recipes import LADDER, Speed, classifier_recipe, language_model_recipe
 from chargen.training.schedule import Budget
 from chargen.training.start import Hooks, default_folder, options_of, resume, start
 from chargen.workers import Workers
@@ -602,8 +602,20 @@ def test_options_survive_json_and_unknown_ones_are_refused(text: str) -> None:
         from_record(LanguageModelOptions, record | {"heads": 8})
 
 
-def chosen(tokens: int = 10**6, vocab_size: int = 65, flops: float = 5e11, **asked: Any) -> LanguageModelOptions:
-    return language_model_recipe(LanguageModelOptions(inputs=("x",), **asked), tokens, vocab_size, flops)
+def device_of(products: float) -> Speed:
+    """A device that does so many products a second, but no more than 5,000 steps."""
+
+    def speed(options: LanguageModelOptions) -> float:
+        assert options.layers and options.hidden and options.batch and options.window
+        weights = 65 * options.hidden + 6 * options.layers * options.hidden**2
+        return min(products / weights, 5000 * options.batch * options.window)
+
+    return speed
+
+
+def chosen(tokens: int = 10**6, vocab_size: int = 65, products: float = 3e10, **asked: Any) -> LanguageModelOptions:
+    options = LanguageModelOptions(inputs=("x",), **asked)
+    return language_model_recipe(options, tokens, vocab_size, device_of(products))
 
 
 def test_recipes_leave_no_choice_and_change_none() -> None:
@@ -620,12 +632,12 @@ def test_recipes_leave_no_choice_and_change_none() -> None:
 
 
 def test_more_time_takes_a_larger_model_and_more_readings_more_dropout() -> None:
-    by_time = [chosen(minutes=minutes, epochs=10**9) for minutes in (0.05, 0.3, 1, 3, 10, 60, 10_000)]
+    by_time = [
+        chosen(minutes=minutes, epochs=10**9, products=4.5e10) for minutes in (0.05, 0.3, 1, 3, 10, 60, 10_000)
+    ]
     shapes = [(options.layers, options.hidden) for options in by_time]
     assert shapes == sorted(set(shapes))
-    assert chosen(flops=5e14, minutes=3).hidden == chosen(minutes=100).hidden
-    endless = {"tokens": 10**10, "minutes": 10}
-    assert chosen(flops=5e15, **endless) == chosen(flops=5e18, **endless)  # no device is faster than its steps
+    assert chosen(products=3e13, minutes=3).hidden == chosen(minutes=100).hidden
     by_size = [chosen(tokens=tokens, minutes=30).dropout for tokens in (10**8, 2 * 10**6, 10**5)]
     assert by_size == sorted(by_size) and len(set(by_size)) == 3  # type: ignore[type-var]
 
@@ -637,7 +649,10 @@ def test_a_short_text_is_read_in_fewer_streams_and_not_for_ever() -> None:
     streams = [chosen(tokens=tokens).batch for tokens in sizes]
     assert streams == sorted(streams) and len(set(streams)) == 3  # type: ignore[type-var]
     for processes in (2, 3, 8):
-        shared = [language_model_recipe(LanguageModelOptions(inputs=("x",)), n, 65, 5e11, processes) for n in sizes]
+        shared = [
+            language_model_recipe(LanguageModelOptions(inputs=("x",)), n, 65, device_of(3e10), processes)
+            for n in sizes
+        ]
         assert all(made.batch % processes == 0 for made in shared)  # type: ignore[operator]
     epochs = [chosen(tokens=tokens).epochs for tokens in sizes]
     assert epochs == sorted(set(epochs))  # type: ignore[type-var]
@@ -645,11 +660,29 @@ def test_a_short_text_is_read_in_fewer_streams_and_not_for_ever() -> None:
     assert chosen(tokens=10**4, steps=10**6).epochs is None and chosen(tokens=10**4, epochs=99).epochs == 99
 
 
-def test_smaller_steps_read_less_and_learn_more_from_as_much() -> None:
-    read = [tokens_read(chosen(batch=batch, hidden=256), 10**6, 65, 5e11) for batch in (4, 32, 256)]
-    assert read == sorted(set(read))
+def test_smaller_steps_learn_more_from_as_much() -> None:
     weights = [chosen(batch=batch, epochs=4).hidden for batch in (4, 32, 256)]
     assert weights == sorted(weights, reverse=True) and len(set(weights)) > 1  # type: ignore[type-var]
+
+
+@pytest.mark.parametrize("minutes", [0.1, 1, 3, 10, 30, 1000])
+def test_few_shapes_are_measured_and_the_choice_is_that_of_measuring_all(minutes: float) -> None:
+    asked: list[tuple[int | None, int | None]] = []
+    speed = device_of(3e10)
+
+    def counted(options: LanguageModelOptions) -> float:
+        asked.append((options.layers, options.hidden))
+        return speed(options)
+
+    options = LanguageModelOptions(inputs=("x",), minutes=minutes, epochs=1e9)
+    made = language_model_recipe(options, 10**7, 65, counted)
+    assert len(set(asked)) <= 4
+    enough = [
+        shape
+        for shape in LADDER
+        if 60 * minutes * speed(replace(made, layers=shape.layers, hidden=shape.hidden)) >= shape.from_tokens
+    ]
+    assert (made.layers, made.hidden) == (enough[-1].layers, enough[-1].hidden)
 
 
 def test_what_is_chosen_suits_what_was_asked() -> None:
@@ -661,14 +694,16 @@ def test_what_is_chosen_suits_what_was_asked() -> None:
     for tokens in (10**3, 10**5, 10**7):
         made = chosen(tokens=tokens)
         assert chosen(tokens=tokens, minutes=3, epochs=made.epochs) == made  # typing what is chosen changes nothing
-    many = chosen(vocab_size=60_000)  # whose projection takes most of the time
-    assert (many.layers, many.hidden) < (chosen().layers, chosen().hidden)
     assert chosen(hidden=1500, epochs=20).dropout > chosen(hidden=100, epochs=20).dropout  # type: ignore[operator]
 
 
 def test_a_budget_of_steps_is_deterministic_whatever_the_machine() -> None:
-    assert chosen(flops=1e10, steps=1000) == chosen(flops=1e15, steps=1000)
-    assert chosen(flops=1e10, epochs=3) == chosen(flops=1e15, epochs=3)
+    def refused(options: LanguageModelOptions) -> float:
+        raise AssertionError("a speed was asked for")
+
+    for budget in ({"steps": 1000}, {"epochs": 3.0}):
+        options = LanguageModelOptions(inputs=("x",), **budget)
+        language_model_recipe(options, 10**6, 65, refused)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from chargen.generation.blas_threads import BlasThreads
 from chargen.models.config import LanguageModelConfig
 
 Array = npt.NDArray[np.float32]
@@ -52,6 +53,7 @@ class NumpyEngine:
         small = encoder.vocab_size * first.bias.nbytes <= TABLE_BYTES
         self.table = first.inputs(self.embedding) if small else None  # (V, G*H)
         self.rows = np.empty((0, 0), dtype=np.float32)  # those of a step's ids (B, G*H)
+        self.stepping, self.reading = BlasThreads(), BlasThreads(warm_up=1)
 
     def start(self, batch: int) -> Array:
         """The state (S, L, B, H) of streams that have read nothing."""
@@ -66,17 +68,18 @@ class NumpyEngine:
     def step(self, ids: Ids, state: Array) -> tuple[Array, Array]:
         """Read ids (B,); gives logits (B, V) for what follows, and the new state."""
         new = np.empty_like(state)
-        if self.table is None:
-            self.layers[0].step(self.embedding[ids], state[:, 0], new[:, 0])
-        else:
-            if len(self.rows) != len(ids):
-                self.rows = np.empty((len(ids), self.table.shape[1]), dtype=np.float32)
-            # Ids are the engine's own symbols; to clip them spares a buffer that checking them would need.
-            self.table.take(ids, axis=0, out=self.rows, mode="clip")
-            self.layers[0].advance(self.rows, state[:, 0], new[:, 0])
-        for n in range(1, len(self.layers)):
-            self.layers[n].step(new[0, n - 1], state[:, n], new[:, n])
-        return self._project(new[0, -1]), new
+        with self.stepping.of(len(ids)):
+            if self.table is None:
+                self.layers[0].step(self.embedding[ids], state[:, 0], new[:, 0])
+            else:
+                if len(self.rows) != len(ids):
+                    self.rows = np.empty((len(ids), self.table.shape[1]), dtype=np.float32)
+                # Ids are the engine's own symbols; to clip them spares a buffer that checking them would need.
+                self.table.take(ids, axis=0, out=self.rows, mode="clip")
+                self.layers[0].advance(self.rows, state[:, 0], new[:, 0])
+            for n in range(1, len(self.layers)):
+                self.layers[n].step(new[0, n - 1], state[:, n], new[:, n])
+            return self._project(new[0, -1]), new
 
     @quietly
     def read(self, ids: Ids, state: Array) -> tuple[Array, Array]:
@@ -95,12 +98,13 @@ class NumpyEngine:
     def _run(self, ids: Ids, state: Array) -> tuple[Array, Array]:
         """Outputs (T, B, H) of the last layer for ids (T, B), and the new state."""
         new = np.empty_like(state)
-        inputs = self.layers[0].inputs(self.embedding[ids]) if self.table is None else self.table[ids]
-        states = self.layers[0].run(inputs, state[:, 0])
-        new[:, 0] = states[-1]
-        for n in range(1, len(self.layers)):
-            states = self.layers[n].run(self.layers[n].inputs(states[1:, 0]), state[:, n])
-            new[:, n] = states[-1]
+        with self.reading.of(ids.size):
+            inputs = self.layers[0].inputs(self.embedding[ids]) if self.table is None else self.table[ids]
+            states = self.layers[0].run(inputs, state[:, 0])
+            new[:, 0] = states[-1]
+            for n in range(1, len(self.layers)):
+                states = self.layers[n].run(self.layers[n].inputs(states[1:, 0]), state[:, n])
+                new[:, n] = states[-1]
         return states[1:, 0], new
 
     def _project(self, outputs: Array) -> Array:

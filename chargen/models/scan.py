@@ -1,4 +1,4 @@
-"""The GRU over time for training on a CPU in bfloat16, where torch's own kernel is slow.
+"""The GRU over time for training on a CPU, where torch's own kernel is slow.
 
 Torch runs the cell a step at a time and lets autograd undo it a step at a time, which makes the recurrent weight's
 gradient from T small products. Here the way back collects the gates' gradients of all steps first, so that this

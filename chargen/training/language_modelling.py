@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from chargen.checkpoint import LANGUAGE_MODEL, Run
-from chargen.errors import ChargenError
+from chargen.errors import ChargenError, ToldError
 from chargen.evaluation import text_loss
-from chargen.hardware import autocast, choose_device, product_rate
+from chargen.hardware import autocast, choose_device
 from chargen.models.config import EncoderConfig, LanguageModelConfig
 from chargen.models.encoder import NO_DROPOUT, Dropout, Masks, StackState
 from chargen.models.language_model import LanguageModel
@@ -25,7 +25,8 @@ from chargen.text.tokenizers import Tokenizer
 from chargen.training.batches import Streams, fit_streams
 from chargen.training.distributed import ALONE, World
 from chargen.training.options import LanguageModelOptions
-from chargen.training.recipes import DEFAULT_CELL, language_model_recipe, tokens_read
+from chargen.training.planner import Planner
+from chargen.training.recipes import DEFAULT_CELL, Speed, language_model_recipe, tokens_read
 from chargen.training.setup import (
     Prepared,
     dropout_of,
@@ -166,8 +167,10 @@ def prepare_language_model(
     # One process encodes, then all open.
     first = world.agree(lambda: encode(options, given, progress).fingerprint) if world.size > 1 else None
     corpus = encode(options, given, progress)
-    if first not in (None, corpus.fingerprint):
-        raise ChargenError(f"the text in {', '.join(corpus.sources)} is not the first process's: bring the same one")
+    same = first in (None, corpus.fingerprint)
+    if not world.gather(torch.tensor([same], device=device), dim=0).all():  # all of them end
+        kind = ToldError if same else ChargenError
+        raise kind(f"the text in {', '.join(corpus.sources)} is not the first process's: bring the same one")
     notes = [f"{len(corpus.ids):,} tokens, {corpus.characters:,} characters, {corpus.tokenizer.vocab_size:,} symbols"]
     notes += unknown_note(corpus.unknown, corpus.characters, why_unknown(options))
     train_ids, validation, other = split(corpus, options)
@@ -181,16 +184,13 @@ def prepare_language_model(
     asked = replace(options, **encoder_of(source, options)) if source else options
     precision, told = precision_of(options.precision, asked.cell or DEFAULT_CELL, device)
     notes += told
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    flops = world.agree(lambda: product_rate(device, dtype, 768)) * world.size
-    sizes = len(train_ids), corpus.tokenizer.vocab_size, flops
-    chosen = language_model_recipe(asked, *sizes, world.size, workers.size)
-    if asked.epochs != chosen.epochs and tokens_read(replace(chosen, epochs=None), *sizes) > tokens_read(
-        chosen, *sizes
-    ):
-        notes.append(
-            f"the text is read {chosen.epochs:g} times at most, since a short text is soon known by heart (--epochs)"
-        )
+    timed = partial(
+        _timed, tokenizer=corpus.tokenizer, device=device, precision=precision, world=world, workers=workers
+    )
+    planner = Planner(timed, device, precision, corpus.tokenizer.vocab_size, world, workers)
+    sizes = len(train_ids), corpus.tokenizer.vocab_size
+    chosen = language_model_recipe(asked, *sizes, planner.speed, world.size, workers.size)
+    notes += _plan(asked, chosen, len(train_ids), planner.speed)
     chosen = replace(chosen, tokenizer=corpus.tokenizer.kind, precision=precision)
     assert chosen.batch is not None and chosen.window is not None and chosen.shards is not None  # by the recipe
     shards = chosen.shards
@@ -234,7 +234,43 @@ def prepare_language_model(
         "text_column": chosen.text_column,
         "encoding": chosen.encoding,
     }
-    return Prepared(task, LANGUAGE_MODEL, chosen, asdict(config), data, corpus.tokenizer, None, notes)
+    return Prepared(task, LANGUAGE_MODEL, chosen, asdict(config), data, corpus.tokenizer, None, notes, planner)
+
+
+def _timed(
+    options: LanguageModelOptions,
+    *,
+    tokenizer: Tokenizer,
+    device: torch.device,
+    precision: str,
+    world: World,
+    workers: Workers,
+) -> LanguageModelling:
+    """A task of these options on random ids, to see how fast its steps are."""
+    assert options.batch and options.window and options.shards
+    model = LanguageModel(model_config(options, tokenizer)).to(device).train()
+    ids = np.random.default_rng(0).integers(tokenizer.vocab_size, size=8 * options.batch * options.window)
+    streams = Streams(ids, options.batch, options.window)
+    return LanguageModelling(model, streams, ids, tokenizer, 1.0, device, precision, world, workers, options.shards)
+
+
+def _plan(asked: LanguageModelOptions, chosen: LanguageModelOptions, tokens: int, speed: Speed) -> list[str]:
+    """A sentence on what was found and chosen, where a budget in minutes leaves something to choose."""
+    if chosen.minutes is None or (asked.epochs == chosen.epochs and asked.dropout == chosen.dropout):
+        return []
+    found = speed(chosen)
+    read = tokens_read(chosen, tokens, speed) / tokens
+    shape = f"{chosen.cell} {chosen.layers}x{chosen.hidden}"
+    told = (
+        f"{shape} reads about {found:,.0f} tokens a second here, so {read:.2g} epochs in {chosen.minutes:g} minutes"
+    )
+    if asked.start_from is None and (asked.layers, asked.hidden, asked.size) == (None, None, None):
+        told += "; larger ones would read too little to be worth their size"
+    if asked.epochs is None and chosen.epochs is not None and read == chosen.epochs:
+        told = (
+            f"{shape}; the text is read {read:g} times at most, since a short text is soon known by heart (--epochs)"
+        )
+    return [told]
 
 
 def encode(

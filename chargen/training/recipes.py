@@ -1,4 +1,4 @@
-"""What to choose when a person does not: shapes and optimisation from the text's size, the budget and the device.
+"""What to choose when a person does not: shapes and optimisation from the text's size, the budget and the speed.
 
 Pure functions; where the numbers come from is written in `benchmarks/README.md`.
 """
@@ -6,7 +6,8 @@ Pure functions; where the numbers come from is written in `benchmarks/README.md`
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from chargen.models.config import EncoderConfig, LanguageModelConfig, weight_shapes
 from chargen.training.options import ClassifierOptions, LanguageModelOptions, filled
@@ -20,10 +21,7 @@ SHARD = 16  # streams or texts at least: products with fewer rows are slow
 MOST_DROPOUT = 0.2
 MOST_WEIGHTS = 20  # for each token of the text
 STEPS_AN_EPOCH = 200  # about, on a short text: it is read in fewer streams, so that the weights move as often
-FLOPS_PER_WEIGHT = 6  # multiplications and additions a token, forwards and back
-EFFICIENCY = 0.54  # of training, beside large products: recurrent steps are small ones
-STEP_COST = 800  # tokens whose products take as long as all else that a step does
-LATENCY = 4e-5  # seconds that a step of a layer takes at least, forwards and back: a guess for GPUs, not measured
+SPREAD = 0.6, 1.6  # of the products a second that one shape reaches, what another may reach: small steps are slower
 RATES = {"muon": (0.012, 0.1), "adamw": (0.006, 0.01)}  # learning rate and weight decay that suit a language model
 FINE_TUNING = 1 / 6  # of that rate, for weights that another text has taught already
 
@@ -50,12 +48,20 @@ LADDER = (  # what `auto` climbs
 SHAPES = {"tiny": LADDER[0], "small": LADDER[3], "medium": LADDER[5], "large": LADDER[6]}
 
 
+Speed = Callable[[LanguageModelOptions], float]  # options whose shape is chosen -> tokens a second
+
+
 def language_model_recipe(
-    options: LanguageModelOptions, tokens: int, vocab_size: int, flops: float, processes: int = 1, cores: int = 1
+    options: LanguageModelOptions,
+    tokens: int,
+    vocab_size: int,
+    speed: Speed,
+    processes: int = 1,
+    cores: int = 1,
 ) -> LanguageModelOptions:
     """The options with every choice made, for a training text of so many tokens.
 
-    flops: what all devices together do a second in large products; it decides what a budget in minutes can read.
+    speed: asked, as seldom as possible, for what a budget in minutes can read; never without one.
     processes: how many share the streams evenly; cores: that each of them has.
     """
     if options.minutes is options.epochs is options.steps is None:
@@ -65,8 +71,10 @@ def language_model_recipe(
     options = filled(options, shards=_shards(options.batch or 1, processes, cores))
     if options.epochs is options.steps is None:
         options = filled(options, epochs=_most_epochs(tokens))
-    options = _shaped(options, tokens, vocab_size, flops)
-    epochs = tokens_read(options, tokens, vocab_size, flops) / tokens
+    options = _shaped(options, tokens, vocab_size, speed)
+    if options.dropout is None:
+        epochs = tokens_read(options, tokens, speed) / tokens
+        options = replace(options, dropout=_dropout(epochs * _weights(options, vocab_size) / tokens))
     learning_rate, weight_decay = RATES[str(options.optimizer)]
     if options.start_from:
         learning_rate *= FINE_TUNING
@@ -76,7 +84,6 @@ def language_model_recipe(
         learning_rate=learning_rate,
         weight_decay=weight_decay,
         clip=1.0,
-        dropout=_dropout(epochs * _weights(options, vocab_size) / tokens),
         dropout_input=0.0,
         dropout_embedding=0.0,
         weight_drop=0.0,
@@ -113,15 +120,12 @@ def classifier_recipe(options: ClassifierOptions, cores: int = 1) -> ClassifierO
     )
 
 
-def tokens_read(options: LanguageModelOptions, tokens: int, vocab_size: int, flops: float) -> float:
+def tokens_read(options: LanguageModelOptions, tokens: int, speed: Speed) -> float:
     """About how many tokens a training of these options, shape and streams chosen, reads of a text of `tokens`."""
-    assert options.batch and options.window and options.layers
+    assert options.batch and options.window
     limits = []
     if options.minutes is not None:
-        products = FLOPS_PER_WEIGHT * _weights(options, vocab_size) / (EFFICIENCY * flops)  # seconds a token
-        products *= 1 + STEP_COST / (options.batch * options.window)
-        waiting = LATENCY * options.layers / options.batch
-        limits.append(60 * options.minutes / max(products, waiting))
+        limits.append(60 * options.minutes * speed(options))
     if options.steps is not None:
         limits.append(float(options.steps * options.batch * options.window))
     if options.epochs is not None:
@@ -129,19 +133,37 @@ def tokens_read(options: LanguageModelOptions, tokens: int, vocab_size: int, flo
     return min(limits)
 
 
-def _shaped(options: LanguageModelOptions, tokens: int, vocab_size: int, flops: float) -> LanguageModelOptions:
-    """With the shape that was asked for, or the largest that suits the text and reads enough of it to be worth it."""
+def _shaped(options: LanguageModelOptions, tokens: int, vocab_size: int, speed: Speed) -> LanguageModelOptions:
+    """With the shape that was asked for, or the largest that suits the text and reads enough of it to be worth it.
+
+    A speed is asked for only where what is known of smaller shapes leaves room for doubt.
+    """
     assert options.batch and options.window
     if options.size not in (None, "auto"):
         return _of_shape(options, SHAPES[options.size])
     worth = (4096 / (options.batch * options.window)) ** (2 / 3)  # of a token: more is learned in smaller steps
-    fitting = LADDER[0]
-    for shape in LADDER:
+    fitting = _of_shape(options, LADDER[0])
+    products: float | None = None  # weights times tokens a second, of the last shape whose speed is known
+    for shape in LADDER[1:]:
         shaped = _of_shape(options, shape)
-        suits = _weights(shaped, vocab_size) <= MOST_WEIGHTS * tokens
-        if suits and worth * tokens_read(shaped, tokens, vocab_size, flops) >= shape.from_tokens:
-            fitting = shape
-    return _of_shape(options, fitting)
+        weights = _weights(shaped, vocab_size)
+
+        def enough(tokens_a_second: float, shape: Shape = shape) -> bool:
+            return bool(worth * tokens_read(options, tokens, lambda _: tokens_a_second) >= shape.from_tokens)
+
+        if weights > MOST_WEIGHTS * tokens or not enough(math.inf):
+            break
+        if options.minutes is not None:
+            at_least, at_most = (0.0, math.inf) if products is None else (x * products / weights for x in SPREAD)
+            if not enough(at_most):
+                break
+            if not enough(at_least):
+                found = speed(shaped)
+                if not enough(found):
+                    break
+                products = weights * found
+        fitting = shaped
+    return fitting
 
 
 def _of_shape(options: LanguageModelOptions, shape: Shape) -> LanguageModelOptions:

@@ -18,6 +18,7 @@ from chargen.models.encoder import Dropout
 from chargen.text.tokenizers import Tokenizer
 from chargen.training.loop import Optimisation, Task
 from chargen.training.options import ClassifierOptions, LanguageModelOptions, Options
+from chargen.training.planner import Planner
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Prepared:
     tokenizer: Tokenizer
     labels: list[str] | None  # a classifier's
     notes: list[str]  # what a person should know, in sentences
+    planner: Planner | None = None  # to be told how fast the training was
 
     @property
     def optimisation(self) -> Optimisation:

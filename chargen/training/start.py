@@ -20,7 +20,7 @@ from chargen.hardware import choose_device, keep_freed_memory
 from chargen.text.tokenizers import Tokenizer
 from chargen.training.classifying import prepare_classifier
 from chargen.training.distributed import World, join, leave
-from chargen.training.events import Event, Note
+from chargen.training.events import Done, Event, Note
 from chargen.training.language_modelling import prepare_language_model
 from chargen.training.loop import train
 from chargen.training.options import ClassifierOptions, LanguageModelOptions, Options, from_record, to_record
@@ -55,7 +55,7 @@ def start(
         prepared = _prepare(options, world, workers, hooks, source=source)
         yield from map(Note, prepared.notes)
         run = world.agree(lambda: _create(path, prepared, overwrite=overwrite))
-        yield from train(
+        for event in train(
             prepared.task,
             prepared.optimisation,
             prepared.options.budget,
@@ -63,7 +63,11 @@ def start(
             stop=hooks.stop,
             world=world,
             workers=workers,
-        )
+        ):
+            if isinstance(event, Done) and prepared.planner and isinstance(prepared.options, LanguageModelOptions):
+                summary = event.summary
+                prepared.planner.correct(prepared.options, summary["seconds"], summary["tokens_per_second"])
+            yield event
 
 
 def resume(run: Run, budget: Budget, *, device: str | None = None, hooks: Hooks | None = None) -> Iterator[Event]:

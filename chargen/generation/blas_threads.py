@@ -1,0 +1,93 @@
+"""How many threads BLAS uses for a step's products: as many as are fastest here and now, found by trying.
+
+Two threads read a large model's weights faster than one. A small model, or a core that another program holds, makes
+them wait for each other, which may cost far more than the product itself.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+WARM_UP = 24  # uses before the first trial, so that the first characters wait for nothing
+TRIAL = 0.025  # seconds that each number of threads is tried for: more than a scheduler's slice
+TRY_AGAIN = 3.0  # seconds until other numbers are tried once more
+SLOWED_DOWN = 1.5  # times the time that was measured: try again at once
+
+
+class BlasThreads:
+    """A context in which BLAS has the threads that are fastest for what is done in it, again and again.
+
+    Outside of it BLAS keeps the threads that it had.
+
+    >>> threads = BlasThreads()
+    >>> with threads.of(1):
+    ...     pass
+    """
+
+    def __init__(self, warm_up: int = WARM_UP) -> None:
+        self.count: int | None = None  # threads in use; None: those BLAS has by itself
+        self._libraries: list[Any] = []
+        self._warm_up = warm_up
+        self._trials: list[int] = []  # numbers that are still to be tried
+        self._found: dict[int, float] = {}  # seconds for each unit of work, by number of threads
+        self._best = 0.0  # of the number in use
+        self._began = self._decided = 0.0
+        self._units = 1
+        self._seconds, self._done = 0.0, 0  # since the number was set
+        self._before: list[int] = []
+
+    def of(self, units: int) -> BlasThreads:
+        """The context for so many units of work, such as rows."""
+        self._units = units
+        return self
+
+    def __enter__(self) -> None:
+        if self.count is not None:
+            self._before = [library.num_threads for library in self._libraries]
+            for library in self._libraries:
+                library.set_num_threads(self.count)
+        self._began = time.perf_counter()
+
+    def __exit__(self, *error: object) -> None:
+        now = time.perf_counter()
+        if self.count is None:
+            self._warm_up -= 1
+            if self._warm_up < 0:
+                self._load()
+            return
+        for library, count in zip(self._libraries, self._before, strict=True):
+            library.set_num_threads(count)
+        self._seconds += now - self._began
+        self._done += self._units
+        if self._seconds >= TRIAL:
+            self._decide(self._seconds / self._done, now)
+            self._seconds, self._done = 0.0, 0
+
+    def _load(self) -> None:
+        """Find the libraries that NumPy uses, and the numbers of threads to try: 1, 2, 4, … up to theirs."""
+        from threadpoolctl import ThreadpoolController
+
+        self._libraries = ThreadpoolController().select(user_api="blas").lib_controllers
+        most = max((library.num_threads for library in self._libraries), default=1)
+        self._counts = sorted({min(1 << power, most) for power in range(most.bit_length() + 1)})
+        self._try_all()
+
+    def _try_all(self) -> None:
+        self._found = {}
+        self._trials = list(self._counts)
+        self.count = self._trials.pop(0)
+
+    def _decide(self, seconds: float, now: float) -> None:
+        """Go on to the next number that is to be tried, or to the best; or begin anew."""
+        if self._decided == 0.0:
+            assert self.count is not None
+            self._found[self.count] = seconds
+            if self._trials:
+                self.count = self._trials.pop(0)
+            else:
+                self.count = min(self._found, key=lambda count: self._found[count])
+                self._best, self._decided = self._found[self.count], now
+        elif len(self._counts) > 1 and (now > self._decided + TRY_AGAIN or seconds > SLOWED_DOWN * self._best):
+            self._decided = 0.0
+            self._try_all()
