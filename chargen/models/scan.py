@@ -72,7 +72,7 @@ class GRUScan(Function):
         parts = (own, z, shares.view(by_gate), products.view(by_gate), products, total[:-1], total[1:])
         for own_t, z_t, shares_t, gates_t, products_t, before, after in reversed(_steps(*parts)):
             torch.mul(after[:, None], shares_t, out=gates_t)
-            torch.addmm(torch.addcmul(own_t, after, z_t), products_t, weight, out=before)
+            torch.addcmul(own_t, after, z_t, out=before).addmm_(products_t, weight)
         given = torch.empty_like(products)
         given[..., : 2 * hidden] = products[..., : 2 * hidden]
         torch.mul(total[1:], to_n, out=given[..., 2 * hidden :])
