@@ -2,12 +2,13 @@
 
     python benchmarks/sample_speed.py                    # the table
     python benchmarks/sample_speed.py --run RUN          # and the time from the command to its first character
+    python benchmarks/sample_speed.py --busy 1           # and beside another program
 
 All write real characters, softmax and draw included; they take turns in one process, and the medians of all turns
 are shown. The ratio is that of the engine that `chargen sample` takes for much text in so many samples; torch's is in
 bfloat16 where the processor has it. The bound is what memory allows: the bandwidth at which this machine reads an
 array larger than its caches, divided by the bytes of the weights that one step must read. A model that fits into a
-cache may exceed it.
+cache may exceed it. `threads` is the number that BLAS was found to be fastest with, at last.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from pathlib import Path
 import click
 import numpy as np
 import torch
+from conditions import apply_isa, conditions, neighbours, processor
 
 from chargen.checkpoint import find_run
 from chargen.cli.sample import MANY_SAMPLES
@@ -76,17 +78,19 @@ class PlainModel(torch.nn.Module):
         return NumpyEngine(config, weights), TorchEngine(config, weights, precision=precision)
 
 
-def turn_of(write: Callable[[int], object], batch: int, seconds: float) -> Callable[[], float]:
-    """A function that takes one turn of about `seconds` and gives the characters a second."""
+def speed_of(write: Callable[[int], object], batch: int, seconds: float) -> float:
+    """Characters a second in a turn of about `seconds`, once threads are awake and chosen."""
 
     def turn(steps: int) -> float:
         began = time.perf_counter()
         write(steps)
-        return steps * batch / (time.perf_counter() - began)
+        return time.perf_counter() - began
 
-    turn(20)  # warm
-    steps = max(20, int(seconds * turn(50) / batch))
-    return lambda: turn(steps)
+    time.sleep(PAUSE)
+    turn(20)
+    steps = max(20, round(20 * seconds / turn(20)))
+    turn(steps)
+    return steps * batch / turn(steps)
 
 
 def bandwidth() -> float:
@@ -100,7 +104,7 @@ def bandwidth() -> float:
     return BIG / min(times)
 
 
-def compare(cell: str, hidden: int, batch: int, rounds: int, seconds: float) -> str:
+def compare(cell: str, hidden: int, batch: int, rounds: int, seconds: float, busy: int) -> str:
     """One row of the table."""
     model = PlainModel(cell, hidden)
     engine, torch_engine = model.engines(cell, hidden)
@@ -109,22 +113,27 @@ def compare(cell: str, hidden: int, batch: int, rounds: int, seconds: float) -> 
         return lambda steps: list(islice(generate(one, TOKENIZER, samples=batch, scored=False), steps * batch))
 
     contestants = [writer(engine), writer(torch_engine), lambda steps: model.write(batch, steps)]
-    turns = [turn_of(write, batch, seconds) for write in contestants]
     results: list[list[float]] = [[] for _ in contestants]
+    beside: list[float] = []  # of ours, beside the busy loops
+    others = model.engines(cell, hidden)  # which find their own number of threads there
+    narrow = choose_precision("auto", torch.device("cpu")) == "bf16"
+    first = 1 if batch >= MANY_SAMPLES and narrow else 0  # the engine that `chargen sample` takes
     for _ in range(rounds):
-        for turn, result in zip(turns, results, strict=True):
-            time.sleep(PAUSE)
-            turn()  # the first characters wake the threads
-            result.append(turn())
-    numpy_speed, torch_speed, plain = (statistics.median(result) for result in results)
-    ours = torch_speed if batch >= MANY_SAMPLES else numpy_speed
+        for write, result in zip(contestants, results, strict=True):
+            result.append(speed_of(write, batch, seconds))
+        if busy:
+            with neighbours(busy):
+                beside.append(speed_of(writer(others[first]), batch, seconds))
+    speeds = [statistics.median(result) for result in results]
+    ours, plain = speeds[first], speeds[2]
     read = sum(layer.weight_hh.nbytes for layer in engine.layers) + engine.projection.nbytes
     read += sum(layer.weight_ih.nbytes for layer in engine.layers[1:])
     bound = bandwidth() / read * batch
+    kept = f"{statistics.median(beside) / ours:>10.2f}" if beside else "         -"
     return (
-        f"{cell} {LAYERS}x{hidden:<5} {batch:>5} {numpy_speed:>10,.0f} {torch_speed:>10,.0f} {plain:>10,.0f} "
-        f"{ours / plain:>10.1f} "
-        f"{read / 1e6:>7.1f} {bound:>10,.0f} {ours / bound:>7.0%}"
+        f"{cell} {LAYERS}x{hidden:<5} {batch:>5} {speeds[0]:>10,.0f} {speeds[1]:>10,.0f} {plain:>10,.0f} "
+        f"{ours / plain:>10.1f} {read / 1e6:>7.1f} {bound:>10,.0f} {ours / bound:>7.0%} {kept} "
+        f"{(engine, torch_engine)[first].stepping.count or '-':>8}"
     )
 
 
@@ -153,15 +162,22 @@ def bits_lost(run: str) -> tuple[float, float]:
 
 
 @click.command()
+@conditions
 @click.option("--rounds", default=7, show_default=True, help="Turns that each contestant has.")
 @click.option("--seconds", default=1.0, show_default=True, help="About how long a turn is.")
 @click.option("--run", help="A trained run, to time `chargen sample` to its first character.")
-def main(rounds: int, seconds: float, run: str | None) -> None:
+@click.option("--only", help="Only rows whose name has this word, such as lstm or 512.")
+def main(isa: str | None, busy: int, rounds: int, seconds: float, run: str | None, only: str | None) -> None:
+    apply_isa(isa)
+    print(f"{processor()}, isa {isa or 'all'}")
     print(f"torch {torch.__version__} with {torch.get_num_threads()} threads, numpy {np.__version__}")
     print(f"memory is read at {bandwidth() / 1e9:.1f} GB/s\n")
-    print("model       batch    numpy/s    torch/s    plain/s  ours/plain  MB read  bound/s  of bound")
+    print(
+        "model      batch    numpy/s    torch/s    plain/s ours/plain MB read    bound/s of bound  busy/idle  threads"
+    )
     for cell, hidden, batch in CASES:
-        print(compare(cell, hidden, batch, rounds, seconds), flush=True)
+        if not only or only in f"{cell} {hidden}":
+            print(compare(cell, hidden, batch, rounds, seconds, busy), flush=True)
     if run:
         print("\n{:.4f} bits a character in fp32, {:.4f} in bf16".format(*bits_lost(run)))
         written = first_character("sample", "-m", run, "--length", "1")

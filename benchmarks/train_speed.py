@@ -131,6 +131,25 @@ def speed_of(step: Step, seconds: float, device: torch.device, workers: Workers 
     return tokens / took
 
 
+def granted(busy: int, workers: Workers, seconds: float) -> float:
+    """Share of their idle rate that small products of one thread a worker keep beside the busy loops: the limit."""
+
+    def count(until: float) -> int:
+        one, other, done = torch.ones(64, 256), torch.ones(256, 768), 0
+        while time.perf_counter() < until:
+            torch.mm(one, other)
+            done += 1
+        return done
+
+    rates = []
+    with workers:
+        for number in (0, busy):
+            with neighbours(number):
+                until = time.perf_counter() + seconds
+                rates.append(sum(workers.map(count, [until] * workers.size)))
+    return rates[1] / rates[0]
+
+
 def medians(
     contestants: dict[str, tuple[Step, Workers | None]], device: torch.device, rounds: int, seconds: float, busy: int
 ) -> tuple[dict[str, float], dict[str, float]]:
@@ -169,7 +188,12 @@ def main(
     rates = {name: product_rate(where, dtype, size) for name, dtype in DTYPES.items() if name in precisions}
     print(f"torch {torch.__version__} on {where}, {processor()}, isa {isa or 'all'}")
     print(f"{torch.get_num_threads()} threads for the bare loop, {workers.size} workers, {BATCH} x {WINDOW} tokens")
-    print(", ".join(f"{name} product {rate / 1e9:,.0f} GF/s" for name, rate in rates.items()) + "\n")
+    print(", ".join(f"{name} product {rate / 1e9:,.0f} GF/s" for name, rate in rates.items()))
+    if busy:
+        print(
+            f"beside {busy} busy loops, products alone keep {granted(busy, workers, 3 * seconds):.2f} of their rate"
+        )
+    print()
     print("                                    tokens a second           ours/bare       of the   busy/idle")
     print("model      precision  a step       bare     AdamW      Muon  AdamW   Muon  product   bare  AdamW   Muon")
     ids = np.random.default_rng(0).integers(3, TOKENIZER.vocab_size, 200_000)

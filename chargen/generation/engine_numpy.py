@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from chargen.generation.blas_threads import BlasThreads
+from chargen.generation.kernel_threads import KernelThreads
 from chargen.models.config import LanguageModelConfig
 
 Array = npt.NDArray[np.float32]
@@ -53,7 +53,7 @@ class NumpyEngine:
         small = encoder.vocab_size * first.bias.nbytes <= TABLE_BYTES
         self.table = first.inputs(self.embedding) if small else None  # (V, G*H)
         self.rows = np.empty((0, 0), dtype=np.float32)  # those of a step's ids (B, G*H)
-        self.stepping, self.reading = BlasThreads(), BlasThreads(warm_up=1)
+        self.stepping, self.reading = KernelThreads(), KernelThreads(warm_up=1)
 
     def start(self, batch: int) -> Array:
         """The state (S, L, B, H) of streams that have read nothing."""

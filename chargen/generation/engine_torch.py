@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from chargen.generation.kernel_threads import KernelThreads
 from chargen.generation.samplers import Sampling
 from chargen.generation.samplers_torch import draw, probabilities
 from chargen.models.config import LanguageModelConfig
@@ -28,6 +29,17 @@ Ids = npt.NDArray[np.integer[Any]]
 
 CHUNK_ROWS = 1 << 14  # T x B that are read at once, so that a long prompt needs no more memory than a short one
 WARM_UP = 3  # steps before a capture, as torch asks for
+
+
+class _TorchThreads:
+    """Torch's own threads on a CPU."""
+
+    @property
+    def num_threads(self) -> int:
+        return torch.get_num_threads()
+
+    def set_num_threads(self, num_threads: int) -> None:
+        torch.set_num_threads(num_threads)
 
 
 class TorchEngine:
@@ -49,6 +61,7 @@ class TorchEngine:
         self.model.eval().requires_grad_(False)
         self.draws = self.device.type == "cuda"
         self._turn: _Turn | None = None  # the last one, with its graph
+        self.stepping = KernelThreads(lambda: [_TorchThreads()] if self.device.type == "cpu" else [])
 
     def start(self, batch: int) -> StackState:
         """The state of streams that have read nothing."""
@@ -61,7 +74,7 @@ class TorchEngine:
 
     def step(self, ids: Ids, state: StackState) -> tuple[Array, StackState]:
         """Read ids (B,); gives logits (B, V) for what follows, and the new state."""
-        with torch.inference_mode():
+        with torch.inference_mode(), self.stepping.of(len(ids)):
             logits, new = self.model.step(torch.from_numpy(np.asarray(ids, np.int64)).to(self.device), state)
         return logits.float().cpu().numpy(), new
 

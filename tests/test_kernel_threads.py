@@ -1,13 +1,11 @@
-"""The number of BLAS threads follows what is fastest, and outside of a step BLAS is as it was."""
+"""The number of threads follows what is fastest, and outside of a step libraries are as they were."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import pytest
 
-from chargen.generation.blas_threads import WARM_UP, BlasThreads
+from chargen.generation.kernel_threads import WARM_UP, KernelThreads, blas
 
 
 class Library:
@@ -26,16 +24,10 @@ class World:
         self.now, self.library, self.seconds = 100.0, Library(), {1: 1e-3, 2: 2e-3, 4: 3e-3}
         monkeypatch.setattr("time.perf_counter", lambda: self.now)
 
-        class Controller:
-            lib_controllers = (self.library,)
+    def find(self) -> list[Library]:
+        return [self.library]
 
-            def select(self, user_api: str) -> Any:
-                assert user_api == "blas"
-                return self
-
-        monkeypatch.setattr("threadpoolctl.ThreadpoolController", Controller)
-
-    def use(self, threads: BlasThreads, seconds: float) -> list[int]:
+    def use(self, threads: KernelThreads, seconds: float) -> list[int]:
         """Step for so long; gives the threads that BLAS had in each step."""
         end, used = self.now + seconds, []
         while self.now < end:
@@ -54,7 +46,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 @pytest.mark.parametrize("best", [1, 2, 4])
 def test_the_fastest_number_is_found_and_kept(world: World, best: int) -> None:
     world.seconds[best] = 0.5e-3
-    used = world.use(BlasThreads(), 2.0)
+    used = world.use(KernelThreads(world.find), 2.0)
     assert used[: WARM_UP + 1] == [4] * (WARM_UP + 1)
     assert set(used) == {1, 2, 4}
     assert set(used[-1000:]) == {best}
@@ -62,7 +54,7 @@ def test_the_fastest_number_is_found_and_kept(world: World, best: int) -> None:
 
 def test_it_is_looked_for_again_when_it_slows_down_and_after_a_while(world: World) -> None:
     world.seconds[4] = 0.3e-3
-    threads = BlasThreads()
+    threads = KernelThreads(world.find)
     assert world.use(threads, 1.0)[-1] == 4
     world.seconds[4] = 11e-3  # another program takes a core
     assert world.use(threads, 0.5)[-1] == 1
@@ -72,9 +64,9 @@ def test_it_is_looked_for_again_when_it_slows_down_and_after_a_while(world: Worl
 
 def test_one_thread_is_never_left(world: World) -> None:
     world.library.num_threads = 1
-    with BlasThreads(warm_up=0).of(1):
+    with KernelThreads(world.find, warm_up=0).of(1):
         pass
-    threads = BlasThreads(warm_up=0)
+    threads = KernelThreads(world.find, warm_up=0)
     for _ in range(100):
         with threads.of(3):
             assert world.library.num_threads == 1
@@ -82,12 +74,14 @@ def test_one_thread_is_never_left(world: World) -> None:
 
 
 def test_threads_change_no_bit_of_a_product() -> None:
-    from threadpoolctl import threadpool_limits
+    (library,) = blas()
+    before = library.num_threads
 
     random = np.random.default_rng(0)
     weight, row = random.normal(size=(2048, 512)).astype("f"), random.normal(size=512).astype("f")
     found = []
     for count in (1, 2):
-        with threadpool_limits(count, user_api="blas"):
-            found.append(np.dot(weight, row))
+        library.set_num_threads(count)
+        found.append(np.dot(weight, row))
+    library.set_num_threads(before)
     assert np.array_equal(*found)
