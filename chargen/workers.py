@@ -10,6 +10,7 @@ The shards alone decide a result: how many workers there are, and which one comp
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
@@ -36,12 +37,10 @@ class Workers:
         """`single_threaded`: kernels use one thread each while the workers are entered; a GPU's do not care."""
         self.size, self.single_threaded = size, single_threaded
         self._pool: ThreadPoolExecutor | None = None
-        self._threads = 0  # of torch's kernels before
 
     def __enter__(self) -> Workers:
         if self.single_threaded:
-            self._threads = torch.get_num_threads()
-            torch.set_num_threads(1)
+            _single_threaded.enter()
         if self.size > 1:
             numbers = count()
             self._pool = ThreadPoolExecutor(self.size, "worker", initializer=lambda: self._begin(next(numbers)))
@@ -54,7 +53,7 @@ class Workers:
             self._pool.shutdown()
             self._pool = None
         if self.single_threaded:
-            torch.set_num_threads(self._threads)
+            _single_threaded.leave()
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
         """What the function makes of each item, in their order; an error of one of them is raised here."""
@@ -88,6 +87,26 @@ class Workers:
                 os.sched_setaffinity(0, {cores[number]})
 
 
+class _SingleThreaded:
+    """Kernels of one thread while anybody asks for them, in whichever thread; then as many as before."""
+
+    def __init__(self) -> None:
+        self.lock, self.users, self.before = threading.Lock(), 0, 0
+
+    def enter(self) -> None:
+        with self.lock:
+            if not self.users:
+                self.before = torch.get_num_threads()
+            self.users += 1
+            torch.set_num_threads(1)
+
+    def leave(self) -> None:
+        with self.lock:
+            self.users -= 1
+            torch.set_num_threads(self.before)
+
+
+_single_threaded = _SingleThreaded()
 ONE_WORKER = Workers(single_threaded=False)  # computes as torch does by itself
 
 

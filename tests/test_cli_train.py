@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import fields
@@ -67,6 +68,30 @@ def test_train_sample_evaluate(tmp_path: Path) -> None:
     assert figures["xz_bits_per_character"] > 0
     shown = done("evaluate", "book.txt").stdout
     assert "2,199 characters" in shown and "perplexity" in shown and "xz" in shown
+
+
+def test_a_budget_in_minutes_is_planned_by_what_is_measured_and_steps_are_not() -> None:
+    done("train", "book.txt", "--steps", "3", *SMALL, "--out", "first")
+    assert not Path("data/speeds.json").exists()
+    planned = done("train", "book.txt", "--minutes", "0.01", "--epochs", "1000", "--hidden", "16", "--out", "second")
+    told = re.search(
+        r"gru 1x16 reads about ([\d,]+) tokens a second here, so .* epochs in 0.01 minutes", planned.stderr
+    )
+    assert told
+    speeds = json.loads(Path("data/speeds.json").read_text())
+    assert round(float(told[1].replace(",", ""))) in [round(speed) for speed in speeds.values()]
+
+
+def test_shards_are_recorded_and_no_more_than_the_streams() -> None:
+    done("train", "book.txt", "--steps", "3", *SMALL, "--shards", "3", "--out", "three")
+    assert load_run(Path("three")).config["options"]["shards"] == 3
+    told = done("train", "book.txt", "--steps", "3", *SMALL, "--shards", "9", "--out", "nine")
+    assert "each stream is a shard, so there are 4" in told.stderr
+    assert load_run(Path("nine")).config["options"]["shards"] == 4
+    replayed = ("--config", "nine/config.json", "--batch", "2", "--out", "two")
+    done("train", *replayed)
+    assert load_run(Path("two")).config["options"]["shards"] == 1  # one core in the tests
+    assert "shards is 0" in refused("train", "book.txt", "--shards", "0")
 
 
 def test_evaluations_come_with_a_sample() -> None:

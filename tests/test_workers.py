@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -47,6 +49,30 @@ def test_kernels_have_one_thread_while_workers_are_there() -> None:
         assert torch.get_num_threads() == 2
         with ONE_WORKER as workers:
             assert workers.map(lambda _: torch.get_num_threads(), range(2)) == [2, 2]
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_threads_that_overlap_leave_torch_as_it_was() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    inside, may_leave = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with Workers(1):
+            inside.set()
+            may_leave.wait(60)
+
+    thread = threading.Thread(target=other)
+    try:
+        with Workers(1):
+            thread.start()
+            inside.wait(60)
+        may_leave.set()
+        thread.join(60)
+        assert torch.get_num_threads() == 2
+        with ThreadPoolExecutor(1) as new:
+            assert new.submit(torch.get_num_threads).result() == 2
     finally:
         torch.set_num_threads(before)
 

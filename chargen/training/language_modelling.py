@@ -22,11 +22,11 @@ from chargen.models.encoder import NO_DROPOUT, Dropout, Masks, StackState
 from chargen.models.language_model import LanguageModel
 from chargen.text.corpus import Corpus, CorpusSettings, encode_corpus
 from chargen.text.tokenizers import Tokenizer
-from chargen.training.batches import Streams, fit_streams
+from chargen.training.batches import Streams
 from chargen.training.distributed import ALONE, World
 from chargen.training.options import LanguageModelOptions
 from chargen.training.planner import Planner
-from chargen.training.recipes import DEFAULT_CELL, Speed, language_model_recipe, tokens_read
+from chargen.training.recipes import DEFAULT_CELL, WINDOW, Speed, language_model_recipe, tokens_read
 from chargen.training.setup import (
     Prepared,
     dropout_of,
@@ -192,17 +192,13 @@ def prepare_language_model(
     chosen = language_model_recipe(asked, *sizes, planner.speed, world.size, workers.size)
     notes += _plan(asked, chosen, len(train_ids), planner.speed)
     chosen = replace(chosen, tokenizer=corpus.tokenizer.kind, precision=precision)
-    assert chosen.batch is not None and chosen.window is not None and chosen.shards is not None  # by the recipe
-    shards = chosen.shards
-    batch, window = fit_streams(len(train_ids), chosen.batch, chosen.window)
-    if (batch, window) != (chosen.batch, chosen.window):
-        notes.append(f"the text is short, so it is read in {batch} streams and windows of {window} tokens")
-        chosen = replace(chosen, batch=batch, window=window)
-    if batch % world.size:
-        raise ChargenError(
-            f"{batch} streams cannot be shared evenly by {world.size} processes: set --batch or a smaller --window"
+    assert chosen.batch and chosen.window and chosen.shards  # by the recipe
+    if chosen.window < (asked.window or WINDOW) or (asked.batch and chosen.batch < asked.batch):
+        notes.append(
+            f"the text is short, so it is read in {chosen.batch} streams and windows of {chosen.window} tokens"
         )
-    chosen = replace(chosen, shards=(shards := min(shards, batch // world.size)))
+    if asked.shards and chosen.shards < asked.shards:
+        notes.append(f"each stream is a shard, so there are {chosen.shards}")
     torch.manual_seed(chosen.seed)
     config = model_config(chosen, corpus.tokenizer)
     model = LanguageModel(config).to(device)
@@ -211,7 +207,7 @@ def prepare_language_model(
     world.seed(chosen.seed)
     task = LanguageModelling(
         model,
-        Streams(train_ids, batch, window, chosen.seed),
+        Streams(train_ids, chosen.batch, chosen.window, chosen.seed),
         validation,
         corpus.tokenizer,
         corpus.characters / len(corpus.ids),
@@ -219,7 +215,7 @@ def prepare_language_model(
         precision,
         world,
         workers,
-        shards,
+        chosen.shards,
         dropout_of(chosen),
         chosen.activation_reg or 0.0,
         chosen.temporal_reg or 0.0,

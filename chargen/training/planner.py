@@ -54,7 +54,7 @@ class Planner:
             self._keep(options, tokens_per_second)
 
     def _measure(self, options: LanguageModelOptions) -> float:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
             task = self.build(options)
             optimizers = make_optimizers(task.model, str(options.optimizer), 0.0, self.workers)
             update(task, optimizers, 0, 0.0, 1.0, self.world, self.workers)

@@ -9,7 +9,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from chargen.errors import ChargenError
 from chargen.models.config import EncoderConfig, LanguageModelConfig, weight_shapes
+from chargen.training.batches import fit_streams
 from chargen.training.options import ClassifierOptions, LanguageModelOptions, filled
 
 DEFAULT_MINUTES = 3.0
@@ -62,13 +64,12 @@ def language_model_recipe(
     """The options with every choice made, for a training text of so many tokens.
 
     speed: asked, as seldom as possible, for what a budget in minutes can read; never without one.
-    processes: how many share the streams evenly; cores: that each of them has.
+    processes: how many share the streams evenly, else ChargenError; cores: that each of them has.
     """
     if options.minutes is options.epochs is options.steps is None:
         options = filled(options, minutes=DEFAULT_MINUTES)
     options = filled(options, cell=DEFAULT_CELL, tied=False, optimizer="muon", window=WINDOW)
-    options = filled(options, batch=_streams(tokens, options.window or WINDOW, processes))
-    options = filled(options, shards=_shards(options.batch or 1, processes, cores))
+    options = _divided(options, tokens, processes, cores)
     if options.epochs is options.steps is None:
         options = filled(options, epochs=_most_epochs(tokens))
     options = _shaped(options, tokens, vocab_size, speed)
@@ -181,6 +182,19 @@ def _weights(options: LanguageModelOptions, vocab_size: int) -> int:
     shapes = weight_shapes(LanguageModelConfig(encoder, bool(options.tied)))
     looked_up = 0 if options.tied else vocab_size * options.embedding
     return sum(map(math.prod, shapes.values())) - looked_up
+
+
+def _divided(options: LanguageModelOptions, tokens: int, processes: int, cores: int) -> LanguageModelOptions:
+    """With streams, window and shards that the text is long enough for."""
+    assert options.window
+    wanted = options.batch or _streams(tokens, options.window, processes)
+    batch, window = fit_streams(tokens, wanted, options.window)
+    if batch % processes:
+        raise ChargenError(
+            f"{batch} streams cannot be shared evenly by {processes} processes: set --batch or a smaller --window"
+        )
+    shards = min(options.shards or _shards(batch, processes, cores), batch // processes)
+    return replace(options, batch=batch, window=window, shards=shards)
 
 
 def _streams(tokens: int, window: int, processes: int) -> int:
