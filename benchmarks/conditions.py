@@ -69,5 +69,5 @@ def processor() -> str:
     except OSError:
         return "unknown processor"
     lines = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in text.splitlines())}
-    bf16 = "bf16" if "bf16" in lines.get("flags", "") else "no bf16"
+    bf16 = "bf16" if "bf16" in lines.get("flags", lines.get("Features", "")) else "no bf16"
     return f"{lines.get('model name', 'unknown processor')} ({bf16} instructions)"

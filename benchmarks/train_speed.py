@@ -47,6 +47,8 @@ CLIP, RATE = 1.0, 1e-3
 PAUSE = 0.2  # seconds between turns, so that the threads of the one that was running fall asleep
 TEXTS, LABELS, TEXT_LENGTH, TEXTS_A_STEP = 640, 2, 100, 64  # of the classifier
 
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
 Step = Callable[[int], int]  # the number of a step -> the tokens read
 
 
@@ -84,9 +86,9 @@ def bare_loop(cell: str, hidden: int, streams: Streams, device: torch.device, pr
     return step
 
 
-def our_loop(task: Task, optimizer: str, workers: Workers) -> Step:
+def our_loop(task: Task, optimizer: str, precision: str, workers: Workers) -> Step:
     """A step of ours."""
-    optimizers = make_optimizers(task.model, optimizer, 0.0, workers)
+    optimizers = make_optimizers(task.model, optimizer, 0.0, precision, workers)
     return lambda number: update(task, optimizers, number, RATE, CLIP, workers=workers)[1]
 
 
@@ -212,7 +214,7 @@ def main(
                     task = classification(hidden, where, precision, workers)
                 else:
                     task = language_modelling(cell, hidden, streams, where, precision, workers)
-                contestants[optimizer] = our_loop(task, optimizer, workers), workers
+                contestants[optimizer] = our_loop(task, optimizer, precision, workers), workers
             tokens = contestants["adamw"][0](0)
             weights = sum(w.numel() for n, w in task.model.named_parameters() if "embedding" not in n)
             idle, beside = medians(contestants, where, rounds, seconds, busy)
@@ -225,9 +227,6 @@ def main(
             for one in ("bare", "adamw", "muon"):
                 row += f" {beside[one] / idle[one]:>6.2f}" if one in beside else "      -"
             print(row, flush=True)
-
-
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 if __name__ == "__main__":

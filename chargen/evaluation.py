@@ -103,7 +103,7 @@ def sum_nats(
 
     was_training = model.training
     model.eval()
-    shards = divide(streams, -(-streams // SHARD_STREAMS))
+    shards = divide(streams, -(-streams // SHARD_STREAMS) if device.type == "cpu" else 1)
     state = model.encoder.start(streams)
     if streams > 1:
         state = _passed_on(workers.map(warm_up, shards))

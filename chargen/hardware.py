@@ -40,11 +40,6 @@ def choose_precision(name: str, device: torch.device) -> str:
     return ("bf16" if bf16_gain(device) >= FASTER else "fp32") if name == "auto" else name
 
 
-def fast_dtype(device: torch.device) -> torch.dtype:
-    """The type of products that bear either precision."""
-    return torch.bfloat16 if choose_precision("auto", device) == "bf16" else torch.float32
-
-
 @cache
 def bf16_gain(device: torch.device) -> float:
     """How many times as fast as in float32 this device multiplies in bfloat16, measured once.
@@ -52,14 +47,18 @@ def bf16_gain(device: torch.device) -> float:
     Some processors lack the instructions and are a hundred times slower, so no list of names or flags is asked.
     """
     size = 4096 if device.type == "cuda" else 384
-    return product_rate(device, torch.bfloat16, size) / product_rate(device, torch.float32, size)
+    rate = product_rate(device, torch.float32, size)
+    try:
+        return product_rate(device, torch.bfloat16, size) / rate
+    except (RuntimeError, TypeError):  # a device that knows no bfloat16
+        return 0.0
 
 
-def product_rate(device: torch.device, dtype: torch.dtype, size: int, attempts: int = 5) -> float:
+def product_rate(device: torch.device, dtype: torch.dtype, size: int) -> float:
     """Multiplications and additions a second in products of two (size, size) matrices, the best of some attempts."""
     one, other = torch.ones(2, size, size, dtype=dtype, device=device)
-    seconds = []
-    for _ in range(attempts + 1):  # the first also loads the kernel
+    seconds: list[float] = []
+    while len(seconds) < 2 or (len(seconds) < 6 and sum(seconds) < 0.1):  # the first also loads the kernel
         began = time.perf_counter()
         torch.mm(one, other)[0, 0].item()  # waits for the device
         seconds.append(time.perf_counter() - began)

@@ -13,6 +13,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import count
 from types import TracebackType
 from typing import TypeVar
@@ -62,16 +63,20 @@ class Workers:
         return list(self._pool.map(function, items))
 
     def gradients(self, model: nn.Module, losses: Sequence[Callable[[], Tensor]]) -> Tensor:
-        """The sum of the losses, each computed by a function; its gradient is left in each weight's `grad`."""
+        """The sum of the losses, each computed by a function; its gradient is left in each weight's `grad`.
+
+        RuntimeError where a loss does not depend on one of the model's weights.
+        """
         weights = list(model.parameters())
 
         def compute(loss: Callable[[], Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
             value = loss()
             return value.detach(), torch.autograd.grad(value, weights)
 
+        model.zero_grad()  # so that the last step's gradients take no memory
         values, gradients = zip(*self.map(compute, losses), strict=True)
-        for weight, parts in zip(weights, zip(*gradients, strict=True), strict=True):
-            weight.grad = _sum(parts)
+        for weight, total in zip(weights, self.map(_sum, zip(*gradients, strict=True)), strict=True):
+            weight.grad = total
         return _sum(values)
 
     def _begin(self, number: int) -> None:
@@ -83,8 +88,9 @@ class Workers:
         torch.set_num_threads(1)
         if hasattr(os, "sched_setaffinity"):
             cores = sorted(os.sched_getaffinity(0))
-            if len(cores) == self.size:
-                os.sched_setaffinity(0, {cores[number]})
+            with suppress(OSError):  # where that is forbidden, it is only slower beside others
+                if len(cores) == self.size:
+                    os.sched_setaffinity(0, {cores[number]})
 
 
 class _SingleThreaded:
@@ -92,18 +98,22 @@ class _SingleThreaded:
 
     def __init__(self) -> None:
         self.lock, self.users, self.before = threading.Lock(), 0, 0
+        self.own = threading.local()  # depth: how often this thread has entered
 
     def enter(self) -> None:
         with self.lock:
             if not self.users:
                 self.before = torch.get_num_threads()
             self.users += 1
+            self.own.depth = getattr(self.own, "depth", 0) + 1
             torch.set_num_threads(1)
 
     def leave(self) -> None:
         with self.lock:
             self.users -= 1
-            torch.set_num_threads(self.before)
+            self.own.depth -= 1
+            if not self.own.depth:
+                torch.set_num_threads(self.before)
 
 
 _single_threaded = _SingleThreaded()

@@ -86,7 +86,7 @@ def test_shards_are_recorded_and_no_more_than_the_streams() -> None:
     done("train", "book.txt", "--steps", "3", *SMALL, "--shards", "3", "--out", "three")
     assert load_run(Path("three")).config["options"]["shards"] == 3
     told = done("train", "book.txt", "--steps", "3", *SMALL, "--shards", "9", "--out", "nine")
-    assert "each stream is a shard, so there are 4" in told.stderr
+    assert "4 streams make 4 shards at most" in told.stderr
     assert load_run(Path("nine")).config["options"]["shards"] == 4
     replayed = ("--config", "nine/config.json", "--batch", "2", "--out", "two")
     done("train", *replayed)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 TASKS = {"language-model": "language-model", "classify": "classifier"}  # each with the kind of run it makes
 DEFAULT_INPUTS = {"language-model": "python-docs", "classifier": "python-lines"}  # for each kind
-AS_LONG_AS = ("minutes", "epochs", "steps", "device")  # what may change when a run goes on
+AS_LONG_AS = ("minutes", "epochs", "steps", "device", "precision")  # what may change when a run goes on
 SAMPLE_LENGTH = 160  # characters shown at an evaluation
 BAR = "{percentage:3.0f}%|{bar}| {desc}"
 SMOOTHING = 0.05  # of the loss that the bar shows
@@ -38,6 +38,7 @@ REPLACES = {  # what is no longer taken from a replayed config when the option i
     "tied": {"embedding"},
     "optimizer": {"learning_rate", "weight_decay"},
     "batch": {"shards"},
+    "device": {"shards"},
     "documents": {"text_column"},
     "start_from": {"size", "cell", "layers", "hidden", "embedding", "tied", "bidirectional", "learning_rate"}
     | {"tokenizer", "vocab_size", "min_frequency"},
@@ -58,7 +59,9 @@ REPLACES = {  # what is no longer taken from a replayed config when the option i
 @click.option("--config", type=click.Path(path_type=Path), help="Replay a run's config.json, but for what is typed.")
 @click.option("--minutes", type=float, help="Train for so long.  [default: 3, if no other limit is set]")
 @click.option("--epochs", type=float, help="Passes over the text, at most.  [default: more the longer it is]")
-@click.option("--steps", type=int, help="Updates of the weights; the same options then give the same weights.")
+@click.option(
+    "--steps", type=int, help="Updates of the weights; the same options, --shards too, then give the same weights."
+)
 @click.option(
     "--val",
     type=Input(),
@@ -94,7 +97,7 @@ REPLACES = {  # what is no longer taken from a replayed config when the option i
     "--shards",
     type=int,
     help="Parts of a step that cores compute side by side; the same number gives the same weights on any number of "
-    "cores.  [default: a part a core]",
+    "cores.  [default: a part a core, of 16 streams or texts at least]",
 )
 @click.option("--window", type=int, help="Steps that gradients go back.")
 @click.option("--optimizer", help="muon or adamw.")
@@ -110,7 +113,7 @@ REPLACES = {  # what is no longer taken from a replayed config when the option i
 @click.option("--patience", type=int, help="Stop after so many evaluations without a better one.")
 @click.option("--seed", type=int, help="[default: 0]")
 @click.option("--device", help="auto, cpu, cuda, …  [default: auto]")
-@click.option("--precision", help="auto, fp32 or bf16.  [default: auto, bf16 where the hardware has it]")
+@click.option("--precision", help="auto, fp32 or bf16.  [default: auto, bf16 where it is measured to be faster]")
 @click.option("--log", type=click.Choice(["tensorboard"]), help="Also write the run's figures for TensorBoard.")
 @click.option("-q", "--quiet", is_flag=True, help="Show nothing but the last line.")
 def command(**given: Any) -> None:
@@ -197,7 +200,9 @@ def _resume(
         )
     budget = Budget(asked.get("minutes"), asked.get("epochs"), asked.get("steps"))
     with _encoding_bar(quiet) as encoding:
-        yield from resume(run, budget, device=asked.get("device"), hooks=Hooks(stop, encoding))
+        yield from resume(
+            run, budget, device=asked.get("device"), precision=asked.get("precision"), hooks=Hooks(stop, encoding)
+        )
 
 
 def _replayed(record: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:

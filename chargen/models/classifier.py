@@ -51,7 +51,7 @@ def pool(outputs: Tensor, lengths: Tensor, config: ClassifierConfig) -> Tensor:
 
 
 def label_logits(
-    model: Classifier, texts: Sequence[np.ndarray], batch_size: int = 128, workers: Workers = ONE_WORKER
+    model: Classifier, texts: Sequence[np.ndarray], batch_size: int = 32, workers: Workers = ONE_WORKER
 ) -> np.ndarray:
     """Logits (texts, labels), float32, of texts given as ids of any lengths, at least one symbol each."""
     device = model.head.weight.device

@@ -117,7 +117,8 @@ class Encoder(nn.Module):
         """Outputs (T, B, H), or 2·H when bidirectional, and the state after ids (T, B).
 
         `lengths` (B,) says how many steps of each stream are its own; only the way back needs to know, since
-        it starts there. The state is that of the way forwards, after all T steps.
+        it starts there. The state is that of the way forwards, after all T steps. `masks` are of the same B streams,
+        as `draw_masks` gives them; none outside of training.
         """
         states = state or self.start(ids.shape[1])
         outputs = _masked(self._embed(ids, masks), masks.input)  # (T, B, E)

@@ -182,7 +182,7 @@ def prepare_language_model(
             f"give at least {2 * SHORTEST}, or a text of its own to validate on with --val"
         )
     asked = replace(options, **encoder_of(source, options)) if source else options
-    precision, told = precision_of(options.precision, asked.cell or DEFAULT_CELL, device)
+    precision, told = world.agree(lambda: precision_of(options.precision, asked.cell or DEFAULT_CELL, device))
     notes += told
     timed = partial(
         _timed, tokenizer=corpus.tokenizer, device=device, precision=precision, world=world, workers=workers
@@ -198,7 +198,7 @@ def prepare_language_model(
             f"the text is short, so it is read in {chosen.batch} streams and windows of {chosen.window} tokens"
         )
     if asked.shards and chosen.shards < asked.shards:
-        notes.append(f"each stream is a shard, so there are {chosen.shards}")
+        notes.append(f"{chosen.batch} streams make {chosen.shards} shards at most")
     torch.manual_seed(chosen.seed)
     config = model_config(chosen, corpus.tokenizer)
     model = LanguageModel(config).to(device)
@@ -260,9 +260,7 @@ def _plan(asked: LanguageModelOptions, chosen: LanguageModelOptions, tokens: int
     told = (
         f"{shape} reads about {found:,.0f} tokens a second here, so {read:.2g} epochs in {chosen.minutes:g} minutes"
     )
-    if asked.start_from is None and (asked.layers, asked.hidden, asked.size) == (None, None, None):
-        told += "; larger ones would read too little to be worth their size"
-    if asked.epochs is None and chosen.epochs is not None and read == chosen.epochs:
+    if read == chosen.epochs:
         told = (
             f"{shape}; the text is read {read:g} times at most, since a short text is soon known by heart (--epochs)"
         )

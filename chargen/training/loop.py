@@ -45,6 +45,7 @@ class Optimisation:
     optimizer: str = "adamw"  # one of optimizers.OPTIMIZERS
     weight_decay: float = 0.0  # of matrices, each step by so much of the learning rate
     clip: float = 1.0  # largest joint norm of the gradients
+    precision: str = "fp32"  # of the products that an optimizer makes, fp32 or bf16
     patience: int | None = None  # evaluations without a better one before stopping early
 
 
@@ -129,7 +130,9 @@ def train(
     resume: go on from what the run saved last; renewed: with its patience anew.
     ChargenError when losses still explode after ROLLBACKS attempts to go on: the run keeps its best weights.
     """
-    optimizers = make_optimizers(task.model, optimisation.optimizer, optimisation.weight_decay, workers)
+    optimizers = make_optimizers(
+        task.model, optimisation.optimizer, optimisation.weight_decay, optimisation.precision, workers
+    )
     saver = Saver(task, optimizers, run, world)
     begun = resume and world.agree(lambda: run.is_begun or run.has_weights)
     progress = saver.restore() if begun else saver.save(Progress())

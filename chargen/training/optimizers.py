@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
-from chargen.hardware import fast_dtype
 from chargen.models.cells import RecurrentLayer
 from chargen.workers import ONE_WORKER, Workers
 
@@ -25,7 +24,7 @@ MARGIN = 1.02  # so that rounding lifts no singular value over 1, where the firs
 
 
 def make_optimizers(
-    model: nn.Module, kind: str, weight_decay: float, workers: Workers = ONE_WORKER
+    model: nn.Module, kind: str, weight_decay: float, precision: str = "fp32", workers: Workers = ONE_WORKER
 ) -> list[Optimizer]:
     """Optimizers for a model with an encoder; biases do not decay. `set_rate` gives them their learning rates.
 
@@ -47,7 +46,7 @@ def make_optimizers(
                 hidden_size=layers[0].hidden_size,
                 lr=0.0,
                 weight_decay=weight_decay,
-                dtype=fast_dtype(matrices[0].device),
+                dtype=torch.bfloat16 if precision == "bf16" else torch.float32,
                 workers=workers,
             )
         )

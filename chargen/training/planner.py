@@ -1,6 +1,6 @@
 """How fast this device trains a shape: measured by real steps where a budget in minutes needs it, and remembered.
 
-What was measured is kept beside the corpora, by device, versions and shape; every training corrects it.
+What was measured is kept beside the corpora, by device, versions and shape; every training begun here corrects it.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Planner:
     def _measure(self, options: LanguageModelOptions) -> float:
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
             task = self.build(options)
-            optimizers = make_optimizers(task.model, str(options.optimizer), 0.0, self.workers)
+            optimizers = make_optimizers(task.model, str(options.optimizer), 0.0, self.precision, self.workers)
             update(task, optimizers, 0, 0.0, 1.0, self.world, self.workers)
             began, tokens, step = time.perf_counter(), 0, 0
             while self.world.agree((seconds := time.perf_counter() - began) < SECONDS):

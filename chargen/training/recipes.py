@@ -1,6 +1,6 @@
 """What to choose when a person does not: shapes and optimisation from the text's size, the budget and the speed.
 
-Pure functions; where the numbers come from is written in `benchmarks/README.md`.
+Pure functions, but for the speed that they ask for; where the numbers come from is written in `benchmarks/README.md`.
 """
 
 from __future__ import annotations
@@ -140,6 +140,8 @@ def _shaped(options: LanguageModelOptions, tokens: int, vocab_size: int, speed: 
     A speed is asked for only where what is known of smaller shapes leaves room for doubt.
     """
     assert options.batch and options.window
+    if options.layers and options.hidden and options.embedding:
+        return options
     if options.size not in (None, "auto"):
         return _of_shape(options, SHAPES[options.size])
     worth = (4096 / (options.batch * options.window)) ** (2 / 3)  # of a token: more is learned in smaller steps
@@ -176,7 +178,7 @@ def _of_shape(options: LanguageModelOptions, shape: Shape) -> LanguageModelOptio
 
 
 def _weights(options: LanguageModelOptions, vocab_size: int) -> int:
-    """How many a token is multiplied by, the shape chosen: all but those that are looked up."""
+    """Weights that multiply each token, the shape chosen: all but the embedding's rows."""
     assert options.cell and options.layers and options.hidden and options.embedding
     encoder = EncoderConfig(vocab_size, options.cell, options.layers, options.hidden, options.embedding)
     shapes = weight_shapes(LanguageModelConfig(encoder, bool(options.tied)))

@@ -11,7 +11,7 @@ from torch import nn
 
 from chargen.checkpoint import Run
 from chargen.errors import ChargenError
-from chargen.hardware import autocast, bf16_gain, choose_precision
+from chargen.hardware import FASTER, autocast, bf16_gain, choose_precision
 from chargen.models.cells import CELLS
 from chargen.models.config import LanguageModelConfig
 from chargen.models.encoder import Dropout
@@ -41,7 +41,12 @@ class Prepared:
         options = self.options
         assert options.learning_rate is not None and options.weight_decay is not None and options.clip is not None
         return Optimisation(
-            options.learning_rate, str(options.optimizer), options.weight_decay, options.clip, options.patience
+            options.learning_rate,
+            str(options.optimizer),
+            options.weight_decay,
+            options.clip,
+            options.precision,
+            options.patience,
         )
 
 
@@ -71,11 +76,13 @@ def precision_of(name: str, cell: str, device: torch.device) -> tuple[str, list[
             outputs, _ = layer(torch.zeros(2, 2, 8, device=device), layer.start(2))
             outputs.sum().backward()
     except RuntimeError as error:
+        if name == "auto":
+            return "fp32", []
         raise ChargenError(
             f"the cell {cell} cannot be trained in bfloat16 on this device: leave --precision out, or set it to fp32"
         ) from error
-    if (gain := bf16_gain(device)) < 1:
-        return precision, [f"this device multiplies {1 / gain:.0f} times faster in float32: try --precision fp32"]
+    if (gain := bf16_gain(device)) < 1 / FASTER:
+        return precision, [f"this device multiplies {1 / gain:.2g} times faster in float32: try --precision fp32"]
     return precision, []
 
 

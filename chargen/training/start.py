@@ -70,13 +70,16 @@ def start(
             yield event
 
 
-def resume(run: Run, budget: Budget, *, device: str | None = None, hooks: Hooks | None = None) -> Iterator[Event]:
-    """Go on with a run where it was saved last; limits set in `budget` replace the run's own.
+def resume(
+    run: Run, budget: Budget, *, device: str | None = None, precision: str | None = None, hooks: Hooks | None = None
+) -> Iterator[Event]:
+    """Go on with a run where it was saved last; limits set in `budget`, device and precision replace the run's own.
 
     ChargenError when its text, or the one it is validated on, is no longer the one it began with.
     """
     hooks = hooks or Hooks()
-    options = replace(options_of(run), device=device or options_of(run).device)
+    options = options_of(run)
+    options = replace(options, device=device or options.device, precision=precision or options.precision)
     if budget != Budget():
         options = replace(options, minutes=budget.minutes, epochs=budget.epochs, steps=budget.steps)
     if "-" in options.inputs and sys.stdin.isatty():
