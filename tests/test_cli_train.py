@@ -82,6 +82,13 @@ def test_a_budget_in_minutes_is_planned_by_what_is_measured_and_steps_are_not() 
     assert round(float(told[1].replace(",", ""))) in [round(speed) for speed in speeds.values()]
 
 
+def test_a_run_may_go_on_in_another_precision() -> None:
+    done("train", "book.txt", "--steps", "3", *SMALL, "--precision", "bf16")
+    done("train", "book.txt", "--resume", "--steps", "5", "--precision", "fp32")
+    run = load_run(Path("checkpoints/book"))
+    assert (run.summary()["steps"], run.config["options"]["precision"]) == (5, "fp32")
+
+
 def test_shards_are_recorded_and_no_more_than_the_streams() -> None:
     done("train", "book.txt", "--steps", "3", *SMALL, "--shards", "3", "--out", "three")
     assert load_run(Path("three")).config["options"]["shards"] == 3
