@@ -95,7 +95,7 @@ def our_loop(task: Task, optimizer: str, precision: str, workers: Workers) -> St
 def language_modelling(
     cell: str, hidden: int, streams: Streams, device: torch.device, precision: str, workers: Workers
 ) -> LanguageModelling:
-    """A language model as `chargen train` has it."""
+    """A language model as `chargen train` has it on eight cores or fewer."""
     encoder = EncoderConfig(TOKENIZER.vocab_size, cell, LAYERS, hidden, EMBEDDING)
     model = LanguageModel(LanguageModelConfig(encoder)).to(device)
     return LanguageModelling(

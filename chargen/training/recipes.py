@@ -49,7 +49,6 @@ LADDER = (  # what `auto` climbs
 )
 SHAPES = {"tiny": LADDER[0], "small": LADDER[3], "medium": LADDER[5], "large": LADDER[6]}
 
-
 Speed = Callable[[LanguageModelOptions], float]  # options whose shape is chosen -> tokens a second
 
 
