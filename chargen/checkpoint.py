@@ -5,6 +5,7 @@
         model.safetensors    the best weights by validation
         tokenizer.*          what turns text into ids; its name is the tokenizer's own
         labels.json          a classifier's labels, in the order of its logits
+        ngrams.safetensors   a classifier's n-grams, which it is combined with
         metrics.jsonl        a record an evaluation
         summary.json         how the training ended
         training/            all that a resumed training needs
@@ -28,12 +29,15 @@ import numpy as np
 
 from chargen.errors import ChargenError
 from chargen.models.config import ClassifierConfig, LanguageModelConfig, ModelConfig, weight_shapes
+from chargen.models.ngrams import NgramClassifier
 from chargen.text.tokenizers import Tokenizer, load_tokenizer
 
 FORMAT_VERSION = 1
 LANGUAGE_MODEL = "language-model"
 CLASSIFIER = "classifier"
 CHECKPOINTS = Path("checkpoints")
+NGRAMS = "ngrams.safetensors"
+SCALES = "scales"  # a classifier's, beside its weights
 
 Weights = dict[str, np.ndarray]
 
@@ -77,6 +81,18 @@ class Run:
         """A classifier's labels in the order of its logits."""
         return list(self._read_json("labels.json"))
 
+    def ngrams(self) -> NgramClassifier | None:
+        """The n-gram classifier that a classifier is combined with, if there is one."""
+        path = self.path / NGRAMS
+        if self.kind != CLASSIFIER or not path.exists():
+            return None
+        arrays, _ = _load_tensors(path)
+        return NgramClassifier.of(arrays, len(self.labels()))
+
+    def scales(self) -> np.ndarray:
+        """What the logits of a classifier's network, and those of its n-grams, are multiplied by (2,)."""
+        return self._all_weights().get(SCALES, np.array([1.0, 0.0]))  # runs of old have none
+
     def summary(self) -> dict[str, Any]:
         """How the training ended; empty while it has not."""
         return dict(self._read_json("summary.json")) if (self.path / "summary.json").exists() else {}
@@ -110,9 +126,8 @@ class Run:
 
     def weights(self) -> Weights:
         """The best weights by name; ChargenError names the first that is missing, foreign or of another shape."""
-        if not self.has_weights:
-            raise ChargenError(f"{self.path} holds no weights yet: its training has not reached an evaluation")
-        weights, _ = _load_tensors(self.path / "model.safetensors")
+        weights = self._all_weights()
+        weights.pop(SCALES, None)
         expected = weight_shapes(self.model_config())
         for name in expected.keys() ^ weights.keys():
             problem = "lacks" if name in expected else "holds an unknown weight,"
@@ -140,7 +155,7 @@ class Run:
         return _load_tensors(self.path / "training" / "state.safetensors") if self.is_begun else None
 
     def save_weights(self, weights: Mapping[str, np.ndarray]) -> None:
-        """Replace the best weights."""
+        """Replace the best weights, and a classifier's scales under the name SCALES."""
         _save_tensors(self.path / "model.safetensors", weights, {})
 
     def save_training_state(self, tensors: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:
@@ -162,6 +177,13 @@ class Run:
         write_atomically(self.path / "config.json", _json(config))
         return Run(self.path, dict(config))
 
+    def _all_weights(self) -> Weights:
+        """What `save_weights` wrote."""
+        if not self.has_weights:
+            raise ChargenError(f"{self.path} holds no weights yet: its training has not reached an evaluation")
+        weights, _ = _load_tensors(self.path / "model.safetensors")
+        return weights
+
     def _read(self, name: str) -> bytes:
         try:
             return (self.path / name).read_bytes()
@@ -180,6 +202,7 @@ def create_run(
     config: Mapping[str, Any],
     tokenizer: Tokenizer,
     labels: list[str] | None = None,
+    ngrams: NgramClassifier | None = None,
     *,
     overwrite: bool = False,
 ) -> Run:
@@ -195,6 +218,8 @@ def create_run(
         write_atomically(unfinished / tokenizer.file_name, tokenizer.to_bytes())
         if labels is not None:
             write_atomically(unfinished / "labels.json", _json(labels))
+        if ngrams is not None:
+            _save_tensors(unfinished / NGRAMS, ngrams.arrays(), {})
         record = {
             "format_version": FORMAT_VERSION,
             **config,

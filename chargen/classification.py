@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from chargen.calibration import combine, softmax
 from chargen.checkpoint import Run
 from chargen.hardware import choose_device
 from chargen.models.classifier import Classifier, label_logits
@@ -36,6 +37,7 @@ class TextClassifier:
         self._reading = {name: run.config["data"][name] for name in ("documents", "max_length")}
         self._model = Classifier(config)
         self._model.load_state_dict({name: torch.from_numpy(weight) for name, weight in run.weights().items()})
+        self._ngrams, self._scales = run.ngrams(), run.scales()
         self._device = choose_device(device)
         self._model.to(self._device)
 
@@ -45,10 +47,9 @@ class TextClassifier:
             return np.empty((0, len(self.labels)))
         ids = [encode_example(self.tokenizer, text, **self._reading) for text in texts]
         with workers_for(self._device) as workers:
-            logits = label_logits(self._model, ids, workers=workers).astype(np.float64)
-        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-        shares: np.ndarray = powers / powers.sum(axis=1, keepdims=True)
-        return shares
+            network = label_logits(self._model, ids, workers=workers)
+        ngrams = np.zeros_like(network) if self._ngrams is None else self._ngrams.logits(texts)
+        return softmax(combine([network, ngrams], self._scales))
 
     def classify(self, texts: Sequence[str]) -> list[Verdict]:
         """The verdict on each text."""

@@ -110,7 +110,20 @@ def test_evaluations_come_with_a_sample() -> None:
 
 
 def test_train_classify_evaluate() -> None:
-    trained = done("train", "reviews.csv", "--task", "classify", "--steps", "60", "--hidden", "16", "--batch", "8")
+    trained = done(
+        "train",
+        "reviews.csv",
+        "--task",
+        "classify",
+        "--steps",
+        "60",
+        "--hidden",
+        "16",
+        "--batch",
+        "8",
+        "--tokenizer",
+        "char",
+    )
     assert "accuracy 1.0000" in trained.stderr and "chargen classify -m reviews" in trained.stderr
     lines = done("classify", "good 7", "bad 8").stdout.splitlines()
     assert [line.split("\t")[0] for line in lines] == ["pos", "neg"]

@@ -15,10 +15,12 @@ PACKAGE = Path(chargen.__file__).parent
 # Each room may import the rooms before it in this list, and its own files.
 ROAD = [
     "errors",
+    "calibration",
     "hardware",
     "workers",
     "text",
     "models.config",  # shapes, without torch
+    "models.ngrams",  # runs in NumPy
     "checkpoint",
     "models",
     "evaluation",
@@ -30,12 +32,21 @@ ROAD = [
     "api",
     "cli",
 ]
-WITHOUT_TORCH = ("text", "checkpoint", "generation", "models.config", "errors", "loading")
+WITHOUT_TORCH = (
+    "text",
+    "checkpoint",
+    "generation",
+    "models.config",
+    "models.ngrams",
+    "calibration",
+    "errors",
+    "loading",
+)
 WITH_TORCH = ("generation.engine_torch", "generation.samplers_torch")
 
 
 def room(module: str) -> str:
-    return module if module == "models.config" else module.partition(".")[0]
+    return module if module in ROAD else module.partition(".")[0]
 
 
 def imports(path: Path, *, at_import_time: bool = False) -> Iterator[str]:

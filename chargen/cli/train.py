@@ -72,7 +72,11 @@ REPLACES = {  # what is no longer taken from a replayed config when the option i
 @click.option(
     "--val-fraction", type=float, help="Part held out to measure on.  [default: the last 0.1; of labels 0.2]"
 )
-@click.option("--tokenizer", type=click.Choice(["char", "byte", "bpe", "unigram"]), help="[default: char]")
+@click.option(
+    "--tokenizer",
+    type=click.Choice(["char", "byte", "bpe", "unigram"]),
+    help="[default: char; for classifiers unigram, if most words in texts held out are known]",
+)
 @click.option("--vocab-size", type=int, help="Symbols at most.  [default: all characters; pieces that suit the text]")
 @click.option("--min-frequency", type=int, help="Rarer characters become the unknown symbol.  [default: 1]")
 @click.option("--encoding", help="How the text is encoded.  [default: utf-8]")
@@ -90,8 +94,17 @@ REPLACES = {  # what is no longer taken from a replayed config when the option i
 @click.option("--embedding", type=int, help="Numbers a symbol.")
 @click.option("--tied/--untied", default=None, help="Use one matrix for embedding and projection.")
 @click.option("--bidirectional/--unidirectional", default=None, help="Classifiers: read from both ends.")
-@click.option("--pooling", help="Classifiers: what of the outputs is judged: final, mean, max or concat.")
+@click.option(
+    "--pooling", help="Classifiers: what of the outputs is judged: final, mean, max or concat.  [default: max]"
+)
 @click.option("--max-length", type=int, help="Classifiers: tokens of a text that are read.  [default: 1000]")
+@click.option(
+    "--ngrams/--no-ngrams", default=None, help="Classifiers: combine the network with n-grams.  [default: --ngrams]"
+)
+@click.option("--balance", is_flag=True, default=None, help="Classifiers: rare labels count as much as common ones.")
+@click.option(
+    "--metric", help="Classifiers: what decides which weights are kept: loss, accuracy or macro-f1.  [default: loss]"
+)
 @click.option("--batch", type=int, help="Parallel streams, or texts a step.")
 @click.option(
     "--shards",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
@@ -12,19 +13,39 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from chargen.checkpoint import CLASSIFIER, Run
+from chargen.calibration import (
+    calibration_error,
+    cross_fitted,
+    error_by_chance,
+    fit_scales,
+    interval,
+    nats,
+    softmax,
+)
+from chargen.checkpoint import CLASSIFIER, SCALES, Run
 from chargen.errors import ChargenError
 from chargen.evaluation import classification_report
 from chargen.hardware import autocast, choose_device
 from chargen.models.classifier import Classifier, label_logits, pad
 from chargen.models.config import ClassifierConfig, EncoderConfig
 from chargen.models.encoder import NO_DROPOUT, Dropout, Masks
+from chargen.models.ngrams import NgramClassifier
 from chargen.text.labelled import LabelledSet, encode_example, read_labelled, stratified_split
-from chargen.text.tokenizers import Tokenizer, train_tokenizer
+from chargen.text.ngrams import words_of
+from chargen.text.tokenizers import Tokenizer, load_tokenizer, train_tokenizer
 from chargen.training.batches import Texts
-from chargen.training.distributed import World
+from chargen.training.distributed import ALONE, World
+from chargen.training.loop import weights_of
+from chargen.training.ngrams import fit_ngrams
 from chargen.training.options import ClassifierOptions
-from chargen.training.recipes import DEFAULT_CELL, classifier_recipe
+from chargen.training.recipes import (
+    DEFAULT_CELL,
+    MOST_PIECES,
+    PIECES,
+    TextFacts,
+    classifier_recipe,
+    classifier_tokenizer,
+)
 from chargen.training.setup import (
     Prepared,
     dropout_of,
@@ -37,6 +58,9 @@ from chargen.training.setup import (
 from chargen.workers import ONE_WORKER, Workers
 
 VAL_FRACTION = 0.2
+MEASURED = 2000  # texts held out, whose new words are counted
+ENOUGH_TEXTS = 2500  # measured on the way: the standard error of an accuracy is 1 % at most
+NETWORK_ALONE, BESIDE_NGRAMS = [1.0], [0.0, 1.0]  # scales where nothing is known of them
 
 
 @dataclass
@@ -52,6 +76,13 @@ class Classification:
     workers: Workers = ONE_WORKER
     shards: int = 1
     dropout: Dropout = NO_DROPOUT
+    world: World = ALONE
+    ngram_logits: np.ndarray | None = None  # of the validation texts (texts, labels)
+    label_weights: Tensor | None = None  # of each label's texts in the loss (labels,)
+    metric: str = "loss"  # one of METRICS
+
+    def __post_init__(self) -> None:
+        self.scales = np.array([1.0, 0.0])  # of the network's logits and the n-grams', as fitted last
 
     @property
     def steps_per_epoch(self) -> int:
@@ -59,40 +90,74 @@ class Classification:
         return self.train.steps_per_epoch
 
     def losses(self, step: int) -> tuple[list[Callable[[], Tensor]], int]:
-        """A function for each shard of the batch that gives its part of the mean cross-entropy (nats a text)."""
-        chosen = self.train.batch(step)
-        masks = self.model.encoder.draw_masks(self.dropout, len(chosen))
-        # Neighbours in a batch are about as long, so shards of every n-th text cost about the same.
-        parts = [slice(first, None, self.shards) for first in range(min(self.shards, len(chosen)))]
-        shards: list[Callable[[], Tensor]] = [
-            partial(self._loss, chosen[part], masks.of(part), len(chosen)) for part in parts
-        ]
-        return shards, int(self.train.lengths[chosen].sum())
+        """A function for each shard of this process's texts, and the tokens of all processes.
 
-    def _loss(self, chosen: np.ndarray, masks: Masks, texts: int) -> Tensor:
+        Each gives its part of the mean cross-entropy (nats a text).
+        """
+        batch = self.train.batch(step)
+        # Neighbours in a batch are about as long, so parts of every n-th text cost about the same.
+        own = batch[self.world.rank :: self.world.size] if len(batch) >= self.world.size else batch
+        masks = self.model.encoder.draw_masks(self.dropout, len(own))
+        parts = [slice(first, None, self.shards) for first in range(min(self.shards, len(own)))]
+        weight = self.world.size / len(batch) if len(batch) >= self.world.size else 1 / len(batch)
+        shards: list[Callable[[], Tensor]] = [
+            partial(self._loss, own[part], masks.of(part), weight) for part in parts
+        ]
+        return shards, int(self.train.lengths[batch].sum())
+
+    def _loss(self, chosen: np.ndarray, masks: Masks, weight: float) -> Tensor:
         ids, lengths = (torch.from_numpy(a).to(self.device) for a in pad([self.train.texts[i] for i in chosen]))
         with autocast(self.device, self.precision):
             logits = self.model(ids, lengths, masks)
         labels = torch.from_numpy(self.train.labels[chosen]).to(self.device)
-        return cross_entropy(logits.float(), labels) * (len(chosen) / texts)
+        return cross_entropy(logits.float(), labels, self.label_weights, reduction="sum") * weight
 
     def bits(self, nats: float) -> None:
         """Labels have no characters."""
 
-    def evaluate(self, most_tokens: int) -> dict[str, Any]:
-        """Loss, accuracy and macro-F1 on the validation texts, or on as many of them, always the same."""
+    def evaluate(self, most_tokens: int, *, last: bool = False) -> dict[str, Any]:
+        """Loss, accuracy and macro-F1 of network and n-grams together, under scales that are fitted here.
+
+        On enough of the validation texts, always the same, or in the end on all, then also of each alone, with the
+        accuracy's 95 % interval and the calibration error.
+        """
         order = np.random.default_rng(0).permutation(len(self.validation.texts))
-        ends = np.cumsum(self.validation.lengths[order])
-        chosen = order[: max(1, int(np.searchsorted(ends, most_tokens, side="right")))]
-        logits = label_logits(self.model, [self.validation.texts[i] for i in chosen], workers=self.workers)
+        chosen = np.sort(order if last else order[:ENOUGH_TEXTS])
         truth = self.validation.labels[chosen]
-        report = classification_report(truth.tolist(), logits.argmax(-1).tolist(), self.labels)
-        loss = cross_entropy(torch.from_numpy(logits), torch.from_numpy(truth)).item()
-        return {"val_loss": loss, "accuracy": report["accuracy"], "macro_f1": report["macro_f1"]}
+        network = label_logits(self.model, [self.validation.texts[i] for i in chosen], workers=self.workers)
+        sources, expected = [network], NETWORK_ALONE
+        if self.ngram_logits is not None:
+            sources, expected = [network, self.ngram_logits[chosen]], BESIDE_NGRAMS
+        self.scales = np.resize([*fit_scales(sources, truth, expected), 0.0], 2)
+        probs = cross_fitted(sources, truth, expected)
+        figures = self._figures(probs, truth)
+        if not last:
+            return figures
+        confidence, right = probs.max(-1), probs.argmax(-1) == truth
+        figures["texts"] = len(truth)
+        figures["accuracy_interval"] = list(interval(int(right.sum()), len(truth)))
+        figures["network"] = self._figures(cross_fitted(sources[:1], truth, NETWORK_ALONE), truth)
+        if self.ngram_logits is not None:
+            figures["ngrams"] = self._figures(cross_fitted(sources[1:], truth, NETWORK_ALONE), truth)
+        raw = softmax(network)
+        figures["calibration_error"] = {
+            "network_unscaled": calibration_error(raw.max(-1), raw.argmax(-1) == truth),
+            "scaled": calibration_error(confidence, right),
+            "by_chance": error_by_chance(confidence),
+        }
+        return figures
+
+    def _figures(self, probs: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
+        report = classification_report(truth.tolist(), probs.argmax(-1).tolist(), self.labels)
+        return {"val_loss": nats(probs, truth), "accuracy": report["accuracy"], "macro_f1": report["macro_f1"]}
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """The network's, and the scales."""
+        return {**weights_of(self.model), SCALES: self.scales}
 
     def merit(self, figures: Mapping[str, Any]) -> float:
-        """Accuracy; the loss rises with mere confidence long before more labels are wrong."""
-        return float(figures["accuracy"])
+        """What the metric says; a loss is better when it is lower."""
+        return -float(figures["val_loss"]) if self.metric == "loss" else float(figures[self.metric.replace("-", "_")])
 
     def carried(self) -> dict[str, Tensor]:
         """Nothing: each text begins anew."""
@@ -110,15 +175,15 @@ def prepare_classifier(
     source: Run | None = None,
     tokenizer: Tokenizer | None = None,
     documents: bool | None = None,
+    ngrams: NgramClassifier | None = None,
 ) -> Prepared:
     """Texts read and encoded, every choice made, the model built.
 
     source: the run to start from, which brings its encoder and tokenizer; tokenizer: one to use as it is;
-    documents: how texts begin and end, see `encode_example`, where that is known.
+    documents: how texts begin and end, see `encode_example`, where that is known; ngrams: an n-gram classifier that
+    was fitted to these texts.
     ChargenError for whatever data or options are refused.
     """
-    if world.size > 1:
-        raise ChargenError("a classifier trains in one process: start chargen without torchrun")
     device = choose_device(options.device)
     train, validation = read_split(options)
     labels = train.names
@@ -126,42 +191,60 @@ def prepare_classifier(
         raise ChargenError(
             f"no text to train on is labelled {sorted(strange)[0]!r}, but one to validate on is: add one"
         )
+    notes = []
     tokenizer = source.tokenizer() if source else tokenizer
     if tokenizer is None:
-        least = 1 if options.min_frequency is None else options.min_frequency
-        kind = options.tokenizer or "char"
-        tokenizer = train_tokenizer(kind, train.texts, vocab_size=options.vocab_size, min_frequency=least)
+        tokenizer, told = _make_tokenizer(options, train, validation, world)
+        notes += told
     if documents is None:
         documents = bool(source.config["data"]["documents"]) if source else True
     texts, held_out = (
         [encode_example(tokenizer, text, documents=documents, max_length=options.max_length) for text in part.texts]
         for part in (train, validation)
     )
-    notes = [f"{len(texts):,} texts to learn from, {len(held_out):,} held out, {len(labels)} labels"]
+    notes.insert(0, f"{len(texts):,} texts to learn from, {len(held_out):,} held out, {len(labels)} labels")
+    if shared := len(set(train.texts) & set(validation.texts)):
+        notes.append(
+            f"{shared:,} different texts are both learned from and held out, which flatters what is measured"
+        )
     notes += unknown_note(tokenizer.unknown("".join(train.texts)), sum(map(len, train.texts)), why_unknown(options))
     if cut := sum(len(ids) == options.max_length for ids in texts):
         notes.append(f"{cut:,} texts fill the {options.max_length:,} tokens that are read of each (--max-length)")
     asked = replace(options, **encoder_of(source, options)) if source else options
     precision, told = precision_of(options.precision, asked.cell or DEFAULT_CELL, device)
     notes += told
-    chosen = replace(classifier_recipe(asked, workers.size), tokenizer=tokenizer.kind, precision=precision)
-    assert chosen.batch is not None and chosen.shards is not None  # by the recipe
+    asked = replace(asked, tokenizer=tokenizer.kind, precision=precision)
+    chosen = classifier_recipe(asked, sum(map(len, texts)), workers.size, world.size)
+    assert chosen.batch and chosen.shards and chosen.metric  # by the recipe
+    index = {label: number for number, label in enumerate(labels)}
+    truth, held_out_truth = (np.array([index[label] for label in part.labels]) for part in (train, validation))
+    ngram_logits = None
+    if chosen.ngrams:
+        if ngrams is None:
+            ngrams, told = world.agree(lambda: _baseline(train, validation, labels, chosen, workers.size))
+            notes += told
+        if world.is_writer:  # which alone measures
+            ngram_logits = ngrams.logits(validation.texts)
     torch.manual_seed(chosen.seed)
     config = model_config(chosen, tokenizer, len(labels))
     model = Classifier(config).to(device)
     if source:
         give_weights(model, source)
-    index = {label: number for number, label in enumerate(labels)}
+    world.seed(chosen.seed)
     task = Classification(
         model,
-        Texts(texts, np.array([index[label] for label in train.labels]), chosen.batch, chosen.seed),
-        Texts(held_out, np.array([index[label] for label in validation.labels]), chosen.batch),
+        Texts(texts, truth, chosen.batch, chosen.seed),
+        Texts(held_out, held_out_truth, chosen.batch),
         labels,
         device,
         precision,
         workers,
         chosen.shards,
         dropout_of(chosen),
+        world,
+        ngram_logits,
+        torch.from_numpy(_label_weights(truth, len(labels))).to(device) if chosen.balance else None,
+        chosen.metric,
     )
     data = {
         "sources": list(options.inputs),
@@ -173,7 +256,58 @@ def prepare_classifier(
         "documents": documents,
         "max_length": options.max_length,
     }
-    return Prepared(task, CLASSIFIER, chosen, asdict(config), data, tokenizer, labels, notes)
+    return Prepared(
+        task, CLASSIFIER, chosen, asdict(config), data, tokenizer, labels, notes, ngrams if chosen.ngrams else None
+    )
+
+
+def _make_tokenizer(
+    options: ClassifierOptions, train: LabelledSet, validation: LabelledSet, world: World
+) -> tuple[Tokenizer, list[str]]:
+    """The tokenizer asked for, or else the one that suits the texts, and sentences on it."""
+    kind, notes = options.tokenizer, []
+    if kind is None:
+        kind, why = classifier_tokenizer(text_facts(train.texts, validation.texts))
+        notes.append(why)
+    size = MOST_PIECES if options.vocab_size is None and kind in PIECES else options.vocab_size
+    least = 1 if options.min_frequency is None else options.min_frequency
+
+    def make() -> tuple[str, bytes]:
+        tokenizer = train_tokenizer(kind, train.texts, vocab_size=size, min_frequency=least)
+        return tokenizer.kind, tokenizer.to_bytes()
+
+    return load_tokenizer(*world.agree(make)), notes
+
+
+def _baseline(
+    train: LabelledSet, validation: LabelledSet, labels: list[str], options: ClassifierOptions, workers: int
+) -> tuple[NgramClassifier, list[str]]:
+    """An n-gram classifier of the training texts, and how good it is on those held out."""
+    began = time.monotonic()
+    ngrams, read = fit_ngrams(train, validation, labels, balance=options.balance, workers=workers)
+    right = np.array(labels)[ngrams.logits(validation.texts).argmax(-1)] == np.array(validation.labels)
+    low, high = interval(int(right.sum()), len(right))
+    what = "n-grams alone" if read == len(train.texts) else f"n-grams alone, of {read:,} texts"
+    took = f"{time.monotonic() - began:.0f} s"
+    return ngrams, [f"{what}: accuracy {right.mean():.4f} ({low:.3f} to {high:.3f}), {took}"]
+
+
+def _label_weights(truth: np.ndarray, labels: int) -> np.ndarray:
+    """The weight of each label's texts under which all labels weigh the same, 1 on average over the texts."""
+    counts = np.bincount(truth, minlength=labels)
+    weights: np.ndarray = (len(truth) / (labels * counts)).astype(np.float32)
+    return weights
+
+
+def text_facts(train: Sequence[str], held_out: Sequence[str]) -> TextFacts:
+    """Facts of labelled texts, the share of new words being the mean of those of up to MEASURED texts."""
+    known = {word for text in train for word in words_of(text)}
+    unseen = [
+        sum(word not in known for word in words) / len(words)
+        for text in held_out[:: -(-len(held_out) // MEASURED)]
+        if (words := words_of(text))
+    ]
+    return TextFacts(float(np.mean(unseen)) if unseen else 1.0)
 
 
 def read_split(options: ClassifierOptions) -> tuple[LabelledSet, LabelledSet]:

@@ -24,6 +24,7 @@ from chargen.text.corpus import Corpus, CorpusSettings, encode_corpus
 from chargen.text.tokenizers import Tokenizer
 from chargen.training.batches import Streams
 from chargen.training.distributed import ALONE, World
+from chargen.training.loop import weights_of
 from chargen.training.options import LanguageModelOptions
 from chargen.training.planner import Planner
 from chargen.training.recipes import DEFAULT_CELL, WINDOW, Speed, language_model_recipe, tokens_read
@@ -108,10 +109,14 @@ class LanguageModelling:
         """A loss in nats a token as bits per character."""
         return nats / math.log(2) / self.characters_per_token
 
-    def evaluate(self, most_tokens: int) -> dict[str, Any]:
+    def evaluate(self, most_tokens: int, *, last: bool = False) -> dict[str, Any]:
         """Loss on the first `most_tokens` of the validation text, in single precision."""
         loss = text_loss(self.model, self.tokenizer, self.validation[: most_tokens + 1], self.workers)
         return {"val_loss": loss.nats_per_token, "val_bpc": loss.bits_per_character}
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """All of the model's."""
+        return weights_of(self.model)
 
     def merit(self, figures: Mapping[str, Any]) -> float:
         """A lower loss is better."""
@@ -230,7 +235,9 @@ def prepare_language_model(
         "text_column": chosen.text_column,
         "encoding": chosen.encoding,
     }
-    return Prepared(task, LANGUAGE_MODEL, chosen, asdict(config), data, corpus.tokenizer, None, notes, planner)
+    return Prepared(
+        task, LANGUAGE_MODEL, chosen, asdict(config), data, corpus.tokenizer, None, notes, planner=planner
+    )
 
 
 def _timed(

@@ -31,6 +31,7 @@ SAVE_EVERY = 60.0  # seconds between saves, or SAVE_SHARE times what the last on
 SAVE_SHARE = 50.0
 INTERRUPTED = "interrupted"
 OUT_OF_PATIENCE = "no better for a while"
+NOISE = 1e-3  # of the best merit: what is better by less does not restore patience
 AVERAGED = 50  # steps
 EXPLODED = 1.5  # times the average loss, and a nat, are too much
 STRIKES = 10  # losses in a row that are too much: the training has diverged, not met a strange batch
@@ -69,8 +70,14 @@ class Task(Protocol):
     def bits(self, nats: float) -> float | None:
         """A loss in bits per character, where that means something."""
 
-    def evaluate(self, most_tokens: int) -> dict[str, Any]:
-        """Figures on the validation set or so many tokens of it; `val_loss`, in nats, is what training lowers."""
+    def evaluate(self, most_tokens: int, *, last: bool = False) -> dict[str, Any]:
+        """Figures on the validation set or so many tokens of it; `val_loss`, in nats, is what training lowers.
+
+        last: these are the figures that a person is told in the end.
+        """
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """What the run stores of the model as it was evaluated last."""
 
     def merit(self, figures: Mapping[str, Any]) -> float:
         """How good these figures are: the weights whose merit is the highest are the run's."""
@@ -90,7 +97,7 @@ class Progress:
     seconds: float = 0.0  # of training, in all sittings
     tokens: int = 0
     best: float | None = None  # highest merit so far, on the part of the validation set that is measured on the way
-    stale: int = 0  # evaluations since the best
+    stale: int = 0  # evaluations since one that was clearly better
     evaluation_tokens: int = 0  # size of that part, set at the first evaluation
     average_loss: float | None = None  # of the last steps, nats
     strikes: int = 0  # of the last losses in a row were too much
@@ -205,12 +212,13 @@ def evaluate(task: Task, run: Run, progress: Progress, number: float, world: Wor
     merit = task.merit(measured)
     first = progress.best is None
     best = math.isfinite(measured["val_loss"]) and (progress.best is None or merit > progress.best)
-    progress.stale = 0 if best else progress.stale + 1
+    clearly = best and (progress.best is None or merit > progress.best + NOISE * abs(progress.best))
+    progress.stale = 0 if clearly else progress.stale + 1
     if best:
         progress.best = merit
     if world.is_writer:
         if best:
-            run.save_weights(weights_of(task.model))
+            run.save_weights(task.weights())
         # What was measured beyond the save that a training went on from is forgotten.
         earlier = [] if first else [old for old in run.metrics() if old["step"] < progress.step]
         run.save_metrics([*earlier, record])
@@ -225,7 +233,7 @@ def finish(task: Task, run: Run, progress: Progress, reason: str | None, world: 
             return max(run.metrics(), key=task.merit)
         load_weights(task.model, run.weights())
         shares = EVALUATION_SHARE * progress.tokens, min(LARGE_EVALUATION, LAST_SHARE * progress.tokens)
-        return task.evaluate(max(SMALLEST_EVALUATION, *map(int, shares)))
+        return task.evaluate(max(SMALLEST_EVALUATION, *map(int, shares)), last=True)
 
     figures = world.agree(measure)
     summary = {name: value for name, value in figures.items() if name != "step"} | {
@@ -237,6 +245,8 @@ def finish(task: Task, run: Run, progress: Progress, reason: str | None, world: 
         "stopped": reason,
     }
     if world.is_writer:
+        if reason != INTERRUPTED:
+            run.save_weights(task.weights())
         run.save_summary(summary)
     return Done(run, summary)
 

@@ -16,6 +16,7 @@ from chargen.training.schedule import Budget
 
 SIZES = ("auto", "tiny", "small", "medium", "large")
 PRECISIONS = ("auto", "fp32", "bf16")
+METRICS = ("loss", "accuracy", "macro-f1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +113,14 @@ class ClassifierOptions(Options):
     pooling: str | None = None  # one of models.config.POOLINGS
     bidirectional: bool | None = None
     max_length: int = 1000  # tokens of a text that are read
+    ngrams: bool | None = None  # whether the network is combined with an n-gram classifier
+    balance: bool = False  # whether every label counts as much as the others, however many texts it has
+    metric: str | None = None  # one of METRICS: the weights of which it is best are kept
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.metric not in (None, *METRICS):
+            raise ChargenError(f"unknown metric {self.metric!r}: choose one of {', '.join(METRICS)}")
 
 
 def _at_least_one(value: float) -> bool:

@@ -19,6 +19,9 @@ DEFAULT_CELL = "gru"
 MOST_STREAMS, FEWEST_STREAMS = 128, 4
 WINDOW = 32  # tokens of a stream a step
 CLASSIFIER_BATCH = 64  # texts
+FAMILIAR = 0.25  # share of new words, up to which words are worth learning
+PIECES = ("bpe", "unigram")  # tokenizers of pieces of words
+MOST_PIECES = 8000
 SHARD = 16  # streams or texts at least: products with fewer rows are slow
 MOST_DROPOUT = 0.2
 MOST_WEIGHTS = 20  # for each token of the text
@@ -92,11 +95,31 @@ def language_model_recipe(
     )
 
 
-def classifier_recipe(options: ClassifierOptions, cores: int = 1) -> ClassifierOptions:
-    """The options with every choice made."""
+@dataclass(frozen=True)
+class TextFacts:
+    """What a classifier's recipe goes by."""
+
+    unseen: float  # share of the words in texts held out that no text to learn from has
+
+
+def classifier_tokenizer(facts: TextFacts) -> tuple[str, str]:
+    """The tokenizer that suits texts, and why, in a sentence."""
+    share = f"{facts.unseen:.0%} of the words in texts held out are new"
+    if facts.unseen < FAMILIAR:
+        return "unigram", f"reading in pieces of words, since only {share}"
+    return "char", f"reading by characters, since {share}"
+
+
+def classifier_recipe(
+    options: ClassifierOptions, tokens: int, cores: int = 1, processes: int = 1
+) -> ClassifierOptions:
+    """The options with every choice made but the tokenizer's, for training texts of so many tokens together."""
     if options.minutes is options.epochs is options.steps is None:
-        options = filled(options, minutes=DEFAULT_MINUTES, epochs=12.0)
+        options = filled(options, minutes=DEFAULT_MINUTES)
+    if options.epochs is options.steps is None:
+        options = filled(options, epochs=_classifier_epochs(tokens))
     shape = SHAPES["small" if options.size in (None, "auto") else options.size]
+    batch = options.batch or CLASSIFIER_BATCH
     return filled(
         options,
         size="auto",
@@ -104,19 +127,20 @@ def classifier_recipe(options: ClassifierOptions, cores: int = 1) -> ClassifierO
         layers=1,
         hidden=shape.hidden,
         embedding=shape.embedding,
-        pooling="final",
+        pooling="max",
         bidirectional=True,
-        batch=CLASSIFIER_BATCH,
-        shards=_shards(options.batch or CLASSIFIER_BATCH, 1, cores),
+        batch=batch,
+        shards=_shards(batch, processes, cores),
         optimizer="adamw",
         learning_rate=3e-3,
         weight_decay=0.01,
         clip=1.0,
         dropout=0.3,
         dropout_input=0.2,
-        dropout_embedding=0.0,
+        dropout_embedding=0.3 if options.tokenizer in PIECES else 0.0,
         weight_drop=0.0,
-        patience=8,
+        ngrams=True,
+        metric="loss",
     )
 
 
@@ -212,6 +236,11 @@ def _shards(batch: int, processes: int, cores: int) -> int:
 def _most_epochs(tokens: int) -> float:
     """Passes over a text after which a model learns it by heart and nothing else."""
     return max(4.0, round(7 * math.sqrt(tokens / 50_000)))
+
+
+def _classifier_epochs(tokens: int) -> float:
+    """Passes over labelled texts of so many tokens, after which a network only learns them by heart."""
+    return 8.0
 
 
 def _dropout(readings: float) -> float:

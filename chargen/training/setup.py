@@ -15,6 +15,7 @@ from chargen.hardware import FASTER, autocast, bf16_gain, choose_precision
 from chargen.models.cells import CELLS
 from chargen.models.config import LanguageModelConfig
 from chargen.models.encoder import Dropout
+from chargen.models.ngrams import NgramClassifier
 from chargen.text.tokenizers import Tokenizer
 from chargen.training.loop import Optimisation, Task
 from chargen.training.options import ClassifierOptions, LanguageModelOptions, Options
@@ -33,6 +34,7 @@ class Prepared:
     tokenizer: Tokenizer
     labels: list[str] | None  # a classifier's
     notes: list[str]  # what a person should know, in sentences
+    ngrams: NgramClassifier | None = None  # what a classifier is combined with
     planner: Planner | None = None  # to be told how fast the training was
 
     @property

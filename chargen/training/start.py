@@ -17,6 +17,7 @@ import chargen
 from chargen.checkpoint import CHECKPOINTS, CLASSIFIER, LANGUAGE_MODEL, Run, create_run, find_run, refuse_existing
 from chargen.errors import ChargenError
 from chargen.hardware import choose_device, keep_freed_memory
+from chargen.models.ngrams import NgramClassifier
 from chargen.text.tokenizers import Tokenizer
 from chargen.training.classifying import prepare_classifier
 from chargen.training.distributed import World, join, leave
@@ -88,6 +89,7 @@ def resume(
         # A run killed before its first save still needs the weights that it was to start from.
         source = find_run(options.start_from) if options.start_from and not run.is_begun else None
         own: dict[str, Any] = {"tokenizer": run.tokenizer(), "documents": bool(run.config["data"]["documents"])}
+        own["ngrams"] = run.ngrams()
         prepared = _prepare(options, world, workers, hooks, source=source, **own)
         run.refuse_changed(prepared.data["fingerprint"], prepared.data["validation"])
         renewed = options != options_of(run)
@@ -142,9 +144,12 @@ def _prepare(
     source: Run | None = None,
     tokenizer: Tokenizer | None = None,
     documents: bool | None = None,
+    ngrams: NgramClassifier | None = None,
 ) -> Prepared:
     if isinstance(options, ClassifierOptions):
-        return prepare_classifier(options, world, workers, source=source, tokenizer=tokenizer, documents=documents)
+        return prepare_classifier(
+            options, world, workers, source=source, tokenizer=tokenizer, documents=documents, ngrams=ngrams
+        )
     assert isinstance(options, LanguageModelOptions)
     return prepare_language_model(
         options, world, workers, source=source, tokenizer=tokenizer, progress=hooks.encoding
@@ -164,4 +169,4 @@ def _create(path: Path, prepared: Prepared, *, overwrite: bool) -> Run:
             "python": platform.python_version(),
         },
     }
-    return create_run(path, config, prepared.tokenizer, prepared.labels, overwrite=overwrite)
+    return create_run(path, config, prepared.tokenizer, prepared.labels, prepared.ngrams, overwrite=overwrite)

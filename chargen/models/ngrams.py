@@ -1,0 +1,63 @@
+"""The n-gram classifier: a label's logit is a weighted sum of the n-grams that a text has, whatever their order.
+
+It is what a recurrent classifier is compared with, and what it is combined with. Runs in NumPy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from chargen.errors import ChargenError
+from chargen.text.ngrams import Floats, Vocabulary, count, portions
+
+
+@dataclass(frozen=True, eq=False)
+class NgramClassifier:
+    """Logistic regression on TF-IDF of n-grams. Shapes: N texts, F features, K labels."""
+
+    vocabulary: Vocabulary
+    weight: Floats  # (F, K)
+    bias: Floats  # (K,)
+
+    def logits(self, texts: Sequence[str]) -> Floats:
+        """Logits (N, K) of texts; a text's do not depend on the others."""
+        logits = np.tile(self.bias, (len(texts), 1))
+        for part in portions(texts):
+            owners, features, values = self.vocabulary.features(count(texts[part]))
+            if len(owners):
+                firsts = np.flatnonzero(np.diff(owners, prepend=-1))
+                sums = np.add.reduceat(self.weight[features] * values[:, None], firsts, axis=0)
+                logits[part.start + owners[firsts]] += sums
+        return logits
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All that `of` needs, by name."""
+        return {
+            "buckets": self.vocabulary.buckets,
+            "rarity": self.vocabulary.rarity,
+            "weight": self.weight,
+            "bias": self.bias,
+        }
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, Any], labels: int) -> NgramClassifier:
+        """The classifier whose `arrays` these are; ChargenError when they do not fit each other or the labels."""
+        try:
+            buckets, rarity, weight, bias = (arrays[name] for name in ("buckets", "rarity", "weight", "bias"))
+        except KeyError as error:
+            raise ChargenError(f"the n-grams lack {error}: the run is damaged, train it again") from error
+        features = len(buckets)
+        for name, array, shape in (
+            ("rarity", rarity, (features,)),
+            ("weight", weight, (features, labels)),
+            ("bias", bias, (labels,)),
+        ):
+            if array.shape != shape:
+                raise ChargenError(
+                    f"{name} of the n-grams has shape {array.shape}, not {shape}: the run is damaged, train it again"
+                )
+        return cls(Vocabulary(buckets, rarity), weight, bias)
