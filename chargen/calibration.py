@@ -134,7 +134,7 @@ def interval(right: float, total: int, deviations: float = 1.96) -> tuple[float,
     share, extra = right / total, deviations**2 / total
     middle = (share + extra / 2) / (1 + extra)
     reach = deviations * math.sqrt(share * (1 - share) / total + extra / (4 * total)) / (1 + extra)
-    return middle - reach, middle + reach
+    return max(0.0, middle - reach), min(1.0, middle + reach)
 
 
 def threshold_for(confidence: Array, right: npt.NDArray[np.bool_], accuracy: float) -> float | None:
