@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -20,6 +21,7 @@ from chargen.models.classifier import Classifier, label_logits, pad
 from chargen.models.config import ClassifierConfig, EncoderConfig
 from chargen.models.encoder import NO_DROPOUT, Dropout, Masks
 from chargen.text.labelled import LabelledSet, encode_example, read_labelled, stratified_split
+from chargen.text.tables import Columns
 from chargen.text.tokenizers import Tokenizer, train_tokenizer
 from chargen.training.batches import Texts
 from chargen.training.distributed import World
@@ -37,6 +39,7 @@ from chargen.training.setup import (
 from chargen.workers import ONE_WORKER, Workers
 
 VAL_FRACTION = 0.2
+SHOWN = 5  # labels in a note
 
 
 @dataclass
@@ -109,19 +112,20 @@ def prepare_classifier(
     *,
     source: Run | None = None,
     tokenizer: Tokenizer | None = None,
-    documents: bool | None = None,
+    recorded: Mapping[str, Any] | None = None,
 ) -> Prepared:
     """Texts read and encoded, every choice made, the model built.
 
     source: the run to start from, which brings its encoder and tokenizer; tokenizer: one to use as it is;
-    documents: how texts begin and end, see `encode_example`, where that is known.
+    recorded: the data record of a run that goes on, for its columns, and for how texts begin and end.
     ChargenError for whatever data or options are refused.
     """
     if world.size > 1:
         raise ChargenError("a classifier trains in one process: start chargen without torchrun")
     device = choose_device(options.device)
-    train, validation = read_split(options)
+    train, validation = read_split(options, recorded)
     labels = train.names
+    counts = Counter(train.labels)
     if strange := set(validation.labels) - set(labels):
         raise ChargenError(
             f"no text to train on is labelled {sorted(strange)[0]!r}, but one to validate on is: add one"
@@ -131,13 +135,17 @@ def prepare_classifier(
         least = 1 if options.min_frequency is None else options.min_frequency
         kind = options.tokenizer or "char"
         tokenizer = train_tokenizer(kind, train.texts, vocab_size=options.vocab_size, min_frequency=least)
-    if documents is None:
-        documents = bool(source.config["data"]["documents"]) if source else True
+    origin = recorded or (source.config["data"] if source else {"documents": True})
+    documents = bool(origin["documents"])
     texts, held_out = (
         [encode_example(tokenizer, text, documents=documents, max_length=options.max_length) for text in part.texts]
         for part in (train, validation)
     )
-    notes = [f"{len(texts):,} texts to learn from, {len(held_out):,} held out, {len(labels)} labels"]
+    notes = list(dict.fromkeys(train.reading.notes + validation.reading.notes))
+    notes += [f"{len(texts):,} texts to learn from, {len(held_out):,} held out, {len(labels)} labels"]
+    if options.val and (single := [label for label in labels if counts[label] == 1]):
+        shown = ", ".join(map(repr, single[:SHOWN])) + (", …" if len(single) > SHOWN else "")
+        notes.append(f"labels with a single example to learn from: {shown}")
     notes += unknown_note(tokenizer.unknown("".join(train.texts)), sum(map(len, train.texts)), why_unknown(options))
     if cut := sum(len(ids) == options.max_length for ids in texts):
         notes.append(f"{cut:,} texts fill the {options.max_length:,} tokens that are read of each (--max-length)")
@@ -172,25 +180,44 @@ def prepare_classifier(
         "encoding": chosen.encoding,
         "documents": documents,
         "max_length": options.max_length,
+        "columns": train.reading.columns and train.reading.columns.to_record(),
+        "label_counts": {label: counts[label] for label in labels},
+        "rows_dropped": train.reading.rows_dropped + validation.reading.rows_dropped,
     }
     return Prepared(task, CLASSIFIER, chosen, asdict(config), data, tokenizer, labels, notes)
 
 
-def read_split(options: ClassifierOptions) -> tuple[LabelledSet, LabelledSet]:
-    """Examples to train on, and examples to validate on: a stratified part, or a set of their own."""
-    columns: dict[str, Any] = {
+def read_split(
+    options: ClassifierOptions, recorded: Mapping[str, Any] | None = None
+) -> tuple[LabelledSet, LabelledSet]:
+    """Examples to train on, and examples to validate on: a stratified part, or a set of their own.
+
+    recorded: the data record of a run, whose columns are read again. A set of their own has those of training.
+    """
+    reading: dict[str, Any] = {
         "text_column": options.text_column,
         "label_column": options.label_column,
         "encoding": options.encoding,
+        **recorded_columns(recorded),
     }
-    if options.val:
-        if options.val_fraction is not None:
-            raise ChargenError("a set to validate on and a fraction of the set contradict: leave out one of the two")
-        return read_labelled(options.inputs, **columns), read_labelled(options.val, for_training=False, **columns)
-    examples = read_labelled(options.inputs, **columns)
-    fraction = VAL_FRACTION if options.val_fraction is None else options.val_fraction
-    train, held_out = stratified_split(examples.labels, fraction, options.seed)
-    return examples.select(train), examples.select(held_out)
+    if not options.val:
+        examples = read_labelled(options.inputs, **reading)
+        fraction = VAL_FRACTION if options.val_fraction is None else options.val_fraction
+        train, held_out = stratified_split(examples.labels, fraction, options.seed)
+        return replace(examples.select(train), reading=examples.reading), examples.select(held_out)
+    if options.val_fraction is not None:
+        raise ChargenError("a set to validate on and a fraction of the set contradict: leave out one of the two")
+    examples = read_labelled(options.inputs, to_split=False, **reading)
+    if reading["sure"]:
+        reading["columns"] = examples.reading.columns
+    return examples, read_labelled(options.val, for_training=False, **reading)
+
+
+def recorded_columns(recorded: Mapping[str, Any] | None) -> dict[str, Any]:
+    """How `read_labelled` reads again what a run did; runs that recorded no columns guessed those of each table."""
+    if recorded is None:
+        return {"sure": True}
+    return {"columns": Columns.from_record(recorded.get("columns")), "sure": "columns" in recorded}
 
 
 def model_config(options: ClassifierOptions, tokenizer: Tokenizer, num_labels: int) -> ClassifierConfig:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, TypeVar
 
 from chargen.errors import ChargenError
+from chargen.text.tables import names_of
 from chargen.training.optimizers import OPTIMIZERS
 from chargen.training.schedule import Budget
 
@@ -97,6 +98,10 @@ class LanguageModelOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        names = names_of(self.text_column)
+        if len(names) != 1:
+            raise ChargenError(f"a language model reads one text column, not {len(names)}: name one")
+        object.__setattr__(self, "text_column", names[0])
         if self.text_column != "text" and self.documents != "jsonl":
             raise ChargenError(
                 f"the text column {self.text_column!r} is for documents in JSON lines: set them to jsonl"
@@ -107,11 +112,15 @@ class LanguageModelOptions(Options):
 class ClassifierOptions(Options):
     """A classifier on labelled texts."""
 
-    text_column: str | None = None
+    text_column: tuple[str, ...] = ()  # joined by a line break; one name will do, none leaves it to be found
     label_column: str | None = None
     pooling: str | None = None  # one of models.config.POOLINGS
     bidirectional: bool | None = None
     max_length: int = 1000  # tokens of a text that are read
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "text_column", names_of(self.text_column))
 
 
 def _at_least_one(value: float) -> bool:

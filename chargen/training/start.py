@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -87,8 +87,9 @@ def resume(
     with _joined(options) as (world, workers):
         # A run killed before its first save still needs the weights that it was to start from.
         source = find_run(options.start_from) if options.start_from and not run.is_begun else None
-        own: dict[str, Any] = {"tokenizer": run.tokenizer(), "documents": bool(run.config["data"]["documents"])}
-        prepared = _prepare(options, world, workers, hooks, source=source, **own)
+        prepared = _prepare(
+            options, world, workers, hooks, source=source, tokenizer=run.tokenizer(), recorded=run.config["data"]
+        )
         run.refuse_changed(prepared.data["fingerprint"], prepared.data["validation"])
         renewed = options != options_of(run)
         if world.is_writer and renewed:
@@ -141,10 +142,10 @@ def _prepare(
     *,
     source: Run | None = None,
     tokenizer: Tokenizer | None = None,
-    documents: bool | None = None,
+    recorded: Mapping[str, Any] | None = None,
 ) -> Prepared:
     if isinstance(options, ClassifierOptions):
-        return prepare_classifier(options, world, workers, source=source, tokenizer=tokenizer, documents=documents)
+        return prepare_classifier(options, world, workers, source=source, tokenizer=tokenizer, recorded=recorded)
     assert isinstance(options, LanguageModelOptions)
     return prepare_language_model(
         options, world, workers, source=source, tokenizer=tokenizer, progress=hooks.encoding
