@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from chargen.hardware import choose_device
 from chargen.models.config import LanguageModelConfig
 from chargen.models.language_model import LanguageModel
 from chargen.text.labelled import read_labelled
-from chargen.training.classifying import read_split
+from chargen.training.classifying import read_split, recorded_columns
 from chargen.training.events import Done, Event
 from chargen.training.language_modelling import encode, split
 from chargen.training.options import ClassifierOptions, LanguageModelOptions, Options
@@ -86,7 +86,7 @@ def evaluate(
     if isinstance(options, ClassifierOptions):
         if dynamic:
             raise ChargenError(f"{run.name} is a classifier: only a language model adapts to what it reads")
-        return _evaluate_classifier(run, options, inputs, device)
+        return _evaluate_classifier(run, options, inputs, device, reading)
     assert isinstance(options, LanguageModelOptions)
     return _evaluate_language_model(run, options, inputs, device, dynamic, progress)
 
@@ -133,12 +133,18 @@ def _own_text(run: Run, options: LanguageModelOptions) -> tuple[np.ndarray, np.n
     return train_ids, validation
 
 
-def _evaluate_classifier(run: Run, options: ClassifierOptions, inputs: Sequence[str], device: str) -> dict[str, Any]:
+def _evaluate_classifier(
+    run: Run, options: ClassifierOptions, inputs: Sequence[str], device: str, reading: Mapping[str, Any]
+) -> dict[str, Any]:
+    recorded = run.config["data"]
     if inputs:
-        columns = {"text_column": options.text_column, "label_column": options.label_column}
+        columns = recorded_columns(recorded)
+        # What was recorded is what these options led to in training, so only what is named now goes before it.
+        named = reading if columns["columns"] else vars(options)
+        columns |= {name: named.get(name) for name in ("text_column", "label_column")}
         examples = read_labelled(inputs, **columns, encoding=options.encoding, for_training=False)
     else:
-        train_examples, examples = read_split(options)
+        train_examples, examples = read_split(options, recorded)
         run.refuse_changed(train_examples.fingerprint(), examples.fingerprint())
     classifier = TextClassifier(run, device)
     if strange := sorted(set(examples.labels) - set(classifier.labels)):

@@ -21,7 +21,9 @@ CELL = 9  # width of a column of numbers
     "-m", "--model", type=RunName(), help="A run: its name under checkpoints/, or a path.  [default: the newest]"
 )
 @click.option("--encoding", help="How DATA is encoded.  [default: as the training text]")
-@click.option("--text-column", help="Column of the texts.  [default: as in training]")
+@click.option(
+    "--text-column", multiple=True, help="Column of the texts; repeatable for classifiers.  [default: as in training]"
+)
 @click.option("--label-column", help="Column of the labels.  [default: as in training]")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, …")
 @click.option("--dynamic", is_flag=True, help="Let the language model go on learning from the text as it reads it.")
@@ -34,7 +36,7 @@ def command(
     dynamic: bool,
     dynamic_rate: float | None,
     as_json: bool,
-    **changes: str | None,
+    **changes: Any,
 ) -> None:
     """Measure a run on DATA, or on what it held out of its own text.
 
@@ -66,7 +68,7 @@ def command(
             device=device,
             dynamic=adaptation,
             progress=lambda share: bar.update(share - bar.n),
-            **{name: value for name, value in changes.items() if value is not None},
+            **{name: value for name, value in changes.items() if value not in (None, ())},
         )
     if as_json:
         click.echo(json.dumps({"model": run.name, **figures}, ensure_ascii=False))

@@ -19,6 +19,11 @@ def reader_may_leave() -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
 
 
+def escape(text: str) -> str:
+    r"""The text with line breaks, tabs and backslashes as `\n`, `\t` and `\\`, so that it fits on a line."""
+    return text.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t")
+
+
 def unescape(text: str) -> str:
     r"""The text with `\n`, `\t` and `\\` as line break, tab and backslash, which are hard to type in a shell."""
     return re.sub(r"\\([nt\\])", lambda found: {"n": "\n", "t": "\t"}.get(found[1], "\\"), text)

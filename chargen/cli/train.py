@@ -85,8 +85,12 @@ REPLACES = {  # what is no longer taken from a replayed config when the option i
     type=click.Choice(["line", "blank-line", "file", "jsonl"]),
     help="The text is a collection: each of these begins and ends on its own.  [default: one stream of text]",
 )
-@click.option("--text-column", help="Column of the texts, in tables and JSON lines.")
-@click.option("--label-column", help="Column of the labels.")
+@click.option(
+    "--text-column",
+    multiple=True,
+    help="Column of the texts, in tables and JSON lines; repeatable for classifiers, which join them.",
+)
+@click.option("--label-column", help="Column of the labels; needed where two columns fit equally well.")
 @click.option("--size", help="auto, tiny, small, medium or large.  [default: auto, by budget and device]")
 @click.option("--cell", type=click.Choice(["lstm", "gru", "rnn", "rnn-relu"]), help="[default: gru]")
 @click.option("--layers", type=int, help="Recurrent layers.")

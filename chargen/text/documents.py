@@ -64,6 +64,62 @@ def read_records(source: Source, encoding: str = "utf-8", on_read: OnRead | None
                 ) from error
 
 
+def read_array(source: Source, encoding: str = "utf-8") -> Iterator[tuple[int, Any]]:
+    """The number, from 1, and the value of each element of a file that is one JSON array, in bounded memory."""
+    blocks = read_source(source, encoding)
+    text, at, number = "", 0, 0
+    while True:
+        try:
+            values, at = _element(text, at, "," if number else "[")
+        except json.JSONDecodeError as error:
+            more = _more(blocks, len(text) - at)
+            if not more:
+                raise ChargenError(
+                    f"{source.name}, row {number + 1}, is not JSON ({error.msg}): give an array of objects"
+                ) from error
+            text, at = text[at:] + more, 0
+            continue
+        if not values:
+            break
+        number += 1
+        yield number, values[0]
+    if text[at:].strip() or any(block.strip() for block in blocks):
+        raise ChargenError(f"{source.name} goes on after its JSON array: give one array of objects")
+
+
+def _element(text: str, at: int, before: str) -> tuple[list[Any], int]:
+    """The value after a bracket or comma at `at`, or none at the array's end, and where to go on."""
+    at = _skip_space(text, at)
+    if before == "," and text[at : at + 1] == "]":
+        return [], at + 1
+    if text[at : at + 1] != before:
+        raise json.JSONDecodeError(f"Expecting {before!r} delimiter", text, at)
+    at = _skip_space(text, at + 1)
+    if before == "[" and text[at : at + 1] == "]":
+        return [], at + 1
+    value, end = json.JSONDecoder().raw_decode(text, at)
+    if end == len(text):  # a number may go on in the next block
+        raise json.JSONDecodeError("Unexpected end", text, end)
+    return [value], end
+
+
+def _skip_space(text: str, at: int) -> int:
+    while text[at : at + 1].isspace():
+        at += 1
+    return at
+
+
+def _more(blocks: Iterator[str], least: int) -> str:
+    """At least so many characters, if there are, so that a long value is not parsed again for every block."""
+    found: list[str] = []
+    for block in blocks:
+        found.append(block)
+        least -= len(block)
+        if least <= 0:
+            break
+    return "".join(found)
+
+
 def _documents(source: Source, mode: str, encoding: str, text_column: str, on_read: OnRead | None) -> Iterator[str]:
     if mode == "line":
         return read_lines(source, encoding, on_read)

@@ -6,7 +6,7 @@ import hashlib
 import random
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +14,19 @@ import numpy as np
 from chargen.errors import ChargenError
 from chargen.text.documents import read_lines
 from chargen.text.sources import Source, read_source, resolve
-from chargen.text.tables import DELIMITERS, JSON_LINES, find_columns, read_table
+from chargen.text.tables import PARQUET, SUFFIXES, Columns, find_columns, joined, names_of, read_table, reading_note
 from chargen.text.tokenizers import Ids, Tokenizer
 
 Example = tuple[str, str]  # text, label
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a set was read."""
+
+    columns: Columns | None = None  # None where no table was among its files
+    rows_dropped: int = 0  # rows, lines and files without text
+    notes: tuple[str, ...] = ()  # sentences for whoever asked
 
 
 @dataclass(frozen=True)
@@ -26,6 +35,7 @@ class LabelledSet:
 
     texts: list[str]
     labels: list[str]
+    reading: Reading = field(default=Reading(), compare=False)
 
     @property
     def names(self) -> list[str]:
@@ -47,34 +57,57 @@ class LabelledSet:
 def read_labelled(
     inputs: Sequence[str],
     *,
-    text_column: str | None = None,
+    text_column: str | Sequence[str] | None = None,
     label_column: str | None = None,
+    columns: Columns | None = None,
+    sure: bool = True,
     encoding: str = "utf-8",
     for_training: bool = True,
+    to_split: bool = True,
 ) -> LabelledSet:
-    """The examples in CSV, TSV or JSONL files, in folders, in text files named by label, in named corpora.
+    """The examples in tables, in folders, in text files named by label, in named corpora.
 
-    A folder has one folder per label, each file an example, or one file per label, each line an example.
-    Columns that are not named are found: by usual names, else the longest values are texts and the fewest
-    distinct ones labels. Columns of a table without header are called 1, 2, … Examples with an empty text are
-    dropped. Raises ChargenError for a column that is absent, a row without label, no example at all, and,
-    unless the set is only to be measured with, for a single label or a label with a single example.
+    A table is CSV, TSV, JSONL, a JSON array or Parquet. A folder has one folder per label, each file an example, or
+    one file per label, each line an example. Several columns of text are joined by a line break. Rows without text
+    are left out and counted in the set's `reading`, which also says what columns were read.
+
+    Args:
+        inputs: Files, folders, patterns, named corpora.
+        text_column: One column, or several.
+        label_column: Columns of a table without header are called 1, 2, …
+        columns: Those to read where none is named, as a run recorded them; without, `find_columns` finds them in the
+            first table, and the others must have the same.
+        sure: Refuse to choose between columns that fit equally well; else each table's are guessed, as old runs did.
+        encoding: Of files of text.
+        for_training: At least two labels are needed.
+        to_split: Then each also needs two examples.
+
+    Raises:
+        ChargenError: A column is absent, a row has text and no label, there is no example, or too few.
     """
-    found: list[Example] = []
+    text, label = names_of(text_column), label_column
+    header = None
+    if columns:
+        text, label, header = text or columns.text, label or columns.label, columns.header
+    found = _Found()
     for given in inputs:
         if Path(given).is_dir():
-            found += _folder(Path(given), encoding)
-        else:
-            for source in resolve([given], kinds=("labelled",)):
-                found += _file(source, text_column, label_column, encoding)
-    examples = [(text, label) for text, label in found if text.strip()]
+            _folder(found, Path(given), encoding)
+            continue
+        for source in resolve([given], kinds=("labelled",)):
+            if source.plain.suffix.lower() not in (*SUFFIXES, ""):
+                _lines(found, source, encoding)
+                continue
+            _table(found, source, encoding, text, label, header, sure)
+            if sure and found.columns:
+                text, label, header = found.columns.text, found.columns.label, found.columns.header
     where = ", ".join(inputs)
-    if not examples:
+    if not found.examples:
         raise ChargenError(f"there is no example in {where}: name a file or folder with labelled texts")
-    texts, labels = map(list, zip(*examples, strict=True))
+    texts, labels = map(list, zip(*found.examples, strict=True))
     if for_training:
-        _require_variety(labels, where)
-    return LabelledSet(texts, labels)
+        _require_variety(labels, where, to_split)
+    return LabelledSet(texts, labels, found.reading(where))
 
 
 def stratified_split(labels: Sequence[str], fraction: float, seed: int = 0) -> tuple[list[int], list[int]]:
@@ -115,50 +148,101 @@ def encode_example(tokenizer: Tokenizer, text: str, *, documents: bool, max_leng
     return ids if len(ids) else np.array([tokenizer.bos_id], np.int32)
 
 
-def _require_variety(labels: list[str], where: str) -> None:
+def _require_variety(labels: list[str], where: str, to_split: bool) -> None:
     counts = Counter(labels)
     if len(counts) == 1:
         raise ChargenError(
             f"all examples in {where} are labelled {labels[0]!r}: a classifier needs at least two labels"
         )
     for label, count in counts.items():
-        if count == 1:
+        if count == 1 and to_split:
             raise _lonely(label, where)
 
 
 def _lonely(label: str, where: str) -> ChargenError:
     return ChargenError(
         f"the label {label!r} has a single example in {where}: it needs one to learn from and one to be "
-        "measured on, so add another or remove it"
+        "measured on, so add another, remove it, or measure on a set of its own with --val"
     )
 
 
-def _folder(folder: Path, encoding: str) -> list[Example]:
+@dataclass
+class _Found:
+    """What was read so far."""
+
+    examples: list[Example] = field(default_factory=list)
+    columns: Columns | None = None  # of the first table
+    empty: int = 0  # rows and lines without anything, files without text
+    textless: int = 0  # rows with something, but no text
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, text: str, label: str) -> None:
+        """One more example, unless there is no text."""
+        if text.strip():
+            self.examples.append((text, label))
+        else:
+            self.empty += 1
+
+    def reading(self, where: str) -> Reading:
+        """What to say of it."""
+        notes = list(dict.fromkeys(self.notes))
+        if self.empty:
+            notes.append(f"{_rows(self.empty, 'empty row')} left out of {where}")
+        if self.textless:
+            notes.append(f"{_rows(self.textless, 'row')} without text left out of {where}")
+        return Reading(self.columns, self.empty + self.textless, tuple(notes))
+
+
+def _rows(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def _folder(found: _Found, folder: Path, encoding: str) -> None:
     """One folder per label, else one file per label."""
     classes = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    for path in classes:
+        for source in resolve([str(path)]):
+            found.add("".join(read_source(source, encoding)).strip("\n"), path.name)
     if classes:
-        return [
-            ("".join(read_source(source, encoding)).strip("\n"), path.name)
-            for path in classes
-            for source in resolve([str(path)])
-        ]
-    sources = resolve([str(folder)])
-    if all(source.plain.suffix.lower() in (*DELIMITERS, *JSON_LINES) for source in sources):
+        return
+    binary = [Source(str(path), path) for path in sorted(folder.iterdir()) if path.suffix.lower() in PARQUET]
+    sources = binary or resolve([str(folder)])
+    if all(source.plain.suffix.lower() in SUFFIXES for source in sources):
         raise ChargenError(f"the folder {folder} holds tables: name one of them, such as {sources[0].name}")
-    return [example for source in sources for example in _lines(source, encoding)]
+    for source in sources:
+        _lines(found, source, encoding)
 
 
-def _file(source: Source, text_column: str | None, label_column: str | None, encoding: str) -> list[Example]:
-    """A table, unless the suffix says otherwise: then each line is an example of the label that names it."""
-    if source.plain.suffix.lower() not in (*DELIMITERS, *JSON_LINES, ""):
-        return _lines(source, encoding)
-    table = read_table(source, encoding, [name for name in (text_column, label_column) if name])
-    text, label = find_columns(table, text_column, label_column)
-    for row, line in zip(table.rows, table.lines, strict=True):
-        if not row[label].strip():
-            raise ChargenError(f"{source.name}, line {line}, has no label in {table.columns[label]!r}: add it")
-    return [(row[text], row[label].strip()) for row in table.rows]
+def _lines(found: _Found, source: Source, encoding: str) -> None:
+    """Each line is an example of the label that names the file."""
+    for line in read_lines(source, encoding):
+        found.add(line.strip(), source.plain.stem)
 
 
-def _lines(source: Source, encoding: str) -> list[Example]:
-    return [(line.strip(), source.plain.stem) for line in read_lines(source, encoding)]
+def _table(
+    found: _Found,
+    source: Source,
+    encoding: str,
+    text: Sequence[str],
+    label: str | None,
+    header: bool | None,
+    sure: bool,
+) -> None:
+    """Each row with a text is an example; ChargenError for one without a label."""
+    table, rows = read_table(source, encoding, wanted=(*text, *names_of(label)), header=header)
+    if not rows:
+        return
+    columns = find_columns(table, rows, text, label, sure=sure)
+    found.columns = found.columns or columns
+    found.notes.append(reading_note(table, columns))
+    texts = [table.columns.index(name) for name in columns.text]
+    labels = table.columns.index(columns.label)
+    for row in rows:
+        if text_of_row := joined(row.cells, texts):
+            if not row.cells[labels].strip():
+                raise ChargenError(f"{source.name}, {row.place}, has no label in {columns.label!r}: add it")
+            found.examples.append((text_of_row, row.cells[labels].strip()))
+        elif any(cell.strip() for cell in row.cells):
+            found.textless += 1
+        else:
+            found.empty += 1

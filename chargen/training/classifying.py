@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -32,6 +33,7 @@ from chargen.models.encoder import NO_DROPOUT, Dropout, Masks
 from chargen.models.ngrams import NgramClassifier
 from chargen.text.labelled import LabelledSet, encode_example, read_labelled, stratified_split
 from chargen.text.ngrams import words_of
+from chargen.text.tables import Columns
 from chargen.text.tokenizers import Tokenizer, load_tokenizer, train_tokenizer
 from chargen.training.batches import Texts
 from chargen.training.distributed import ALONE, World
@@ -61,6 +63,7 @@ VAL_FRACTION = 0.2
 MEASURED = 2000  # texts held out, whose new words are counted
 ENOUGH_TEXTS = 2500  # measured on the way: the standard error of an accuracy is 1 % at most
 NETWORK_ALONE, BESIDE_NGRAMS = [1.0], [0.0, 1.0]  # scales where nothing is known of them
+SHOWN = 5  # labels in a note
 
 
 @dataclass
@@ -174,19 +177,20 @@ def prepare_classifier(
     *,
     source: Run | None = None,
     tokenizer: Tokenizer | None = None,
-    documents: bool | None = None,
+    recorded: Mapping[str, Any] | None = None,
     ngrams: NgramClassifier | None = None,
 ) -> Prepared:
     """Texts read and encoded, every choice made, the model built.
 
     source: the run to start from, which brings its encoder and tokenizer; tokenizer: one to use as it is;
-    documents: how texts begin and end, see `encode_example`, where that is known; ngrams: an n-gram classifier that
-    was fitted to these texts.
+    recorded: the data record of a run that goes on, for its columns, and for how texts begin and end; ngrams: an
+    n-gram classifier that was fitted to these texts.
     ChargenError for whatever data or options are refused.
     """
     device = choose_device(options.device)
-    train, validation = read_split(options)
+    train, validation = read_split(options, recorded)
     labels = train.names
+    counts = Counter(train.labels)
     if strange := set(validation.labels) - set(labels):
         raise ChargenError(
             f"no text to train on is labelled {sorted(strange)[0]!r}, but one to validate on is: add one"
@@ -196,17 +200,21 @@ def prepare_classifier(
     if tokenizer is None:
         tokenizer, told = _make_tokenizer(options, train, validation, world)
         notes += told
-    if documents is None:
-        documents = bool(source.config["data"]["documents"]) if source else True
+    origin = recorded or (source.config["data"] if source else {"documents": True})
+    documents = bool(origin["documents"])
     texts, held_out = (
         [encode_example(tokenizer, text, documents=documents, max_length=options.max_length) for text in part.texts]
         for part in (train, validation)
     )
-    notes.insert(0, f"{len(texts):,} texts to learn from, {len(held_out):,} held out, {len(labels)} labels")
+    found = [f"{len(texts):,} texts to learn from, {len(held_out):,} held out, {len(labels)} labels"]
+    if options.val and (single := [label for label in labels if counts[label] == 1]):
+        shown = ", ".join(map(repr, single[:SHOWN])) + (", …" if len(single) > SHOWN else "")
+        found.append(f"labels with a single example to learn from: {shown}")
     if shared := len(set(train.texts) & set(validation.texts)):
-        notes.append(
+        found.append(
             f"{shared:,} different texts are both learned from and held out, which flatters what is measured"
         )
+    notes = [*dict.fromkeys(train.reading.notes + validation.reading.notes), *found, *notes]
     notes += unknown_note(tokenizer.unknown("".join(train.texts)), sum(map(len, train.texts)), why_unknown(options))
     if cut := sum(len(ids) == options.max_length for ids in texts):
         notes.append(f"{cut:,} texts fill the {options.max_length:,} tokens that are read of each (--max-length)")
@@ -255,6 +263,9 @@ def prepare_classifier(
         "encoding": chosen.encoding,
         "documents": documents,
         "max_length": options.max_length,
+        "columns": train.reading.columns and train.reading.columns.to_record(),
+        "label_counts": {label: counts[label] for label in labels},
+        "rows_dropped": train.reading.rows_dropped + validation.reading.rows_dropped,
     }
     return Prepared(
         task, CLASSIFIER, chosen, asdict(config), data, tokenizer, labels, notes, ngrams if chosen.ngrams else None
@@ -310,21 +321,37 @@ def text_facts(train: Sequence[str], held_out: Sequence[str]) -> TextFacts:
     return TextFacts(float(np.mean(unseen)) if unseen else 1.0)
 
 
-def read_split(options: ClassifierOptions) -> tuple[LabelledSet, LabelledSet]:
-    """Examples to train on, and examples to validate on: a stratified part, or a set of their own."""
-    columns: dict[str, Any] = {
+def read_split(
+    options: ClassifierOptions, recorded: Mapping[str, Any] | None = None
+) -> tuple[LabelledSet, LabelledSet]:
+    """Examples to train on, and examples to validate on: a stratified part, or a set of their own.
+
+    recorded: the data record of a run, whose columns are read again. A set of their own has those of training.
+    """
+    reading: dict[str, Any] = {
         "text_column": options.text_column,
         "label_column": options.label_column,
         "encoding": options.encoding,
+        **recorded_columns(recorded),
     }
-    if options.val:
-        if options.val_fraction is not None:
-            raise ChargenError("a set to validate on and a fraction of the set contradict: leave out one of the two")
-        return read_labelled(options.inputs, **columns), read_labelled(options.val, for_training=False, **columns)
-    examples = read_labelled(options.inputs, **columns)
-    fraction = VAL_FRACTION if options.val_fraction is None else options.val_fraction
-    train, held_out = stratified_split(examples.labels, fraction, options.seed)
-    return examples.select(train), examples.select(held_out)
+    if not options.val:
+        examples = read_labelled(options.inputs, **reading)
+        fraction = VAL_FRACTION if options.val_fraction is None else options.val_fraction
+        train, held_out = stratified_split(examples.labels, fraction, options.seed)
+        return replace(examples.select(train), reading=examples.reading), examples.select(held_out)
+    if options.val_fraction is not None:
+        raise ChargenError("a set to validate on and a fraction of the set contradict: leave out one of the two")
+    examples = read_labelled(options.inputs, to_split=False, **reading)
+    if reading["sure"]:
+        reading["columns"] = examples.reading.columns
+    return examples, read_labelled(options.val, for_training=False, **reading)
+
+
+def recorded_columns(recorded: Mapping[str, Any] | None) -> dict[str, Any]:
+    """How `read_labelled` reads again what a run did; runs that recorded no columns guessed those of each table."""
+    if recorded is None:
+        return {"sure": True}
+    return {"columns": Columns.from_record(recorded.get("columns")), "sure": "columns" in recorded}
 
 
 def model_config(options: ClassifierOptions, tokenizer: Tokenizer, num_labels: int) -> ClassifierConfig:

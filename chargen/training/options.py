@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, TypeVar
 
 from chargen.errors import ChargenError
+from chargen.text.tables import names_of
 from chargen.training.optimizers import OPTIMIZERS
 from chargen.training.schedule import Budget
 
@@ -98,6 +99,10 @@ class LanguageModelOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        names = names_of(self.text_column)
+        if len(names) != 1:
+            raise ChargenError(f"a language model reads one text column, not {len(names)}: name one")
+        object.__setattr__(self, "text_column", names[0])
         if self.text_column != "text" and self.documents != "jsonl":
             raise ChargenError(
                 f"the text column {self.text_column!r} is for documents in JSON lines: set them to jsonl"
@@ -108,7 +113,7 @@ class LanguageModelOptions(Options):
 class ClassifierOptions(Options):
     """A classifier on labelled texts."""
 
-    text_column: str | None = None
+    text_column: tuple[str, ...] = ()  # joined by a line break; one name will do, none leaves it to be found
     label_column: str | None = None
     pooling: str | None = None  # one of models.config.POOLINGS
     bidirectional: bool | None = None
@@ -121,6 +126,7 @@ class ClassifierOptions(Options):
         super().__post_init__()
         if self.metric not in (None, *METRICS):
             raise ChargenError(f"unknown metric {self.metric!r}: choose one of {', '.join(METRICS)}")
+        object.__setattr__(self, "text_column", names_of(self.text_column))
 
 
 def _at_least_one(value: float) -> bool:

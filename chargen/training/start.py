@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -88,8 +88,7 @@ def resume(
     with _joined(options) as (world, workers):
         # A run killed before its first save still needs the weights that it was to start from.
         source = find_run(options.start_from) if options.start_from and not run.is_begun else None
-        own: dict[str, Any] = {"tokenizer": run.tokenizer(), "documents": bool(run.config["data"]["documents"])}
-        own["ngrams"] = run.ngrams()
+        own: dict[str, Any] = {"tokenizer": run.tokenizer(), "recorded": run.config["data"], "ngrams": run.ngrams()}
         prepared = _prepare(options, world, workers, hooks, source=source, **own)
         run.refuse_changed(prepared.data["fingerprint"], prepared.data["validation"])
         renewed = options != options_of(run)
@@ -143,12 +142,12 @@ def _prepare(
     *,
     source: Run | None = None,
     tokenizer: Tokenizer | None = None,
-    documents: bool | None = None,
+    recorded: Mapping[str, Any] | None = None,
     ngrams: NgramClassifier | None = None,
 ) -> Prepared:
     if isinstance(options, ClassifierOptions):
         return prepare_classifier(
-            options, world, workers, source=source, tokenizer=tokenizer, documents=documents, ngrams=ngrams
+            options, world, workers, source=source, tokenizer=tokenizer, recorded=recorded, ngrams=ngrams
         )
     assert isinstance(options, LanguageModelOptions)
     return prepare_language_model(
