@@ -336,12 +336,21 @@ def _sample(run: Run) -> str:
 
 def _ending(event: Done) -> str:
     summary, run = event.summary, event.run
-    measured = f"{_figures(summary)} on held-out text"
     cost = f"{summary['seconds']:.0f} s, {summary['tokens_per_second']:,.0f} tokens/s"
     if summary["stopped"] == "interrupted":
         return f"interrupted after {cost}, saved in {run.path}: chargen train --resume --out {run.path}"
-    verb = "sample" if run.kind == "language-model" else "classify"
-    return f"{measured}; {cost}\nnext: chargen {verb} -m {run.name}" + (' "some text"' if verb == "classify" else "")
+    lines = [f"{_figures(summary)} on held-out text; {cost}"]
+    if "accuracy_interval" in summary:
+        low, high = summary["accuracy_interval"]
+        lines.append(f"  measured on {summary['texts']:,} texts: accuracy surely between {low:.3f} and {high:.3f}")
+    if "ngrams" in summary:
+        alone = (("n-grams", summary["ngrams"]), ("the network", summary["network"]))
+        lines += [f"  {name} alone: {_figures(figures)}" for name, figures in alone]
+    if run.kind == "language-model":
+        lines.append(f"next: chargen sample -m {run.name}")
+    else:
+        lines.append(f'next: chargen classify -m {run.name} "some text"')
+    return "\n".join(lines)
 
 
 @contextmanager

@@ -23,16 +23,26 @@ class NgramClassifier:
     weight: Floats  # (F, K)
     bias: Floats  # (K,)
 
-    def logits(self, texts: Sequence[str]) -> Floats:
-        """Logits (N, K) of texts; a text's do not depend on the others."""
+    def judge(self, texts: Sequence[str]) -> tuple[Floats, Floats]:
+        """Logits (N, K) of texts, and the share (N,) of each one's n-grams that are known, in one reading.
+
+        Those of a text do not depend on the others.
+        """
         logits = np.tile(self.bias, (len(texts), 1))
+        familiarity = np.zeros(len(texts), np.float32)
         for part in portions(texts):
-            owners, features, values = self.vocabulary.features(count(texts[part]))
+            counts = count(texts[part])
+            familiarity[part] = self.vocabulary.familiarity(counts, part.stop - part.start)
+            owners, features, values = self.vocabulary.features(counts)
             if len(owners):
                 firsts = np.flatnonzero(np.diff(owners, prepend=-1))
                 sums = np.add.reduceat(self.weight[features] * values[:, None], firsts, axis=0)
                 logits[part.start + owners[firsts]] += sums
-        return logits
+        return logits, familiarity
+
+    def logits(self, texts: Sequence[str]) -> Floats:
+        """Logits (N, K) of texts."""
+        return self.judge(texts)[0]
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All that `of` needs, by name."""

@@ -73,16 +73,27 @@ class Vocabulary:
 
         Counts enter by their logarithm. The features of words and those of characters each have norm 1 in a text.
         """
-        if not len(self.buckets):
-            return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)
-        features = np.searchsorted(self.buckets, counts.buckets)
-        features[features == len(self.buckets)] = 0
-        known = self.buckets[features] == counts.buckets
+        features, known = self._find(counts.buckets)
         texts, features = counts.texts[known], features[known]
         values = (1 + np.log(counts.counts[known])) * self.rarity[features]
         kinds = 2 * texts + (self.buckets[features] >> KIND_BIT)
         norms = np.sqrt(np.bincount(kinds, values**2))
         return texts, features, (values / norms[kinds]).astype(np.float32)
+
+    def familiarity(self, counts: Counts, texts: int) -> Floats:
+        """The share (N,) of the n-grams of each of the N texts that are in the vocabulary; 0 for a text without any."""
+        _, known = self._find(counts.buckets)
+        found = np.bincount(counts.texts, counts.counts * known, texts)
+        every = np.bincount(counts.texts, counts.counts, texts)
+        return (found / np.maximum(every, 1)).astype(np.float32)
+
+    def _find(self, buckets: Ints) -> tuple[Ints, npt.NDArray[np.bool_]]:
+        """The feature (M,) of each of the buckets (M,), and whether it has one; a wrong one where it has none."""
+        if not len(self.buckets):
+            return np.zeros(len(buckets), np.int64), np.zeros(len(buckets), bool)
+        features = np.searchsorted(self.buckets, buckets)
+        features[features == len(self.buckets)] = 0
+        return features, self.buckets[features] == buckets
 
 
 def count(texts: Sequence[str]) -> Counts:
