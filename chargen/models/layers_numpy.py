@@ -25,7 +25,7 @@ GEMV_STREAMS = 6  # up to here, OpenBLAS reads the weights once for each stream 
 class Layer:
     """One recurrent layer. Its gates are ordered so that those with a sigmoid come first, with halved weights.
 
-    Threads may share `inputs`, `run` and `run_rows`; `step` and `work` need a layer in each thread.
+    Only `step` and `work` use arrays of the layer itself: threads that call them need a layer each.
     """
 
     gates: ClassVar[tuple[int, ...]] = (0,)  # torch.nn's gates in the order used here
@@ -43,6 +43,10 @@ class Layer:
         blocks = rows.reshape(len(self.gates), self.hidden, -1)[list(self.gates)]
         blocks[: self.sigmoids] *= 0.5
         return blocks.reshape(rows.shape)
+
+    def start(self, batch: int) -> Array:
+        """The state (S, B, H) of streams that have read nothing."""
+        return np.zeros((self.states, batch, self.hidden), dtype=np.float32)
 
     def inputs(self, x: Array) -> Array:
         """The input product (…, G*H) of x (…, in), bias included."""
@@ -65,12 +69,14 @@ class Layer:
         """The states (T+1, S, B, H) from `state` (S, B, H) on, after each of the input products (T, B, G*H)."""
         return self._over(inputs, len(inputs), state)
 
-    def run_rows(self, table: Array, rows: Ids, state: Array) -> Array:
-        """As `run`, where rows (T, B) of a table (N, G*H) are the input products.
-
-        They are fetched step by step: all of them side by side would leave the processor's cache.
-        """
-        return self._over((table[step] for step in rows), len(rows), state)
+    def read(self, vectors: Array, rows: Ids, state: Array) -> Array:
+        """As `run`, of inputs that are given as rows (T, B) of vectors (N, in)."""
+        if 2 * len(vectors) <= rows.size:
+            table = self.inputs(vectors)  # (N, G*H)
+            inputs = (table[step] for step in rows)
+        else:  # all products of many vectors would leave the processor's cache before they are used
+            inputs = (self.inputs(vectors[step]) for step in rows)
+        return self._over(inputs, len(rows), state)
 
     def _over(self, inputs: Iterable[Array], steps: int, state: Array) -> Array:
         states = np.empty((steps + 1, *state.shape), dtype=np.float32)

@@ -16,10 +16,10 @@ from chargen.checkpoint import CLASSIFIER, Run
 from chargen.errors import ChargenError
 from chargen.evaluation import classification_report
 from chargen.hardware import autocast, choose_device
-from chargen.models.classifier import Classifier, label_logits, pad
+from chargen.models.classifier import Classifier, label_logits
 from chargen.models.config import ClassifierConfig, EncoderConfig
 from chargen.models.encoder import NO_DROPOUT, Dropout, Masks
-from chargen.text.labelled import LabelledSet, encode_example, read_labelled, stratified_split
+from chargen.text.labelled import LabelledSet, encode_example, pad, read_labelled, stratified_split
 from chargen.text.tokenizers import Tokenizer, train_tokenizer
 from chargen.training.batches import Texts
 from chargen.training.distributed import World
