@@ -37,7 +37,8 @@ LANGUAGE_MODEL = "language-model"
 CLASSIFIER = "classifier"
 CHECKPOINTS = Path("checkpoints")
 NGRAMS = "ngrams.safetensors"
-SCALES = "scales"  # a classifier's, beside its weights
+SCALES, CONFIDENCE, RIGHT = "scales", "held_out.confidence", "held_out.right"
+BESIDE_WEIGHTS = (SCALES, CONFIDENCE, RIGHT)  # of a classifier
 
 Weights = dict[str, np.ndarray]
 
@@ -93,6 +94,11 @@ class Run:
         """What the logits of a classifier's network, and those of its n-grams, are multiplied by (2,)."""
         return self._all_weights().get(SCALES, np.array([1.0, 0.0]))  # runs of old have none
 
+    def held_out(self) -> tuple[np.ndarray, np.ndarray]:
+        """How sure a classifier was of the label (N,) of each text held out, and whether (N,) it was right."""
+        weights = self._all_weights()
+        return weights.get(CONFIDENCE, np.empty(0)), weights.get(RIGHT, np.empty(0)).astype(bool)
+
     def summary(self) -> dict[str, Any]:
         """How the training ended; empty while it has not."""
         return dict(self._read_json("summary.json")) if (self.path / "summary.json").exists() else {}
@@ -127,7 +133,8 @@ class Run:
     def weights(self) -> Weights:
         """The best weights by name; ChargenError names the first that is missing, foreign or of another shape."""
         weights = self._all_weights()
-        weights.pop(SCALES, None)
+        for name in BESIDE_WEIGHTS:
+            weights.pop(name, None)
         expected = weight_shapes(self.model_config())
         for name in expected.keys() ^ weights.keys():
             problem = "lacks" if name in expected else "holds an unknown weight,"
@@ -155,7 +162,7 @@ class Run:
         return _load_tensors(self.path / "training" / "state.safetensors") if self.is_begun else None
 
     def save_weights(self, weights: Mapping[str, np.ndarray]) -> None:
-        """Replace the best weights, and a classifier's scales under the name SCALES."""
+        """Replace the best weights, and what BESIDE_WEIGHTS names, which are read by methods of their own."""
         _save_tensors(self.path / "model.safetensors", weights, {})
 
     def save_training_state(self, tensors: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:

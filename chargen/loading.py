@@ -1,15 +1,12 @@
-"""What `chargen.load` does; a language model writes without torch, so nothing here imports it before it must."""
+"""What `chargen.load` does; models write and label without torch, so nothing here imports it."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from chargen.checkpoint import LANGUAGE_MODEL, find_run
+from chargen.classification import TextClassifier
 from chargen.generation.writer import TextWriter
-
-if TYPE_CHECKING:
-    from chargen.classification import TextClassifier
 
 
 def load(name: str | Path | None = None) -> TextWriter | TextClassifier:
@@ -17,6 +14,4 @@ def load(name: str | Path | None = None) -> TextWriter | TextClassifier:
     run = find_run(None if name is None else str(name))
     if run.kind == LANGUAGE_MODEL:
         return TextWriter(run)
-    from chargen.classification import TextClassifier
-
     return TextClassifier(run)

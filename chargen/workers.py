@@ -13,14 +13,14 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from itertools import count
 from types import TracebackType
-from typing import TypeVar
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
-import joblib
-import torch
-from torch import Tensor, nn
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -34,14 +34,18 @@ class Workers:
     [1, 4, 9]
     """
 
-    def __init__(self, size: int = 1, *, single_threaded: bool = True) -> None:
-        """`single_threaded`: kernels use one thread each while the workers are entered; a GPU's do not care."""
+    def __init__(self, size: int = 1, *, single_threaded: bool = True, kernels: Kernels | None = None) -> None:
+        """`single_threaded`: kernels use one thread each while the workers are entered; a GPU's do not care.
+
+        kernels: those that the workers compute with, torch's by default.
+        """
         self.size, self.single_threaded = size, single_threaded
+        self._kernels = _torch_kernels if kernels is None else kernels
         self._pool: ThreadPoolExecutor | None = None
 
     def __enter__(self) -> Workers:
         if self.single_threaded:
-            _single_threaded.enter()
+            self._kernels.enter()
         if self.size > 1:
             numbers = count()
             self._pool = ThreadPoolExecutor(self.size, "worker", initializer=lambda: self._begin(next(numbers)))
@@ -54,7 +58,7 @@ class Workers:
             self._pool.shutdown()
             self._pool = None
         if self.single_threaded:
-            _single_threaded.leave()
+            self._kernels.leave()
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
         """What the function makes of each item, in their order; an error of one of them is raised here."""
@@ -67,6 +71,8 @@ class Workers:
 
         RuntimeError where a loss does not depend on one of the model's weights.
         """
+        import torch
+
         weights = list(model.parameters())
 
         def compute(loss: Callable[[], Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -85,7 +91,7 @@ class Workers:
         Where programs of two sessions compete, Linux would put all threads of this one on one core, so that the
         other program gets the whole of the second.
         """
-        torch.set_num_threads(1)
+        self._kernels.begin()
         if hasattr(os, "sched_setaffinity"):
             cores = sorted(os.sched_getaffinity(0))
             with suppress(OSError):  # where that is forbidden, it is only slower beside others
@@ -93,14 +99,29 @@ class Workers:
                     os.sched_setaffinity(0, {cores[number]})
 
 
-class _SingleThreaded:
-    """Kernels of one thread while anybody asks for them, in whichever thread; then as many as before."""
+class Kernels(Protocol):
+    """Kernels of one thread while they are asked for; then as many as before."""
+
+    def enter(self) -> None:
+        """Ask for them."""
+
+    def leave(self) -> None:
+        """Ask for them no more."""
+
+    def begin(self) -> None:
+        """Prepare a thread that has just begun, where threads have a setting of their own."""
+
+
+class _TorchKernels:
+    """Torch's: of one thread while anybody asks for them, in whichever thread."""
 
     def __init__(self) -> None:
         self.lock, self.users, self.before = threading.Lock(), 0, 0
         self.own = threading.local()  # depth: how often this thread has entered
 
     def enter(self) -> None:
+        import torch
+
         with self.lock:
             if not self.users:
                 self.before = torch.get_num_threads()
@@ -109,14 +130,46 @@ class _SingleThreaded:
             torch.set_num_threads(1)
 
     def leave(self) -> None:
+        import torch
+
         with self.lock:
             self.users -= 1
             self.own.depth -= 1
             if not self.own.depth:
                 torch.set_num_threads(self.before)
 
+    def begin(self) -> None:
+        import torch
 
-_single_threaded = _SingleThreaded()
+        torch.set_num_threads(1)
+
+
+class _NumpyKernels:
+    """Those of the libraries that NumPy multiplies with; their setting is the whole process's.
+
+    So the first who asks sets it, and takes it back; whoever asks meanwhile computes with what is set.
+    """
+
+    free: ClassVar = threading.Lock()
+
+    def __init__(self) -> None:
+        self.limits = ExitStack()
+
+    def enter(self) -> None:
+        from threadpoolctl import ThreadpoolController
+
+        if self.free.acquire(blocking=False):
+            self.limits.callback(self.free.release)
+            self.limits.enter_context(ThreadpoolController().select(user_api="blas").limit(limits=1))
+
+    def leave(self) -> None:
+        self.limits.close()
+
+    def begin(self) -> None:
+        pass
+
+
+_torch_kernels = _TorchKernels()
 ONE_WORKER = Workers(single_threaded=False)  # computes as torch does by itself
 
 
@@ -126,9 +179,29 @@ def workers_for(device: torch.device) -> Workers:
     Affinity, a container's quota and LOKY_MAX_CPU_COUNT count, and OMP_NUM_THREADS, by which torch's launcher and
     many job schedulers share a machine.
     """
+    import torch
+
     if device.type != "cpu":
         return Workers(single_threaded=False)
-    return Workers(min(joblib.cpu_count(only_physical_cores=True), torch.get_num_threads()))
+    return Workers(min(_cores(), torch.get_num_threads()))
+
+
+def numpy_workers(most: int) -> Workers:
+    """The same for what NumPy computes, at most `most`; a single one is had without joblib's slow import."""
+    if most < 2:
+        return Workers(kernels=_NumpyKernels())
+    from threadpoolctl import ThreadpoolController
+
+    libraries = ThreadpoolController().select(user_api="blas").lib_controllers
+    threads = max((library.num_threads for library in libraries), default=1)
+    return Workers(min(most, _cores(), threads), kernels=_NumpyKernels())
+
+
+def _cores() -> int:
+    import joblib
+
+    cores: int = joblib.cpu_count(only_physical_cores=True)
+    return cores
 
 
 def divide(total: int, parts: int) -> list[slice]:

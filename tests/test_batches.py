@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chargen.models.classifier import pad
+from chargen.text.labelled import pad
 from chargen.training.batches import Streams, Texts, fit_streams
 
 

@@ -10,6 +10,7 @@ from processes import run_python
 from chargen.generation import engine_numpy
 from chargen.generation.engine_numpy import NumpyEngine
 from chargen.models.config import CELLS, EncoderConfig, LanguageModelConfig, weight_shapes
+from chargen.models.layers_numpy import GEMV_STREAMS
 
 V, E, H, L, B = 7, 4, 5, 2, 3
 Weights = dict[str, np.ndarray]
@@ -72,7 +73,7 @@ def test_a_thousand_steps_give_the_logits_of_torch(cell: str, tied: bool) -> Non
     np.testing.assert_allclose(state, final, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("batch", [1, 2, engine_numpy.GEMV_STREAMS + 1])
+@pytest.mark.parametrize("batch", [1, 2, GEMV_STREAMS + 1])
 @pytest.mark.parametrize("layers", [1, 3])
 @pytest.mark.parametrize("cell", CELLS)
 def test_batches_and_depths_give_the_logits_of_torch(cell: str, layers: int, batch: int) -> None:

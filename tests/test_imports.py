@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 from processes import run_python
 
 import chargen
+from chargen.checkpoint import CLASSIFIER, create_run
+from chargen.models.config import ClassifierConfig, EncoderConfig, weight_shapes
+from chargen.text.tokenizers import CharTokenizer
 
 PACKAGE = Path(chargen.__file__).parent
 # Each room may import the rooms before it in this list, and its own files.
@@ -21,6 +26,8 @@ ROAD = [
     "text",
     "models.config",  # shapes, without torch
     "models.ngrams",  # runs in NumPy
+    "models.layers_numpy",
+    "models.classifier_numpy",
     "checkpoint",
     "models",
     "evaluation",
@@ -33,13 +40,17 @@ ROAD = [
     "cli",
 ]
 WITHOUT_TORCH = (
+    "errors",
+    "workers",
     "text",
-    "checkpoint",
-    "generation",
     "models.config",
     "models.ngrams",
     "calibration",
-    "errors",
+    "models.layers_numpy",
+    "models.classifier_numpy",
+    "checkpoint",
+    "classification",
+    "generation",
     "loading",
 )
 WITH_TORCH = ("generation.engine_torch", "generation.samplers_torch")
@@ -75,7 +86,7 @@ def test_imports_point_down_the_road(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_text_and_generation_need_no_torch(path: Path) -> None:
+def test_text_classification_and_generation_need_no_torch(path: Path) -> None:
     module = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
     if room(module) in WITHOUT_TORCH and module not in WITH_TORCH:
         assert not [name for name in imports(path, at_import_time=True) if name.partition(".")[0] == "torch"]
@@ -96,6 +107,22 @@ def test_import_chargen_is_instant() -> None:
 def test_loading_needs_no_torch() -> None:
     code = "import sys, chargen; chargen.load; print('torch' in sys.modules)"
     assert run_python("-c", code).stdout == "False\n"
+
+
+def test_labelling_on_a_cpu_imports_neither_torch_nor_sklearn(tmp_path: Path) -> None:
+    tokenizer = CharTokenizer("abdgoy")
+    config = ClassifierConfig(EncoderConfig(tokenizer.vocab_size, "gru", 2, 5, 3, bidirectional=True), 2, "concat")
+    record = {"kind": CLASSIFIER, "model": asdict(config), "data": {"documents": False, "max_length": 9}}
+    run = create_run(tmp_path / "run", record, tokenizer, ["x", "y"])
+    run.save_weights({name: np.ones(shape, np.float32) for name, shape in weight_shapes(config).items()})
+    code = (
+        "import sys; from chargen.cli import main; main(sys.argv[1:], standalone_mode=False);"
+        "print([name for name in ('torch', 'sklearn', 'joblib') if name in sys.modules])"
+    )
+    for device in ("auto", "cpu"):
+        command = ["classify", "-m", str(run.path), "--device", device, "good", "a bad day"]
+        lines = run_python("-c", code, *command, check=True).stdout.splitlines()
+        assert len(lines) == 3 and lines[-1] == "[]"
 
 
 @pytest.mark.parametrize("name", chargen.__all__)

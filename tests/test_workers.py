@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 import torch
 from processes import run_python
+from threadpoolctl import threadpool_limits
 
 from chargen.checkpoint import load_run
-from chargen.workers import ONE_WORKER, Workers, divide, workers_for
+from chargen.generation.kernel_threads import blas
+from chargen.workers import ONE_WORKER, Workers, divide, numpy_workers, workers_for
 
 CPU = torch.device("cpu")
 
@@ -51,6 +53,29 @@ def test_kernels_have_one_thread_while_workers_are_there() -> None:
             assert workers.map(lambda _: torch.get_num_threads(), range(2)) == [2, 2]
     finally:
         torch.set_num_threads(before)
+
+
+def test_numpy_workers_leave_the_libraries_as_they_were() -> None:
+    def threads() -> set[int]:
+        return {library.num_threads for library in blas()}
+
+    def overlap() -> None:
+        with numpy_workers(1):
+            inside.set()
+            may_leave.wait()
+
+    inside, may_leave = threading.Event(), threading.Event()
+    with threadpool_limits(2, "blas"), ThreadPoolExecutor(1) as other:
+        with numpy_workers(3) as workers:
+            assert workers.map(lambda _: threads(), range(2)) == [{1}, {1}]
+            left = other.submit(overlap)
+            inside.wait()
+        may_leave.set()
+        left.result()
+        assert threads() == {2}
+        with numpy_workers(1):
+            assert threads() == {1}
+        assert threads() == {2}
 
 
 def test_threads_that_overlap_leave_torch_as_it_was() -> None:

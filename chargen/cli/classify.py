@@ -44,7 +44,12 @@ READ_AT_ONCE = 1000  # texts labelled together
     "--text-column", multiple=True, help="A table's column of the texts; repeatable.  [default: as in training]"
 )
 @click.option("--encoding", default="utf-8", show_default=True, help="How files and standard input are encoded.")
-@click.option("--device", default="auto", show_default=True, help="cpu, cuda, …")
+@click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    help="cpu, cuda, …; auto: cpu, and for many texts the GPU, if there is one.",
+)
 @click.option(
     "--json", "as_json", is_flag=True, help="Print a JSON object a text, with the probability of every label."
 )

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from chargen.models.config import ClassifierConfig
 from chargen.models.encoder import NO_MASKS, Encoder, Masks
+from chargen.text.labelled import batches_by_length, pad
 from chargen.workers import ONE_WORKER, Workers
 
 
@@ -55,8 +56,6 @@ def label_logits(
 ) -> np.ndarray:
     """Logits (texts, labels), float32, of texts given as ids of any lengths, at least one symbol each."""
     device = model.head.weight.device
-    by_length = np.argsort([len(text) for text in texts], kind="stable")  # so that little is padded
-    batches = [by_length[start : start + batch_size] for start in range(0, len(texts), batch_size)]
     logits = np.empty((len(texts), model.config.num_labels), np.float32)
 
     @torch.inference_mode()
@@ -66,15 +65,6 @@ def label_logits(
 
     was_training = model.training
     model.eval()
-    workers.map(judge, batches)
+    workers.map(judge, batches_by_length(texts, batch_size))
     model.train(was_training)
     return logits
-
-
-def pad(texts: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Texts side by side as ids (T, B), zeros after each one's end, and their lengths (B,), both int64."""
-    lengths = np.array([len(text) for text in texts])
-    ids = np.zeros((lengths.max(), len(texts)), np.int64)
-    for column, text in enumerate(texts):
-        ids[: len(text), column] = text
-    return ids, lengths

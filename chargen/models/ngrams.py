@@ -22,6 +22,7 @@ class NgramClassifier:
     vocabulary: Vocabulary
     weight: Floats  # (F, K)
     bias: Floats  # (K,)
+    strange: float = 0.0  # a text of which a smaller share of n-grams is known is unlike those in training
 
     def judge(self, texts: Sequence[str]) -> tuple[Floats, Floats]:
         """Logits (N, K) of texts, and the share (N,) of each one's n-grams that are known, in one reading.
@@ -51,13 +52,15 @@ class NgramClassifier:
             "rarity": self.vocabulary.rarity,
             "weight": self.weight,
             "bias": self.bias,
+            "strange": np.array([self.strange], np.float32),
         }
 
     @classmethod
     def of(cls, arrays: Mapping[str, Any], labels: int) -> NgramClassifier:
         """The classifier whose `arrays` these are; ChargenError when they do not fit each other or the labels."""
         try:
-            buckets, rarity, weight, bias = (arrays[name] for name in ("buckets", "rarity", "weight", "bias"))
+            names = ("buckets", "rarity", "weight", "bias", "strange")
+            buckets, rarity, weight, bias, strange = (arrays[name] for name in names)
         except KeyError as error:
             raise ChargenError(f"the n-grams lack {error}: the run is damaged, train it again") from error
         features = len(buckets)
@@ -65,9 +68,10 @@ class NgramClassifier:
             ("rarity", rarity, (features,)),
             ("weight", weight, (features, labels)),
             ("bias", bias, (labels,)),
+            ("strange", strange, (1,)),
         ):
             if array.shape != shape:
                 raise ChargenError(
                     f"{name} of the n-grams has shape {array.shape}, not {shape}: the run is damaged, train it again"
                 )
-        return cls(Vocabulary(buckets, rarity), weight, bias)
+        return cls(Vocabulary(buckets, rarity), weight, bias, float(strange[0]))

@@ -148,6 +148,21 @@ def encode_example(tokenizer: Tokenizer, text: str, *, documents: bool, max_leng
     return ids if len(ids) else np.array([tokenizer.bos_id], np.int32)
 
 
+def batches_by_length(texts: Sequence[np.ndarray], size: int) -> list[np.ndarray]:
+    """Indices of texts given as ids, at most `size` in a batch, those of like length together: little is padded."""
+    by_length = np.argsort([len(text) for text in texts], kind="stable")
+    return [by_length[start : start + size] for start in range(0, len(texts), size)]
+
+
+def pad(texts: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Texts side by side as ids (T, B), zeros after each one's end, and their lengths (B,), both int64."""
+    lengths = np.array([len(text) for text in texts])
+    ids = np.zeros((lengths.max(), len(texts)), np.int64)
+    for column, text in enumerate(texts):
+        ids[: len(text), column] = text
+    return ids, lengths
+
+
 def _require_variety(labels: list[str], where: str, to_split: bool) -> None:
     counts = Counter(labels)
     if len(counts) == 1:

@@ -81,7 +81,7 @@ class Vocabulary:
         return texts, features, (values / norms[kinds]).astype(np.float32)
 
     def familiarity(self, counts: Counts, texts: int) -> Floats:
-        """The share (N,) of the n-grams of each of the N texts that are in the vocabulary; 0 for a text without any."""
+        """The share (N,) of each text's n-grams that are in the vocabulary; 0 for a text without any."""
         _, known = self._find(counts.buckets)
         found = np.bincount(counts.texts, counts.counts * known, texts)
         every = np.bincount(counts.texts, counts.counts, texts)

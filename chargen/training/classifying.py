@@ -23,15 +23,15 @@ from chargen.calibration import (
     nats,
     softmax,
 )
-from chargen.checkpoint import CLASSIFIER, SCALES, Run
+from chargen.checkpoint import CLASSIFIER, CONFIDENCE, RIGHT, SCALES, Run
 from chargen.errors import ChargenError
 from chargen.evaluation import classification_report
 from chargen.hardware import autocast, choose_device
-from chargen.models.classifier import Classifier, label_logits, pad
+from chargen.models.classifier import Classifier, label_logits
 from chargen.models.config import ClassifierConfig, EncoderConfig
 from chargen.models.encoder import NO_DROPOUT, Dropout, Masks
 from chargen.models.ngrams import NgramClassifier
-from chargen.text.labelled import LabelledSet, encode_example, read_labelled, stratified_split
+from chargen.text.labelled import LabelledSet, encode_example, pad, read_labelled, stratified_split
 from chargen.text.ngrams import words_of
 from chargen.text.tables import Columns
 from chargen.text.tokenizers import Tokenizer, load_tokenizer, train_tokenizer
@@ -85,7 +85,7 @@ class Classification:
     metric: str = "loss"  # one of METRICS
 
     def __post_init__(self) -> None:
-        self.scales = np.array([1.0, 0.0])  # of the network's logits and the n-grams', as fitted last
+        self.beside_weights: dict[str, np.ndarray] = {}  # what was fitted and found at the last evaluation
 
     @property
     def steps_per_epoch(self) -> int:
@@ -131,12 +131,17 @@ class Classification:
         sources, expected = [network], NETWORK_ALONE
         if self.ngram_logits is not None:
             sources, expected = [network, self.ngram_logits[chosen]], BESIDE_NGRAMS
-        self.scales = np.resize([*fit_scales(sources, truth, expected), 0.0], 2)
+        scales = np.resize([*fit_scales(sources, truth, expected), 0.0], 2)
         probs = cross_fitted(sources, truth, expected)
+        confidence, right = probs.max(-1), probs.argmax(-1) == truth
+        self.beside_weights = {
+            SCALES: scales,
+            CONFIDENCE: confidence.astype(np.float32),
+            RIGHT: right.astype(np.uint8),
+        }
         figures = self._figures(probs, truth)
         if not last:
             return figures
-        confidence, right = probs.max(-1), probs.argmax(-1) == truth
         figures["texts"] = len(truth)
         figures["accuracy_interval"] = list(interval(int(right.sum()), len(truth)))
         figures["network"] = self._figures(cross_fitted(sources[:1], truth, NETWORK_ALONE), truth)
@@ -155,8 +160,8 @@ class Classification:
         return {"val_loss": nats(probs, truth), "accuracy": report["accuracy"], "macro_f1": report["macro_f1"]}
 
     def weights(self) -> dict[str, np.ndarray]:
-        """The network's, and the scales."""
-        return {**weights_of(self.model), SCALES: self.scales}
+        """The network's, the scales, and how sure and right it was."""
+        return weights_of(self.model) | self.beside_weights
 
     def merit(self, figures: Mapping[str, Any]) -> float:
         """What the metric says; a loss is better when it is lower."""

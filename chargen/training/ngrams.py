@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ MANY_TEXTS = 1000  # from here on, an n-gram that only one text has is left out
 MOST_WEIGHTS = 1 << 23  # features times labels
 MOST_COUNTED = 25_000_000  # n-grams of all texts together
 STRENGTHS = (1.0, 5.0)  # of the regression: inverse weights of its L2 penalty
+STRANGE = 0.01  # share of the validation texts that counts as unlike the training texts
 PASSES, UPDATES = 5, 100_000  # over the texts, and of the weights: at least
 
 
@@ -51,7 +53,10 @@ def fit_ngrams(
     fitted = [
         _regression(vocabulary, matrix, numbers, len(labels), strength, balance, workers) for strength in STRENGTHS
     ]
-    return min(fitted, key=lambda classifier: _loss(classifier.logits(validation.texts), truth)), read
+    judged = [classifier.judge(validation.texts) for classifier in fitted]
+    best = min(range(len(fitted)), key=lambda number: _loss(judged[number][0], truth))
+    strange = float(np.quantile(judged[best][1], STRANGE))
+    return replace(fitted[best], strange=strange), read
 
 
 def _matrix(vocabulary: Vocabulary, parts: Sequence[tuple[int, Counts]], texts: int) -> Any:
@@ -84,7 +89,8 @@ def _regression(
     regression = SGDClassifier(
         loss="log_loss",
         alpha=1 / (strength * texts),
-        max_iter=max(PASSES, UPDATES // texts),
+        max_iter=max(STRANGE = 0.01  # share of the validation texts that counts as unlike the training texts
+PASSES, UPDATES // texts),
         tol=None,
         average=True,
         class_weight="balanced" if balance else None,
