@@ -89,8 +89,7 @@ def _regression(
     regression = SGDClassifier(
         loss="log_loss",
         alpha=1 / (strength * texts),
-        max_iter=max(STRANGE = 0.01  # share of the validation texts that counts as unlike the training texts
-PASSES, UPDATES // texts),
+        max_iter=max(PASSES, UPDATES // texts),
         tol=None,
         average=True,
         class_weight="balanced" if balance else None,
