@@ -153,7 +153,8 @@ def _evaluate_classifier(
         )
     truth = [classifier.labels.index(label) for label in examples.labels]
     chosen = classifier.probabilities(examples.texts).argmax(axis=1)
-    return classification_report(truth, chosen.tolist(), classifier.labels)
+    report = classification_report(truth, chosen.tolist(), classifier.labels)
+    return report | {"rows_dropped": examples.reading.rows_dropped}
 
 
 def _finish(

@@ -464,6 +464,6 @@ def test_help_is_instant_and_complete() -> None:
         "import sys; from click.testing import CliRunner; from chargen.cli import main\n"
         "assert CliRunner().invoke(main, ['--help']).exit_code == 0\n"
         "assert CliRunner().invoke(main, ['train', '--help']).exit_code == 0\n"
-        "print([name for name in ('torch', 'sentencepiece', 'sklearn', 'numpy') if name in sys.modules])"
+        "print([name for name in ('torch', 'sentencepiece', 'sklearn', 'numpy', 'polars') if name in sys.modules])"
     )
     assert run_python("-c", code).stdout.strip() == "[]"

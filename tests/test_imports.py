@@ -99,7 +99,10 @@ def test_nothing_imports_the_command_line() -> None:
 
 
 def test_import_chargen_is_instant() -> None:
-    code = "import sys, chargen; print([m for m in ('torch', 'numpy', 'click') if m in sys.modules], dir(chargen))"
+    code = (
+        "import sys, chargen\n"
+        "print([m for m in ('torch', 'numpy', 'click', 'polars') if m in sys.modules], dir(chargen))"
+    )
     shown = run_python("-c", code, check=True).stdout
     assert shown.startswith("[] ") and "train_classifier" in shown
 

@@ -116,7 +116,7 @@ def _open(
     """How many texts there are; the table of each file, None for lines; and each text with its row."""
     from chargen.text.documents import read_lines
     from chargen.text.sources import resolve
-    from chargen.text.tables import is_table, open_texts, texts_of
+    from chargen.text.tables import is_table, joined, open_texts
 
     sources = resolve(list(files))
     opened = [open_texts(source, encoding, text_column, recorded) if is_table(source) else None for source in sources]
@@ -129,8 +129,9 @@ def _open(
                 yield from zip(read_lines(source, encoding), repeat(None))
                 continue
             table, indices = found
-            for text, cells in texts_of(table, indices):
-                yield text, cells if table.dialect else dict(zip(table.columns, cells, strict=True))
+            for _, cells in table.rows():
+                row = cells if table.dialect else dict(zip(table.columns, cells, strict=True))
+                yield joined(cells, indices), row
 
     counts = [
         found[0].count if found else sum(1 for _ in read_lines(source, encoding))

@@ -70,6 +70,8 @@ def command(
             progress=lambda share: bar.update(share - bar.n),
             **{name: value for name, value in changes.items() if value not in (None, ())},
         )
+    if figures.get("rows_dropped"):
+        click.echo(f"rows without text left out: {figures['rows_dropped']:,}", err=True)
     if as_json:
         click.echo(json.dumps({"model": run.name, **figures}, ensure_ascii=False))
     elif run.kind == CLASSIFIER:

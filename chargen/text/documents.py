@@ -10,6 +10,7 @@ from chargen.errors import ChargenError
 from chargen.text.sources import OnRead, Source, nothing_in, read_source
 
 DOCUMENT_MODES = ("line", "blank-line", "file", "jsonl")
+DECODER = json.JSONDecoder()
 
 
 def read_documents(
@@ -97,7 +98,7 @@ def _element(text: str, at: int, before: str) -> tuple[list[Any], int]:
     at = _skip_space(text, at + 1)
     if before == "[" and text[at : at + 1] == "]":
         return [], at + 1
-    value, end = json.JSONDecoder().raw_decode(text, at)
+    value, end = DECODER.raw_decode(text, at)
     if end == len(text):  # a number may go on in the next block
         raise json.JSONDecodeError("Unexpected end", text, end)
     return [value], end

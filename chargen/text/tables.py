@@ -207,15 +207,9 @@ def open_texts(
     return table, indices
 
 
-def texts_of(table: Table, indices: Sequence[int]) -> Iterator[tuple[str, list[Any]]]:
-    """The text of each row, empty where it has none, and all of its cells."""
-    return ((joined(row.cells, indices), row.cells) for row in table.rows())
-
-
 def joined(cells: Sequence[Any], indices: Sequence[int]) -> str:
     """The text of a row: the cells of these columns that are not blank, a line break between them."""
-    texts = (as_text(cells[index]) for index in indices)
-    return "\n".join(text for text in texts if text.strip())
+    return "\n".join(text for text in (as_text(cells[index]) for index in indices) if text.strip())
 
 
 def reading_note(table: Table, columns: Columns) -> str:
@@ -357,18 +351,17 @@ def _open_rows(source: Source, encoding: str, own: str, wanted: Sequence[str], h
 
 def _delimiter(source: Source, encoding: str, own: str, wanted: Sequence[str]) -> str:
     """The suffix's own if it makes a table of the first rows, or else what does; best, what makes wanted columns."""
-    candidates = [own, *(other for other in OTHER_DELIMITERS if other != own)]
-    heads = [
-        (candidate, head)
-        for candidate in candidates
-        for quoted in ((True, False) if candidate == "\t" else (True,))
-        if (head := _head(source, encoding, Dialect(candidate, quoted)))
-    ]
-    for candidate, head in heads:
-        if wanted and set(wanted) <= set(_stripped(head[0])):
-            return candidate
-    fitting = [c for c, head in heads if len(head[0]) > 1 and len({len(row) for row in head}) == 1]
-    return next(iter(fitting), own)
+    fitting = ""
+    for candidate in own + OTHER_DELIMITERS.replace(own, ""):
+        for quoted in (True, False) if candidate == "\t" else (True,):
+            head = _head(source, encoding, Dialect(candidate, quoted))
+            if wanted and head and set(wanted) <= set(_stripped(head[0])):
+                return candidate
+            if len({len(row) for row in head}) == 1 and len(head[0]) > 1:
+                fitting = fitting or candidate
+        if fitting and not wanted:
+            break
+    return fitting or own
 
 
 def _head(source: Source, encoding: str, dialect: Dialect) -> list[list[str]]:

@@ -1,0 +1,230 @@
+"""Labelled tables through the command line: what a run records, what measures and labels by it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from click.testing import CliRunner, Result
+
+from chargen.checkpoint import load_run
+from chargen.cli import main
+from chargen.cli.output import escape, unescape
+from chargen.training.options import ClassifierOptions, LanguageModelOptions, from_record, to_record
+
+SMALL = ("--task", "classify", "--steps", "3", "--hidden", "4", "--batch", "4", "--device", "cpu", "--quiet")
+ROWS = [(f"{word} {n}", str(int(word == "good")), str(n % 2)) for n in range(12) for word in ("good", "poor")]
+
+
+def call(*arguments: str, code: int = 0) -> Result:
+    result = CliRunner().invoke(main, list(arguments))
+    assert result.exit_code == code, result.output
+    if code:
+        assert result.stdout == "" and "Traceback" not in result.stderr
+    return result
+
+
+def write(name: str, *rows: tuple[str, ...], delimiter: str = ",") -> str:
+    with Path(name).open("w", newline="") as file:
+        csv.writer(file, delimiter=delimiter).writerows(rows)
+    return name
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write("mail.csv", ("text", "spam", "reply"), *ROWS)
+
+
+@pytest.fixture
+def run() -> Path:
+    """A run that reads texts from `text` and labels from `spam`."""
+    call("train", "mail.csv", "--label-column", "spam", *SMALL, "-o", "mail")
+    return Path("mail")
+
+
+def edit_config(run: Path, **options: Any) -> None:
+    """Make the run one of old: no columns recorded, and other options."""
+    config = json.loads((run / "config.json").read_text())
+    for name in ("columns", "label_counts", "rows_dropped"):
+        del config["data"][name]
+    config["options"] |= options
+    (run / "config.json").write_text(json.dumps(config))
+
+
+def test_training_records_what_it_read_and_refuses_to_choose() -> None:
+    sentence = call("train", "mail.csv", *SMALL, code=1).stderr
+    assert sentence == (
+        "chargen: the columns 'spam' and 'reply' of mail.csv fit equally well as labels: "
+        "name one with --label-column\n"
+    )
+    write("mail.csv", ("text", "spam", "reply"), *ROWS, ("", "", ""), delimiter=";")
+    told = call("train", "mail.csv", "--label-column", "spam", *SMALL[:-1], "-o", "mail").stderr
+    assert "reading text from column 'text' and labels from 'spam' (delimiter ;)" in told
+    assert "1 empty row left out of mail.csv" in told
+    data = load_run(Path("mail")).config["data"]
+    assert data["columns"] == {"text": ["text"], "label": "spam", "header": True, "delimiter": ";"}
+    assert (sum(data["label_counts"].values()), set(data["label_counts"])) == (data["examples"], {"0", "1"})
+    assert data["rows_dropped"] == 1
+
+
+def test_measuring_reads_the_columns_of_training(run: Path) -> None:
+    write("test.csv", ("reply", "spam", "text"), *(row[::-1] for row in ROWS), ("1", "1", ""))
+    measured = call("evaluate", "-m", "./mail", "test.csv", "--json")
+    figures = json.loads(measured.stdout)
+    assert [row["examples"] for row in figures["labels"]] == [12, 12] and figures["rows_dropped"] == 1
+    assert measured.stderr == "rows without text left out: 1\n"
+    write("other.csv", ("words", "mood"), ("good", "1"))
+    assert call("evaluate", "-m", "./mail", "other.csv", code=1).stderr == (
+        "chargen: other.csv has no column 'spam': name one of words, mood with --label-column\n"
+    )
+    call("evaluate", "-m", "./mail", "other.csv", "--label-column", "mood", "--text-column", "words")
+    call("evaluate", "-m", "./mail", "test.csv", "--label-column", "reply")
+    call("evaluate", "-m", "./mail")
+    edit_config(run, label_column=None)
+    one_sided = write("one.csv", ("text", "spam", "reply"), *((text, "1", label) for text, _, label in ROWS))
+    assert json.loads(call("evaluate", "-m", "./mail", one_sided, "--json").stdout)["examples"] == 24
+
+
+def test_validation_reads_the_columns_of_training() -> None:
+    write("val.csv", ("reply", "text", "spam"), *((reply, text, spam) for text, spam, reply in ROWS))
+    call("train", "mail.csv", "--label-column", "spam", "--val", "val.csv", *SMALL, "-o", "mail")
+    write("val.csv", ("words", "spam"), ("good", "1"))
+    refusal = call("train", "mail.csv", "--label-column", "spam", "--val", "val.csv", *SMALL, "-o", "new", code=1)
+    assert "val.csv has no column 'text': name one of words, spam with --text-column" in refusal.stderr
+    assert not Path("new").exists()
+
+
+def test_old_runs_go_on_with_the_columns_that_they_guessed(run: Path) -> None:
+    edit_config(run, label_column=None, text_column=None)
+    call("train", "--resume", "-o", "mail", "--steps", "5")
+    call("evaluate", "-m", "./mail")
+    assert load_run(run).summary()["steps"] == 5
+
+
+def test_new_runs_go_on_with_the_columns_that_they_recorded(run: Path) -> None:
+    config = json.loads((run / "config.json").read_text())
+    config["options"]["label_column"] = None
+    (run / "config.json").write_text(json.dumps(config))
+    call("train", "--resume", "-o", "mail", "--steps", "5")
+
+
+def test_a_label_with_one_example_is_named_where_another_set_validates() -> None:
+    write("lone.csv", ("text", "label"), *((text, label) for text, label, _ in ROWS), ("hm", "odd"))
+    assert "'odd' has a single example" in call("train", "lone.csv", *SMALL, code=1).stderr
+    write("val.csv", ("text", "label"), *((text, label) for text, label, _ in ROWS))
+    told = call("train", "lone.csv", "--val", "val.csv", *SMALL[:-1])
+    assert "labels with a single example to learn from: 'odd'" in told.stderr
+    refusal = call("train", "val.csv", "--val", "lone.csv", *SMALL, "-o", "x", code=1)
+    assert "no text to train on is labelled 'odd'" in refusal.stderr
+
+
+def test_texts_of_several_columns() -> None:
+    write("mail.csv", ("title", "body", "label"), *(("Re", text, label) for text, label, _ in ROWS))
+    columns = ("--text-column", "title", "--text-column", "body")
+    call("train", "mail.csv", *columns, *SMALL, "-o", "mail")
+    config = load_run(Path("mail")).config
+    assert config["options"]["text_column"] == config["data"]["columns"]["text"] == ["title", "body"]
+    shown = call("classify", "-m", "./mail", "--file", "mail.csv", "--json").stdout
+    texts = [json.loads(line)["text"] for line in shown.splitlines()]
+    assert texts == [f"Re\n{text}" for text, _, _ in ROWS]
+    call("evaluate", "-m", "./mail", "mail.csv", *columns)
+    Path("book.txt").write_text("a b c\n" * 200)
+    refusal = call("train", "book.txt", "--documents", "jsonl", *columns, code=1)
+    assert "a language model reads one text column, not 2" in refusal.stderr
+
+
+def test_a_name_of_a_column_may_be_one_several_or_none() -> None:
+    for given, kept in (("a", ("a",)), (["a", "b"], ("a", "b")), (None, ()), ((), ())):
+        options = from_record(ClassifierOptions, {"inputs": ["x"], "text_column": given})
+        assert options.text_column == kept
+        assert from_record(ClassifierOptions, json.loads(json.dumps(to_record(options)))) == options
+    told = from_record(LanguageModelOptions, {"inputs": ["x"], "documents": "jsonl", "text_column": ["body"]})
+    assert told.text_column == "body"
+
+
+ODD = ('a\tb\nc, "d"; e', "1")
+
+
+@pytest.mark.usefixtures("run")
+@pytest.mark.parametrize(("name", "delimiter"), [("new.csv", ","), ("new.csv", ";"), ("new.tsv", "\t")])
+def test_a_labelled_table_keeps_its_columns(name: str, delimiter: str) -> None:
+    write(name, ("text", "label"), ODD, ("", "2"), ("good", "3"), delimiter=delimiter)
+    shown = call("classify", "-m", "./mail", "--file", name)
+    rows = list(csv.reader(io.StringIO(shown.stdout), delimiter=delimiter))
+    assert rows[0] == ["text", "label", "predicted_label", "probability"]
+    assert [tuple(row[:2]) for row in rows[1:]] == [ODD, ("", "2"), ("good", "3")]
+    assert rows[1][2] in ("0", "1") and 0.5 <= float(rows[1][3]) <= 1
+    assert rows[2][2:] == ["", ""] and "no label for rows without text: 1" in shown.stderr
+
+
+@pytest.mark.usefixtures("run")
+def test_other_tables_become_json_lines() -> None:
+    records = [{"text": ODD[0], "id": 7, "tags": ["é"]}, {"text": "good", "id": 8, "probability": 1.5}]
+    Path("new.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    Path("new.json").write_text(json.dumps(records))
+    pl.DataFrame(records).write_parquet("new.parquet")
+    for name in ("new.jsonl", "new.json", "new.parquet"):
+        found = [json.loads(line) for line in call("classify", "-m", "./mail", "--file", name).stdout.splitlines()]
+        assert [(row["text"], row["id"]) for row in found] == [(ODD[0], 7), ("good", 8)]
+        assert [(row["tags"], row["probability"]) for row in found] == [(["é"], None), (None, 1.5)]
+        assert all(row["label"] in ("0", "1") and row["predicted_probability"] >= 0.5 for row in found)
+    judged = map(json.loads, call("classify", "-m", "./mail", "--file", "new.json", "--json").stdout.splitlines())
+    assert all(list(record) == ["text", "label", "probabilities"] for record in judged)
+
+
+@pytest.mark.usefixtures("run")
+def test_quotation_marks_that_are_characters_stay_so() -> None:
+    Path("new.tsv").write_text('text\tid\n"so good\t1\nso "bad"\t2\n')
+    lines = call("classify", "-m", "./mail", "--file", "new.tsv").stdout.splitlines()
+    assert [line.split("\t")[:2] for line in lines] == [["text", "id"], ['"so good', "1"], ['so "bad"', "2"]]
+
+
+@pytest.mark.usefixtures("run")
+def test_tables_that_do_not_fit_are_refused_before_anything_is_written() -> None:
+    write("new.csv", ("words", "id"), ("good", "1"))
+    assert call("classify", "-m", "./mail", "--file", "new.csv", code=1).stderr == (
+        "chargen: new.csv has no column 'text': name one of words, id with --text-column\n"
+    )
+    named = call("classify", "-m", "./mail", "--file", "new.csv", "--text-column", "words")
+    assert len(named.stdout.splitlines()) == 2
+    Path("bad.jsonl").write_text('{"text": "a"}\n{"text": \n')
+    assert "bad.jsonl, line 2, is not JSON" in call("classify", "-m", "./mail", "--file", "bad.jsonl", code=1).stderr
+    Path("bad.csv").write_text("text,id\na,1\nb,2,3\n")
+    assert "bad.csv, line 3, has 3 cells" in call("classify", "-m", "./mail", "--file", "bad.csv", code=1).stderr
+    both = ("--file", "mail.csv", "--file", "new.csv")
+    assert "has no column 'text'" in call("classify", "-m", "./mail", *both, code=1).stderr
+    Path("new.txt").write_text("good\n")
+    mixed = ("classify", "-m", "./mail", "--file", "mail.csv", "--file", "new.txt")
+    assert "not tables of the same columns: label one at a time, or with --json" in call(*mixed, code=1).stderr
+    assert len(call(*mixed, "--json").stdout.splitlines()) == len(ROWS) + 1
+    for wrong in (("good",), ("--file", "new.txt")):
+        refusal = call("classify", "-m", "./mail", "--text-column", "x", *wrong, code=2)
+        assert "--text-column is for tables" in refusal.stderr
+
+
+def test_a_run_from_a_folder_asks_for_the_column_unless_it_is_clear() -> None:
+    Path("moods").mkdir()
+    Path("moods/good.txt").write_text("".join(f"fine {n}\n" for n in range(6)))
+    Path("moods/ba\td.txt").write_text("".join(f"poor {n}\n" for n in range(6)))
+    call("train", "moods", *SMALL, "-o", "moods-run")
+    assert load_run(Path("moods-run")).config["data"]["columns"] is None
+    write("new.csv", ("words", "id"), ("good", "1"))
+    refusal = call("classify", "-m", "./moods-run", "--file", "new.csv", code=1).stderr
+    assert "no telling which column of new.csv has the texts: name one of words, id with --text-column" in refusal
+    write("clear.csv", ("sentence", "id"), ("good", "1"))
+    assert call("classify", "-m", "./moods-run", "--file", "clear.csv").stdout.startswith("sentence,id,label,prob")
+    lines = call("classify", "-m", "./moods-run", "good", "poor 1").stdout.splitlines()
+    labels = {line.split("	")[0] for line in lines}
+    assert labels <= {"good", "ba\\td"}
+
+
+@pytest.mark.parametrize("text", ["", "a\tb\nc", r"C:\new\temp", "\\\n"])
+def test_escaped_labels_can_be_read_back(text: str) -> None:
+    assert unescape(escape(text)) == text
+    assert not set(escape(text)) & {"\t", "\n"}
