@@ -70,7 +70,9 @@ REPLACES = {  # what is no longer taken from a replayed config when the option i
     help="Measure on this text, not on part of the input; repeatable.",
 )
 @click.option(
-    "--val-fraction", type=float, help="Part held out to measure on.  [default: the last 0.1; of labels 0.2]"
+    "--val-fraction",
+    type=float,
+    help="Part held out to measure on.  [default: the last 0.1; of labelled texts 0.2, less of many]",
 )
 @click.option(
     "--tokenizer",

@@ -59,7 +59,8 @@ from chargen.training.setup import (
 )
 from chargen.workers import ONE_WORKER, Workers
 
-VAL_FRACTION = 0.2
+MOST_HELD_OUT, LEAST_HELD_OUT = 0.2, 0.02  # part of the labelled texts that is measured on
+HELD_OUT = 2000  # texts, between these
 MEASURED = 2000  # texts held out, whose new words are counted
 ENOUGH_TEXTS = 2500  # measured on the way: the standard error of an accuracy is 1 % at most
 NETWORK_ALONE, BESIDE_NGRAMS = [1.0], [0.0, 1.0]  # scales where nothing is known of them
@@ -341,7 +342,10 @@ def read_split(
     }
     if not options.val:
         examples = read_labelled(options.inputs, **reading)
-        fraction = VAL_FRACTION if options.val_fraction is None else options.val_fraction
+        fraction = options.val_fraction
+        if fraction is None:
+            old = recorded is not None and "columns" not in recorded
+            fraction = MOST_HELD_OUT if old else held_out_share(len(examples.texts))
         train, held_out = stratified_split(examples.labels, fraction, options.seed)
         return replace(examples.select(train), reading=examples.reading), examples.select(held_out)
     if options.val_fraction is not None:
@@ -350,6 +354,15 @@ def read_split(
     if reading["sure"]:
         reading["columns"] = examples.reading.columns
     return examples, read_labelled(options.val, for_training=False, **reading)
+
+
+def held_out_share(texts: int) -> float:
+    """The part of so many labelled texts to hold out: a fifth of few, fewer where that is enough to measure on.
+
+    >>> held_out_share(1000), held_out_share(20_000), held_out_share(10**7)
+    (0.2, 0.1, 0.02)
+    """
+    return max(LEAST_HELD_OUT, min(MOST_HELD_OUT, HELD_OUT / texts))
 
 
 def recorded_columns(recorded: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -1,0 +1,293 @@
+"""How good a classifier is by default, beside what people would take instead, on the same texts.
+
+    CHARGEN_BENCH_DATA=… python benchmarks/classify_quality.py                    # all sets, three minutes each
+    CHARGEN_BENCH_DATA=… python benchmarks/classify_quality.py sst2 names --seeds 3
+    CHARGEN_BENCH_DATA=… python benchmarks/classify_quality.py sst2 --isa avx2 --busy 1
+    CHARGEN_BENCH_DATA=… python benchmarks/classify_quality.py sst2 --option pooling=mean   # of training
+
+For each seed, accuracies on texts that no training saw: of TF-IDF (words 1-2, characters 2-5 within words) with
+logistic regression (C = 10), fitted to all training texts; of the n-grams, of the network and of the whole, as
+`chargen train --task classify` makes them from the same texts, part of which it holds out unless the set has a part
+for that. Then the whole's 95 % interval, its macro-F1 beside the baseline's, and how far it is ahead of the baseline,
+with the 95 % interval of a paired bootstrap. Where there are many labels, the baseline is fastText (dim 16, minn 2,
+maxn 4, 25 epochs), if it is installed (`pip install fasttext-numpy2-wheel`).
+
+The folder that CHARGEN_BENCH_DATA names holds `sst2/`, `names/`, `langid/` and `ptb/`; the other sets are made from
+this Python.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+import numpy as np
+from conditions import apply_isa, conditions, neighbours, processor
+
+from chargen.calibration import calibration_error, combine, error_by_chance, interval, softmax
+from chargen.classification import TextClassifier
+from chargen.text.builtin import python_lines
+from chargen.text.labelled import LabelledSet, encode_example, read_labelled
+from chargen.training.events import Done
+from chargen.training.options import ClassifierOptions
+from chargen.training.start import start
+
+DRAWS = 2000  # of the bootstrap
+MANY_LABELS = 40
+PACKAGES = [
+    "asyncio",
+    "concurrent",
+    "ctypes",
+    "distutils",
+    "email",
+    "encodings",
+    "html",
+    "http",
+    "importlib",
+    "json",
+    "logging",
+    "multiprocessing",
+    "sqlite3",
+    "tkinter",
+    "unittest",
+    "urllib",
+    "wsgiref",
+    "xml",
+    "xmlrpc",
+]
+
+
+class Split(NamedTuple):
+    """Texts to train on, perhaps some to validate on, and those that are measured with."""
+
+    train: LabelledSet
+    validation: LabelledSet | None
+    test: LabelledSet
+
+
+def data(name: str) -> Path:
+    return Path(os.environ["CHARGEN_BENCH_DATA"]) / name
+
+
+def sst2(seed: int) -> Split:
+    train, dev, test = (read_labelled([str(data("sst2") / f"{part}.csv")]) for part in ("train", "dev", "test"))
+    return Split(train, dev, test)
+
+
+def few(seed: int) -> Split:
+    """20 texts a label of SST-2, others for each seed."""
+    split = sst2(seed)
+    order = list(range(len(split.train.texts)))
+    random.Random(seed).shuffle(order)
+    chosen = [i for label in split.train.names for i in [i for i in order if split.train.labels[i] == label][:20]]
+    return Split(split.train.select(chosen), None, split.test)
+
+
+def names(seed: int) -> Split:
+    return _cut(read_labelled([str(data("names"))]), 0.8)
+
+
+def langid(seed: int) -> Split:
+    """Sentences and the first 800 pairs of words of each language; the last 200 are measured with."""
+    train, test = LabelledSet([], []), LabelledSet([], [])
+    for path in sorted(data("langid/sentences").glob("*.txt")):
+        pairs = _lines(data("langid/word-pairs") / path.name)
+        for found, lines in ((train, _lines(path) + pairs[:800]), (test, pairs[800:])):
+            found.texts.extend(lines)
+            found.labels.extend([path.stem] * len(lines))
+    return Split(train, None, test)
+
+
+def word_order(seed: int) -> Split:
+    """Lines of PTB, and the same lines with two neighbouring words swapped."""
+    draw = random.Random(0)
+
+    def both(part: str, most: int | None) -> LabelledSet:
+        texts, labels = list[str](), list[str]()
+        for line in _lines(data("ptb") / f"{part}.txt")[:most]:
+            words = line.split()
+            different = [i for i in range(len(words) - 1) if words[i] != words[i + 1]]
+            if len(words) > 3 and different:
+                place = draw.choice(different)
+                swapped = [*words[:place], words[place + 1], words[place], *words[place + 2 :]]
+                texts += [" ".join(words), " ".join(swapped)]
+                labels += ["as written", "swapped"]
+        return LabelledSet(texts, labels)
+
+    return Split(both("train", 20_000), None, both("test", None))
+
+
+def passages(length: int) -> Callable[[int], Split]:
+    """Passages of the standard library's source by package, whole files being held out."""
+
+    def read(seed: int) -> Split:
+        library = Path(os.__file__).parent
+        counted = {name: [path.read_text("utf-8", "replace") for path in sorted((library / name).rglob("*.py"))
+                          if "test" not in path.parts] for name in PACKAGES}  # fmt: skip
+        largest = sorted(counted, key=lambda name: -sum(map(len, counted[name])))[:10]
+        parts = LabelledSet([], []), LabelledSet([], [])
+        for name in largest:
+            files = counted[name]
+            random.Random(0).shuffle(files)
+            limit = 0.3 * sum(map(len, files))
+            read = 0
+            for text in files:
+                part = parts[read < limit and text is not files[-1]]
+                read += len(text)
+                pieces = [text[i : i + length] for i in range(0, len(text) - length // 2, length)]
+                pieces = [piece for piece in pieces if piece.strip()][:400]
+                part.texts.extend(pieces)
+                part.labels.extend([name] * len(pieces))
+        return Split(parts[0], None, parts[1])
+
+    return read
+
+
+def lines(seed: int) -> Split:
+    """Code, comment or docstring: lines of the standard library."""
+    with tempfile.NamedTemporaryFile("w", suffix=".csv", encoding="utf-8", newline="") as file:
+        file.writelines(python_lines())
+        file.flush()
+        return _cut(read_labelled([file.name]), 0.8)
+
+
+SETS: dict[str, Callable[[int], Split]] = {
+    "sst2": sst2,
+    "sst2-few": few,
+    "names": names,
+    "langid": langid,
+    "word-order": word_order,
+    "passages-250": passages(250),
+    "passages-2000": passages(2000),
+    "python-lines": lines,
+}
+
+
+def _lines(path: Path) -> list[str]:
+    return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def _cut(examples: LabelledSet, share: float) -> Split:
+    order = list(range(len(examples.texts)))
+    random.Random(0).shuffle(order)
+    end = int(share * len(order))
+    return Split(examples.select(order[:end]), None, examples.select(order[end:]))
+
+
+def baseline(split: Split) -> tuple[str, np.ndarray]:
+    """What people would take instead, and the labels it gives the texts that are measured with."""
+    if len(split.train.names) >= MANY_LABELS:
+        return "fastText", _fasttext(split)
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline, make_union
+
+    features = make_union(
+        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b"),
+        TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True),
+    )
+    pipeline = make_pipeline(features, LogisticRegression(C=10, max_iter=1000))
+    return "TF-IDF", pipeline.fit(split.train.texts, split.train.labels).predict(split.test.texts)
+
+
+def _fasttext(split: Split) -> np.ndarray:
+    import fasttext
+
+    with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
+        for text, label in zip(split.train.texts, split.train.labels, strict=True):
+            file.write(f"__label__{label} {' '.join(text.split())}\n")
+        file.flush()
+        model = fasttext.train_supervised(
+            file.name, dim=16, minn=2, maxn=4, epoch=25, loss="softmax", thread=os.cpu_count(), verbose=0
+        )
+    found = model.predict([" ".join(text.split()) for text in split.test.texts])[0]
+    return np.array([labels[0].removeprefix("__label__") if labels else "" for labels in found])
+
+
+def write(path: Path, examples: LabelledSet) -> str:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("text", "label"), *zip(examples.texts, examples.labels, strict=True)])
+    return str(path)
+
+
+def ours(split: Split, seed: int, minutes: float, options: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Logits of n-grams, network and whole on the texts that are measured with."""
+    with tempfile.TemporaryDirectory() as folder:
+        inputs = (write(Path(folder) / "train.csv", split.train),)
+        val = (write(Path(folder) / "val.csv", split.validation),) if split.validation else ()
+        asked = ClassifierOptions(inputs=inputs, val=val, minutes=minutes, seed=seed, **options)
+        run = next(event.run for event in start(asked, Path(folder) / "run") if isinstance(event, Done))
+        classifier = TextClassifier(run)
+        return parts_of(classifier, split.test.texts)
+
+
+def parts_of(classifier: TextClassifier, texts: Sequence[str]) -> dict[str, np.ndarray]:
+    ids = [encode_example(classifier.tokenizer, text, **classifier._reading) for text in texts]
+    network = classifier._logits(ids)
+    ngrams = np.zeros_like(network) if classifier._ngrams is None else classifier._ngrams.logits(texts)
+    return {"n-grams": ngrams, "network": network, "whole": combine([network, ngrams], classifier._scales)}
+
+
+def bootstrap(ahead: np.ndarray) -> tuple[float, float]:
+    """The 95 % interval of the mean of differences (N,), by drawing texts with replacement."""
+    generator = np.random.default_rng(0)
+    means = [ahead[generator.integers(len(ahead), size=len(ahead))].mean() for _ in range(DRAWS)]
+    return float(np.quantile(means, 0.025)), float(np.quantile(means, 0.975))
+
+
+@click.command()
+@click.argument("sets", nargs=-1, type=click.Choice(list(SETS)))
+@click.option("--minutes", default=3.0, show_default=True)
+@click.option("--seeds", default=1, show_default=True)
+@click.option("--option", "typed", multiple=True, metavar="NAME=VALUE", help="Of training, in place of the default.")
+@conditions
+def main(
+    sets: tuple[str, ...], minutes: float, seeds: int, typed: tuple[str, ...], isa: str | None, busy: int
+) -> None:
+    """Measure default classifiers on SETS, by default all."""
+    apply_isa(isa)
+    from sklearn.metrics import f1_score
+
+    options: dict[str, Any] = {}
+    for pair in typed:
+        name, _, value = pair.partition("=")
+        options[name] = (
+            value if not value.replace(".", "").isdigit() else float(value) if "." in value else int(value)
+        )
+    click.echo(f"{processor()}, {isa or 'all'} instructions, {busy} busy neighbours, {minutes:g} minutes, {options}")
+    with neighbours(busy):
+        for name in sets or SETS:
+            for seed in range(seeds):
+                split = SETS[name](seed)
+                began = time.perf_counter()
+                other, taken = baseline(split)
+                between = time.perf_counter()
+                logits = ours(split, seed, minutes, dict(options))
+                took = time.perf_counter() - between
+                labels, truth = np.array(split.train.names), np.array(split.test.labels)
+                chosen = {part: labels[values.argmax(-1)] for part, values in logits.items()}
+                hits, rival = chosen["whole"] == truth, taken == truth
+                low, high = bootstrap(hits.astype(float) - rival)
+                sure = interval(int(hits.sum()), len(hits))
+                probs = softmax(logits["whole"]).max(-1)
+                accuracies = ", ".join(f"{part} {(own == truth).mean():.4f}" for part, own in chosen.items())
+                f1 = [f1_score(truth, own, average="macro") for own in (taken, chosen["whole"])]
+                click.echo(
+                    f"{name} seed {seed}: {other} {rival.mean():.4f} ({between - began:.0f} s), {accuracies} "
+                    f"({sure[0]:.4f} to {sure[1]:.4f}; {took:.0f} s), ahead {hits.mean() - rival.mean():+.4f} "
+                    f"({low:+.4f} to {high:+.4f}), macro-F1 {f1[0]:.4f} and {f1[1]:.4f}, calibration error "
+                    f"{calibration_error(probs, hits):.3f} (chance {error_by_chance(probs):.3f})"
+                )
+                sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
