@@ -48,11 +48,11 @@ def run() -> Path:
     return Path("mail")
 
 
-def edit_config(run: Path, **options: Any) -> None:
-    """Make the run one of old: no columns recorded, and other options."""
+def make_old(run: Path, **options: Any) -> None:
+    """Make the run one that recorded no columns, with other options."""
     config = json.loads((run / "config.json").read_text())
     for name in ("columns", "label_counts", "rows_dropped"):
-        del config["data"][name]
+        config["data"].pop(name, None)
     config["options"] |= options
     (run / "config.json").write_text(json.dumps(config))
 
@@ -85,10 +85,18 @@ def test_measuring_reads_the_columns_of_training(run: Path) -> None:
     )
     call("evaluate", "-m", "./mail", "other.csv", "--label-column", "mood", "--text-column", "words")
     call("evaluate", "-m", "./mail", "test.csv", "--label-column", "reply")
+    Path("bare.csv").write_text("good film,1\npoor film,0\n")
+    bare = call("evaluate", "-m", "./mail", "bare.csv", "--text-column", "1", "--label-column", "2", "--json").stdout
+    assert json.loads(bare)["examples"] == 2
     call("evaluate", "-m", "./mail")
-    edit_config(run, label_column=None)
-    one_sided = write("one.csv", ("text", "spam", "reply"), *((text, "1", label) for text, _, label in ROWS))
-    assert json.loads(call("evaluate", "-m", "./mail", one_sided, "--json").stdout)["examples"] == 24
+
+
+def test_measuring_an_old_run_reads_what_was_named_and_guesses_the_rest(run: Path) -> None:
+    write("one.csv", ("text", "spam", "reply"), *((text, "1", label) for text, _, label in ROWS))
+    for named, expected in (("spam", [0, 24]), (None, [12, 12])):
+        make_old(run, label_column=named)
+        figures = json.loads(call("evaluate", "-m", "./mail", "one.csv", "--json").stdout)
+        assert [row["examples"] for row in figures["labels"]] == expected
 
 
 def test_validation_reads_the_columns_of_training() -> None:
@@ -101,7 +109,7 @@ def test_validation_reads_the_columns_of_training() -> None:
 
 
 def test_old_runs_go_on_with_the_columns_that_they_guessed(run: Path) -> None:
-    edit_config(run, label_column=None, text_column=None)
+    make_old(run, label_column=None, text_column=None)
     call("train", "--resume", "-o", "mail", "--steps", "5")
     call("evaluate", "-m", "./mail")
     assert load_run(run).summary()["steps"] == 5
@@ -193,6 +201,10 @@ def test_tables_that_do_not_fit_are_refused_before_anything_is_written() -> None
     )
     named = call("classify", "-m", "./mail", "--file", "new.csv", "--text-column", "words")
     assert len(named.stdout.splitlines()) == 2
+    Path("bare.csv").write_text("good film,7\npoor film,8\n")
+    assert "bare.csv has no column 'text'" in call("classify", "-m", "./mail", "--file", "bare.csv", code=1).stderr
+    numbered = call("classify", "-m", "./mail", "--file", "bare.csv", "--text-column", "1").stdout.splitlines()
+    assert [line.rsplit(",", 2)[0] for line in numbered] == ["good film,7", "poor film,8"]
     Path("bad.jsonl").write_text('{"text": "a"}\n{"text": \n')
     assert "bad.jsonl, line 2, is not JSON" in call("classify", "-m", "./mail", "--file", "bad.jsonl", code=1).stderr
     Path("bad.csv").write_text("text,id\na,1\nb,2,3\n")

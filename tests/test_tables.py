@@ -173,6 +173,11 @@ def test_the_plain_names_win(tmp_path: Path) -> None:
     assert found.labels == [str(n // 2 % 2) for n in range(8)]
 
 
+def test_a_long_label_is_no_text(tmp_path: Path) -> None:
+    found = read(tmp_path / "a.csv", "words,label\nok,entirely positive\nno,rather negative\n", for_training=False)
+    assert found.texts == ["ok", "no"]
+
+
 def test_names_are_known_by_what_repeats(tmp_path: Path) -> None:
     names = "name,origin\nKim,South Korean\nLee,South Korean\nMay,Englishwoman\nFox,Englishwoman\n"
     assert read(tmp_path / "a.csv", names).texts == ["Kim", "Lee", "May", "Fox"]

@@ -87,7 +87,7 @@ def read_labelled(
     """
     text, label = names_of(text_column), label_column
     header = None
-    if columns:
+    if columns and not (text and label):
         text, label, header = text or columns.text, label or columns.label, columns.header
     found = _Found()
     for given in inputs:

@@ -197,7 +197,8 @@ def open_texts(
     ChargenError for a table without them.
     """
     wanted = tuple(named) or (columns.text if columns else ())
-    table = open_table(source, encoding, wanted=wanted, header=columns.header if columns else None)
+    known = columns.header if columns and not named else None
+    table = open_table(source, encoding, wanted=wanted, header=known)
     indices = _named(table, wanted, "text") or _usual(table, TEXT_NAMES, "text", sure=True)
     if not indices and table.header and len(table.columns) == 1:
         indices = [0]
