@@ -63,6 +63,8 @@ def test_json_arrays_hold_what_json_lines_hold(tmp_path: Path, monkeypatch: pyte
         monkeypatch.setattr(sources, "BLOCK", block)
         for indent in (None, 2):
             assert read(tmp_path / "a.json", json.dumps(RECORDS, indent=indent) + "\n") == FOUR
+    assert read(tmp_path / "nameless", json.dumps(RECORDS, indent=2)) == FOUR
+    assert read(tmp_path / "nameless", "[a],x\n[b],y\n[c],x\n[d],y\n").texts == ["[a]", "[b]", "[c]", "[d]"]
     both = read_labelled([str(tmp_path / "a.json"), str(tmp_path / "lines.json")])
     assert both.texts == FOUR.texts * 2
     assert read(tmp_path / "a.json.gz", gzip.compress(json.dumps(RECORDS).encode())) == FOUR
@@ -72,6 +74,7 @@ def test_json_arrays_hold_what_json_lines_hold(tmp_path: Path, monkeypatch: pyte
     ("text", "sentence"),
     [
         ("[]", "a.json is empty"),
+        ("text,label\na,b\n", "a.json, line 1, is not JSON"),
         ("[1, 2]", "a.json, row 1, is not a JSON object"),
         ('[{"text": "a", "label": "b"}, {"text"', "a.json, row 2, is not JSON"),
         ('[{"text": "a", "label": "b"} {}]', r"a.json, row 2, is not JSON \(Expecting ',' delimiter\)"),

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chargen.errors import ChargenError
 from chargen.text.documents import read_array, read_lines, read_records, well_formed
-from chargen.text.sources import COMPRESSED, Source
+from chargen.text.sources import COMPRESSED, Source, read_source
 
 if TYPE_CHECKING:
     import polars as pl
@@ -134,9 +134,9 @@ def open_table(
     suffix = source.plain.suffix.lower()
     if is_parquet(source):
         return _open_parquet(source)
-    first = "" if suffix in DELIMITERS else _beginning(source, encoding)
-    if suffix in JSON_LINES or (suffix not in DELIMITERS and first[:1] in ("{", "[") and (suffix or first != "[")):
-        return _open_json(source, encoding, array=first[:1] == "[" and suffix not in JSON_LINES)
+    start = "" if suffix in DELIMITERS else _beginning(source, encoding)
+    if suffix in (*JSON_LINES, ".json") or (not suffix and (start[:1] == "{" or start in ("[{", "[]"))):
+        return _open_json(source, encoding, array=start[:1] == "[" and suffix not in JSON_LINES)
     own = DELIMITERS.get(suffix) or ("\t" if "\t" in next(read_lines(source, encoding), "") else ",")
     return _open_rows(source, encoding, own, wanted, header)
 
@@ -165,10 +165,12 @@ def find_columns(
 ) -> Columns:
     """The columns of texts and of labels: by the names given, by usual names, by what is in them.
 
-    `text` and `label` win over the other usual names. By content, a column of labels has at least two values, each
-    of which comes twice or more on average (once more at all, where no column has such); a column of texts has no
-    labels and is at least twice as long as any other. ChargenError for a column that is absent, that holds lists or
-    objects, and where two columns fit. sure: False takes the fewest values and the longest texts instead.
+    The names `text` and `label` win over the other usual names, and those over content. By content, a column fits as
+    labels if it has two values or more and each comes twice on average (if none does, if any value comes again). The
+    longest other column has the texts, and must be at least twice as long as the next.
+
+    sure: False chooses between columns that fit, too: by the order of the usual names, the longest, the fewest values.
+    Raises ChargenError for a column that is absent or holds lists or objects, and where several fit equally well.
     """
     if len(table.columns) < 2:
         raise ChargenError(f"{table.name} has one column only, but needs one of texts and one of labels")
@@ -489,8 +491,9 @@ def _stripped(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _beginning(source: Source, encoding: str) -> str:
-    """The first line that is not blank, without the white space around it."""
-    return next((line.strip() for line in read_lines(source, encoding) if line.strip()), "")
+    """The first two characters that are no white space."""
+    characters = (character for block in read_source(source, encoding) for character in block)
+    return "".join(islice((character for character in characters if not character.isspace()), 2))
 
 
 def _json_values(source: Source, encoding: str, array: bool) -> Iterator[tuple[str, Any]]:
