@@ -169,7 +169,7 @@ def find_columns(
     labels if it has two values or more and each comes twice on average (if none does, if any value comes again). The
     longest other column has the texts, and must be at least twice as long as the next.
 
-    sure: False chooses between columns that fit, too: by the order of the usual names, the longest, the fewest values.
+    sure: False chooses among those that fit, too: by the order of the usual names, the longest, the fewest values.
     Raises ChargenError for a column that is absent or holds lists or objects, and where several fit equally well.
     """
     if len(table.columns) < 2:
