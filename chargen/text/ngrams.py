@@ -28,7 +28,7 @@ BASE = 0x9E3779B97F4A7C15  # odd, so that it has an inverse modulo 2^64
 INVERSE = pow(BASE, -1, 1 << 64)
 SPREAD = 0xD6E8FEB86659FD93
 SPACE = ord(" ")
-Ints = npt.NDArray[np.int64]
+Ints = npt.NDArray[np.signedinteger]
 Floats = npt.NDArray[np.float32]
 
 
@@ -110,7 +110,8 @@ def count(texts: Sequence[str]) -> Counts:
         ]
     )
     keys, counts = np.unique(keys, return_counts=True)
-    return Counts(keys >> BUCKET_BITS, keys & ((1 << BUCKET_BITS) - 1), counts)
+    buckets = keys & ((1 << BUCKET_BITS) - 1)
+    return Counts((keys >> BUCKET_BITS).astype(np.int32), buckets.astype(np.int32), counts.astype(np.int32))
 
 
 def portions(texts: Sequence[str]) -> Iterator[slice]:

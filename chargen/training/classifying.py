@@ -235,7 +235,7 @@ def prepare_classifier(
     ngram_logits = None
     if chosen.ngrams:
         if ngrams is None:
-            ngrams, told = world.agree(lambda: _baseline(train, validation, labels, chosen, workers.size))
+            ngrams, told = world.agree(lambda: _baseline(train, validation, labels, chosen.balance))
             notes += told
         if world.is_writer:  # which alone measures
             ngram_logits = ngrams.logits(validation.texts)
@@ -297,11 +297,11 @@ def _make_tokenizer(
 
 
 def _baseline(
-    train: LabelledSet, validation: LabelledSet, labels: list[str], options: ClassifierOptions, workers: int
+    train: LabelledSet, validation: LabelledSet, labels: list[str], balance: bool
 ) -> tuple[NgramClassifier, list[str]]:
     """An n-gram classifier of the training texts, and how good it is on those held out."""
     began = time.monotonic()
-    ngrams, read = fit_ngrams(train, validation, labels, balance=options.balance, workers=workers)
+    ngrams, read = fit_ngrams(train, validation, labels, balance=balance)
     right = np.array(labels)[ngrams.logits(validation.texts).argmax(-1)] == np.array(validation.labels)
     low, high = interval(int(right.sum()), len(right))
     what = "n-grams alone" if read == len(train.texts) else f"n-grams alone, of {read:,} texts"

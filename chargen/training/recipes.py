@@ -28,6 +28,7 @@ MOST_WEIGHTS = 20  # for each token of the text
 STEPS_AN_EPOCH = 200  # about, on a short text: it is read in fewer streams, so that the weights move as often
 SPREAD = 0.6, 1.6  # of the products a second that one shape reaches, what another may reach: small steps are slower
 RATES = {"muon": (0.012, 0.1), "adamw": (0.006, 0.01)}  # learning rate and weight decay that suit a language model
+CLASSIFIER_RATES = {"muon": (0.006, 0.1), "adamw": (0.003, 0.01)}
 FINE_TUNING = 1 / 6  # of that rate, for weights that another text has taught already
 
 
@@ -120,6 +121,8 @@ def classifier_recipe(
         options = filled(options, epochs=_classifier_epochs(tokens))
     shape = SHAPES["small" if options.size in (None, "auto") else options.size]
     batch = options.batch or CLASSIFIER_BATCH
+    optimizer = options.optimizer or "muon"
+    learning_rate, weight_decay = CLASSIFIER_RATES[optimizer]
     return filled(
         options,
         size="auto",
@@ -131,13 +134,13 @@ def classifier_recipe(
         bidirectional=True,
         batch=batch,
         shards=_shards(batch, processes, cores),
-        optimizer="adamw",
-        learning_rate=3e-3,
-        weight_decay=0.01,
+        optimizer=optimizer,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
         clip=1.0,
         dropout=0.3,
         dropout_input=0.2,
-        dropout_embedding=0.3 if options.tokenizer in PIECES else 0.0,
+        dropout_embedding=0.5 if options.tokenizer in PIECES else 0.0,
         weight_drop=0.0,
         ngrams=True,
         metric="loss",
@@ -240,7 +243,7 @@ def _most_epochs(tokens: int) -> float:
 
 def _classifier_epochs(tokens: int) -> float:
     """Passes over labelled texts of so many tokens, after which a network only learns them by heart."""
-    return 8.0
+    return 10.0
 
 
 def _dropout(readings: float) -> float:
