@@ -78,6 +78,22 @@ def test_what_two_began_one_can_finish_and_the_other_way_round(folder: Path) -> 
         np.testing.assert_allclose(runs[1].weights()[name], weight, atol=5e-3)
 
 
+def test_two_processes_train_the_classifier_of_one(folder: Path) -> None:
+    rows = [f"{'good' if i % 3 else 'bad'} film number {i},{'pos' if i % 3 else 'neg'}\n" for i in range(50)]
+    (folder / "reviews.csv").write_text("text,label\n" + "".join(rows))
+    shape = "--task classify --hidden 8 --embedding 6 --batch 7 --dropout 0 --dropout-input 0 --dropout-embedding 0"
+    arguments = ["train", "reviews.csv", *shape.split(), "--device", "cpu", "--precision", "fp32", "--steps", "13"]
+    for name, processes in (("label-one", 1), ("label-two", 2)):
+        trained = train(folder, *arguments, "--out", name, processes=processes)
+        assert trained.returncode == 0, trained.stderr
+        assert trained.stderr.count("next: chargen classify") == 1
+    one, two = load_run(folder / "label-one"), load_run(folder / "label-two")
+    assert losses(two) == pytest.approx(losses(one), rel=1e-3)
+    for name, weight in one.weights().items():
+        np.testing.assert_allclose(two.weights()[name], weight, atol=2e-3)
+    assert two.summary()["tokens"] == one.summary()["tokens"]
+
+
 APART = """
 import os, runpy, sys
 os.chdir(sys.argv.pop(1 + int(os.environ["RANK"])))  # each process in its folder, as on machines that share no disk

@@ -103,8 +103,16 @@ def test_two_labels_have_opposite_logits() -> None:
     train = LabelledSet(["good a", "bad b", "good c", "bad d"], ["pos", "neg", "pos", "neg"])
     classifier, _ = fit_ngrams(train, train, ["neg", "pos"])
     logits = classifier.logits(["good", "bad"])
-    np.testing.assert_allclose(logits[:, 0], -logits[:, 1], rtol=1e-5)
+    np.testing.assert_allclose(logits[:, 0], -logits[:, 1], rtol=1e-3)
     assert logits[0, 1] > 0 > logits[1, 1]
+
+
+def test_balanced_labels_weigh_the_same_however_many_texts_they_have() -> None:
+    train = LabelledSet([f"a {i}" for i in range(97)] + ["a b"] * 3, ["common"] * 97 + ["rare"] * 3)
+    plain, balanced = (
+        fit_ngrams(train, train, train.names, balance=balance)[0].logits(["a"])[0] for balance in (False, True)
+    )
+    assert balanced[1] - balanced[0] > plain[1] - plain[0] + 1
 
 
 def test_damaged_n_grams_are_refused() -> None:

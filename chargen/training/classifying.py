@@ -54,6 +54,7 @@ from chargen.training.setup import (
     encoder_of,
     give_weights,
     precision_of,
+    require_same,
     unknown_note,
     why_unknown,
 )
@@ -195,6 +196,8 @@ def prepare_classifier(
     """
     device = choose_device(options.device)
     train, validation = read_split(options, recorded)
+    fingerprint = train.fingerprint(), validation.fingerprint()
+    require_same(world.agree(fingerprint) == fingerprint, options.inputs, world, device)
     labels = train.names
     counts = Counter(train.labels)
     if strange := set(validation.labels) - set(labels):
@@ -262,8 +265,8 @@ def prepare_classifier(
     )
     data = {
         "sources": list(options.inputs),
-        "fingerprint": train.fingerprint(),
-        "validation": validation.fingerprint(),
+        "fingerprint": fingerprint[0],
+        "validation": fingerprint[1],
         "examples": len(texts),
         "validation_examples": len(held_out),
         "encoding": chosen.encoding,

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from chargen.checkpoint import LANGUAGE_MODEL, Run
-from chargen.errors import ChargenError, ToldError
+from chargen.errors import ChargenError
 from chargen.evaluation import text_loss
 from chargen.hardware import autocast, choose_device
 from chargen.models.config import EncoderConfig, LanguageModelConfig
@@ -34,6 +34,7 @@ from chargen.training.setup import (
     encoder_of,
     give_weights,
     precision_of,
+    require_same,
     unknown_note,
     why_unknown,
 )
@@ -172,10 +173,7 @@ def prepare_language_model(
     # One process encodes, then all open.
     first = world.agree(lambda: encode(options, given, progress).fingerprint) if world.size > 1 else None
     corpus = encode(options, given, progress)
-    same = first in (None, corpus.fingerprint)
-    if not world.gather(torch.tensor([same], device=device), dim=0).all():  # all of them end
-        kind = ToldError if same else ChargenError
-        raise kind(f"the text in {', '.join(corpus.sources)} is not the first process's: bring the same one")
+    require_same(first in (None, corpus.fingerprint), corpus.sources, world, device)
     notes = [f"{len(corpus.ids):,} tokens, {corpus.characters:,} characters, {corpus.tokenizer.vocab_size:,} symbols"]
     notes += unknown_note(corpus.unknown, corpus.characters, why_unknown(options))
     train_ids, validation, other = split(corpus, options)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +10,14 @@ import torch
 from torch import nn
 
 from chargen.checkpoint import Run
-from chargen.errors import ChargenError
+from chargen.errors import ChargenError, ToldError
 from chargen.hardware import FASTER, autocast, bf16_gain, choose_precision
 from chargen.models.cells import CELLS
 from chargen.models.config import LanguageModelConfig
 from chargen.models.encoder import Dropout
 from chargen.models.ngrams import NgramClassifier
 from chargen.text.tokenizers import Tokenizer
+from chargen.training.distributed import World
 from chargen.training.loop import Optimisation, Task
 from chargen.training.options import ClassifierOptions, LanguageModelOptions, Options
 from chargen.training.planner import Planner
@@ -136,6 +137,13 @@ def give_weights(model: nn.Module, source: Run) -> None:
             raise ChargenError(
                 f"{name} does not fit: here {shapes[0]}, in {source.name} {shapes[1]}; start from another run"
             )
+
+
+def require_same(same: bool, inputs: Sequence[str], world: World, device: torch.device) -> None:
+    """End all processes with a ChargenError unless each has the `same` text as the first one."""
+    if not world.gather(torch.tensor([same], device=device), dim=0).all():
+        kind = ToldError if same else ChargenError
+        raise kind(f"the text in {', '.join(inputs)} is not the first process's: bring the same one")
 
 
 def unknown_note(unknown: Mapping[str, int], characters: int, why: str) -> list[str]:
