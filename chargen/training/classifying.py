@@ -44,7 +44,6 @@ from chargen.training.recipes import (
     DEFAULT_CELL,
     MOST_PIECES,
     PIECES,
-    TextFacts,
     classifier_recipe,
     classifier_tokenizer,
 )
@@ -231,7 +230,7 @@ def prepare_classifier(
     precision, told = precision_of(options.precision, asked.cell or DEFAULT_CELL, device)
     notes += told
     asked = replace(asked, tokenizer=tokenizer.kind, precision=precision)
-    chosen = classifier_recipe(asked, sum(map(len, texts)), workers.size, world.size)
+    chosen = classifier_recipe(asked, workers.size, world.size)
     assert chosen.batch and chosen.shards and chosen.metric  # by the recipe
     index = {label: number for number, label in enumerate(labels)}
     truth, held_out_truth = (np.array([index[label] for label in part.labels]) for part in (train, validation))
@@ -287,7 +286,7 @@ def _make_tokenizer(
     """The tokenizer asked for, or else the one that suits the texts, and sentences on it."""
     kind, notes = options.tokenizer, []
     if kind is None:
-        kind, why = classifier_tokenizer(text_facts(train.texts, validation.texts))
+        kind, why = classifier_tokenizer(unseen_words(train.texts, validation.texts))
         notes.append(why)
     size = MOST_PIECES if options.vocab_size is None and kind in PIECES else options.vocab_size
     least = 1 if options.min_frequency is None else options.min_frequency
@@ -319,15 +318,15 @@ def _label_weights(truth: np.ndarray, labels: int) -> np.ndarray:
     return weights
 
 
-def text_facts(train: Sequence[str], held_out: Sequence[str]) -> TextFacts:
-    """Facts of labelled texts, the share of new words being the mean of those of up to MEASURED texts."""
+def unseen_words(train: Sequence[str], held_out: Sequence[str]) -> float:
+    """The share of the words of a text held out that no text to learn from has: the mean over MEASURED texts."""
     known = {word for text in train for word in words_of(text)}
     unseen = [
         sum(word not in known for word in words) / len(words)
         for text in held_out[:: -(-len(held_out) // MEASURED)]
         if (words := words_of(text))
     ]
-    return TextFacts(float(np.mean(unseen)) if unseen else 1.0)
+    return float(np.mean(unseen)) if unseen else 1.0
 
 
 def read_split(

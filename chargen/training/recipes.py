@@ -19,6 +19,7 @@ DEFAULT_CELL = "gru"
 MOST_STREAMS, FEWEST_STREAMS = 128, 4
 WINDOW = 32  # tokens of a stream a step
 CLASSIFIER_BATCH = 64  # texts
+CLASSIFIER_EPOCHS = 10.0  # after which a network learns short sets by heart
 FAMILIAR = 0.25  # share of new words, up to which words are worth learning
 PIECES = ("bpe", "unigram")  # tokenizers of pieces of words
 MOST_PIECES = 8000
@@ -96,29 +97,23 @@ def language_model_recipe(
     )
 
 
-@dataclass(frozen=True)
-class TextFacts:
-    """What a classifier's recipe goes by."""
+def classifier_tokenizer(unseen: float) -> tuple[str, str]:
+    """The tokenizer that suits labelled texts, and why, in a sentence.
 
-    unseen: float  # share of the words in texts held out that no text to learn from has
-
-
-def classifier_tokenizer(facts: TextFacts) -> tuple[str, str]:
-    """The tokenizer that suits texts, and why, in a sentence."""
-    share = f"{facts.unseen:.0%} of the words in texts held out are new"
-    if facts.unseen < FAMILIAR:
+    unseen: the share of the words in texts held out that no text to learn from has, 0 to 1.
+    """
+    share = f"{unseen:.0%} of the words in texts held out are new"
+    if unseen < FAMILIAR:
         return "unigram", f"reading in pieces of words, since only {share}"
     return "char", f"reading by characters, since {share}"
 
 
-def classifier_recipe(
-    options: ClassifierOptions, tokens: int, cores: int = 1, processes: int = 1
-) -> ClassifierOptions:
-    """The options with every choice made but the tokenizer's, for training texts of so many tokens together."""
+def classifier_recipe(options: ClassifierOptions, cores: int = 1, processes: int = 1) -> ClassifierOptions:
+    """The options with every choice made but the tokenizer's, see `classifier_tokenizer`."""
     if options.minutes is options.epochs is options.steps is None:
         options = filled(options, minutes=DEFAULT_MINUTES)
     if options.epochs is options.steps is None:
-        options = filled(options, epochs=_classifier_epochs(tokens))
+        options = filled(options, epochs=CLASSIFIER_EPOCHS)
     shape = SHAPES["small" if options.size in (None, "auto") else options.size]
     batch = options.batch or CLASSIFIER_BATCH
     optimizer = options.optimizer or "muon"
@@ -239,11 +234,6 @@ def _shards(batch: int, processes: int, cores: int) -> int:
 def _most_epochs(tokens: int) -> float:
     """Passes over a text after which a model learns it by heart and nothing else."""
     return max(4.0, round(7 * math.sqrt(tokens / 50_000)))
-
-
-def _classifier_epochs(tokens: int) -> float:
-    """Passes over labelled texts of so many tokens, after which a network only learns them by heart."""
-    return 10.0
 
 
 def _dropout(readings: float) -> float:
