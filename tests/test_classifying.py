@@ -1,0 +1,164 @@
+"""Training a classifier: what it chooses, how it combines network and n-grams, and what it says of itself."""
+
+from __future__ import annotations
+
+import csv
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from chargen.api import evaluate
+from chargen.checkpoint import Run
+from chargen.classification import TextClassifier
+from chargen.text.labelled import read_labelled
+from chargen.training.classifying import held_out_share, unseen_words
+from chargen.training.events import Done, Evaluated, Note
+from chargen.training.options import ClassifierOptions
+from chargen.training.recipes import classifier_tokenizer
+from chargen.training.start import start
+
+BOLD = {"hidden": 24, "learning_rate": 0.02, "dropout": 0.0, "dropout_input": 0.0, "dropout_embedding": 0.0}
+WORDS = ["tea", "sun", "map", "fox", "ink", "oak"]
+
+
+@pytest.fixture(autouse=True)
+def _data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHARGEN_DATA", str(tmp_path / "data"))
+
+
+def table(path: Path, rows: list[tuple[str, str]]) -> str:
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([("text", "label"), *rows])
+    return str(path)
+
+
+def reviews(path: Path, texts: int = 120, share: float = 0.5, seed: int = 0) -> str:
+    """Texts with a word that tells their label; every eighth is labelled wrongly."""
+    draw = random.Random(seed)
+    rows = []
+    for number in range(texts):
+        good = draw.random() < share
+        words = [*draw.sample(WORDS, 3), "good" if good else "bad"]
+        draw.shuffle(words)
+        rows.append((" ".join(words) + f" {number}", "pos" if good != (number % 8 == 0) else "neg"))
+    return table(path, rows)
+
+
+def order(path: Path, texts: int = 400) -> str:
+    """Texts of the same words, whose label is which of two words comes first; they are never neighbours."""
+    draw = random.Random(0)
+    rows = []
+    for _ in range(texts):
+        first = draw.random() < 0.5
+        ends = ("left", "right") if first else ("right", "left")
+        three = [draw.choices(WORDS, k=2) for _ in range(3)]
+        rows.append((" ".join([*three[0], ends[0], *three[1], ends[1], *three[2]]), str(first)))
+    return table(path, rows)
+
+
+def train(path: Path, inputs: str, **options: Any) -> tuple[Run, str]:
+    """The run of a small classifier, and what was told on the way."""
+    settings = {"steps": 30, "hidden": 8, "embedding": 8, "batch": 16, "device": "cpu", "precision": "fp32"}
+    asked = ClassifierOptions(inputs=(inputs,), **{**settings, **options})
+    events = list(start(asked, path))
+    done = events[-1]
+    assert isinstance(done, Done)
+    return done.run, " ".join(event.text for event in events if isinstance(event, Note))
+
+
+def test_the_summary_has_the_whole_and_both_parts_with_an_interval(tmp_path: Path) -> None:
+    run, notes = train(tmp_path / "run", reviews(tmp_path / "r.csv"))
+    summary = run.summary()
+    low, high = summary["accuracy_interval"]
+    assert 0 < low <= summary["accuracy"] <= high <= 1
+    assert summary["texts"] == 24
+    for part in ("network", "ngrams"):
+        assert 0 <= summary[part]["accuracy"] <= 1 and summary[part]["val_loss"] > 0
+    assert summary["calibration_error"].keys() == {"network_unscaled", "scaled", "by_chance"}
+    assert "n-grams alone: accuracy" in notes
+
+
+def test_a_loaded_classifier_gives_the_probabilities_that_were_measured(tmp_path: Path) -> None:
+    inputs = reviews(tmp_path / "r.csv")
+    run, _ = train(tmp_path / "run", inputs, val=(reviews(tmp_path / "v.csv", 40, seed=1),))
+    held_out = read_labelled([str(tmp_path / "v.csv")])
+    probs = TextClassifier(run).probabilities(held_out.texts)
+    truth = np.array([run.labels().index(label) for label in held_out.labels])
+    confidence, right = run.held_out()
+    # The run measured each half under scales of the other half, so that the probabilities are only nearly these.
+    np.testing.assert_allclose(probs.max(-1), confidence, atol=0.15)
+    assert ((probs.argmax(-1) == truth) == right).mean() > 0.9
+    assert evaluate(run)["accuracy"] == pytest.approx((probs.argmax(-1) == truth).mean())
+
+
+def test_a_network_alone_has_no_n_grams_and_is_scaled_all_the_same(tmp_path: Path) -> None:
+    run, notes = train(tmp_path / "run", reviews(tmp_path / "r.csv"), ngrams=False)
+    assert run.ngrams() is None and "n-grams" not in notes
+    assert run.scales()[1] == 0 and run.scales()[0] not in (0, 1)
+    assert "ngrams" not in run.summary()
+    assert TextClassifier(run).probabilities(["a good film"]).sum() == pytest.approx(1)
+
+
+def test_n_grams_decide_while_the_network_knows_nothing(tmp_path: Path) -> None:
+    run, _ = train(tmp_path / "run", reviews(tmp_path / "r.csv", 400), steps=1, learning_rate=1e-9)
+    assert run.summary()["accuracy"] >= run.summary()["ngrams"]["accuracy"] - 0.03
+    assert run.summary()["network"]["accuracy"] < run.summary()["ngrams"]["accuracy"]
+
+
+def test_the_network_decides_where_order_is_all_there_is(tmp_path: Path) -> None:
+    run, _ = train(tmp_path / "run", order(tmp_path / "o.csv"), steps=300, **BOLD)
+    summary = run.summary()
+    assert summary["ngrams"]["accuracy"] < 0.75
+    assert summary["accuracy"] > 0.95 and summary["network"]["accuracy"] > 0.95
+
+
+def test_a_metric_decides_which_weights_are_kept(tmp_path: Path) -> None:
+    inputs = reviews(tmp_path / "r.csv", 80)
+    for metric, key in (("accuracy", "accuracy"), ("macro-f1", "macro_f1"), ("loss", "val_loss")):
+        asked = ClassifierOptions(
+            inputs=(inputs,), steps=40, hidden=8, batch=16, metric=metric, device="cpu", ngrams=False
+        )
+        found = [event for event in start(asked, tmp_path / metric) if isinstance(event, Evaluated)]
+        sign = -1 if metric == "loss" else 1
+        merits = [sign * event.record[key] for event in found]
+        assert [event.best for event in found] == [
+            all(merit > old for old in merits[:i]) for i, merit in enumerate(merits)
+        ]
+
+
+def test_balance_finds_a_rare_label(tmp_path: Path) -> None:
+    inputs = reviews(tmp_path / "r.csv", 600, share=0.06)
+    recalls = []
+    for balance in (False, True):
+        run, _ = train(tmp_path / str(balance), inputs, balance=balance, ngrams=False, steps=120, **BOLD)
+        report = evaluate(run)
+        recalls.append(next(row["recall"] for row in report["labels"] if row["label"] == "pos"))
+    assert recalls[1] > recalls[0]
+
+
+def test_texts_on_both_sides_are_counted(tmp_path: Path) -> None:
+    rows = [("the same good text", "pos"), ("the same bad text", "neg")] * 20
+    _, notes = train(tmp_path / "run", table(tmp_path / "t.csv", rows), steps=1)
+    assert "2 different texts are both learned from and held out" in notes
+
+
+def test_familiar_words_are_read_in_pieces_and_new_ones_by_characters(tmp_path: Path) -> None:
+    run, notes = train(tmp_path / "known", reviews(tmp_path / "r.csv"), steps=1, vocab_size=300)
+    assert run.tokenizer().kind == "unigram" and "pieces of words" in notes
+    draw = random.Random(0)
+    names = [("".join(draw.choices("abcdefgh", k=6)), label) for _ in range(40) for label in ("x", "y")]
+    run, notes = train(tmp_path / "new", table(tmp_path / "n.csv", names), steps=1)
+    assert run.tokenizer().kind == "char" and "by characters, since" in notes
+
+
+def test_the_share_of_new_words_is_the_mean_over_texts() -> None:
+    assert unseen_words(["A good film"], ["a good, good film", "bad film"]) == pytest.approx(0.25)
+    assert unseen_words(["a"], ["!", ""]) == 1.0
+    assert classifier_tokenizer(0.06)[0] == "unigram" and classifier_tokenizer(0.8)[0] == "char"
+
+
+def test_fewer_of_many_texts_are_held_out() -> None:
+    assert [held_out_share(texts) for texts in (10, 10_000, 40_000, 10**9)] == [0.2, 0.2, 0.05, 0.02]
