@@ -13,7 +13,7 @@ with the 95 % interval of a paired bootstrap. Where there are many labels, the b
 maxn 4, 25 epochs), if it is installed (`pip install fasttext-numpy2-wheel`).
 
 The folder that CHARGEN_BENCH_DATA names holds `sst2/`, `names/`, `langid/` and `ptb/`; the other sets are made from
-this Python.
+this Python. The last two, `debian` (from `apt-cache`) and `file-types`, were added when the recipe was fixed.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from __future__ import annotations
 import csv
 import os
 import random
+import subprocess
 import sys
 import tempfile
 import time
@@ -159,6 +160,35 @@ def lines(seed: int) -> Split:
         return _cut(read_labelled([file.name]), 0.8)
 
 
+def debian(seed: int) -> Split:
+    """One-line descriptions of Debian's packages, by the ten largest sections that are no programming language."""
+    listed = subprocess.run(["apt-cache", "dumpavail"], capture_output=True, check=True, text=True).stdout
+    sections = {"libs", "doc", "devel", "utils", "net", "science", "admin", "games", "x11", "text"}
+    examples: dict[str, str] = {}  # each description once
+    for record in listed.split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in record.splitlines() if ": " in line and line[0] != " ")
+        if fields.get("Section") in sections and "Description" in fields:
+            examples.setdefault(fields["Description"], fields["Section"])
+    return _cut(LabelledSet(list(examples), list(examples.values())), 0.8)
+
+
+def file_types(seed: int) -> Split:
+    """Passages of 120 characters of source files on this machine by suffix, whole files being held out."""
+    parts = LabelledSet([], []), LabelledSet([], [])
+    for suffix in (".py", ".h", ".js", ".pm", ".md", ".html", ".sh", ".ts"):
+        files = [
+            path for root in ("/usr", "/opt") for path in sorted(Path(root).rglob(f"*{suffix}")) if path.is_file()
+        ]
+        random.Random(0).shuffle(files)
+        for number, path in enumerate(files[:400]):
+            text = " ".join(path.read_text("utf-8", "replace")[2000:6000].split())
+            pieces = [text[i : i + 120] for i in range(0, len(text) - 120, 480)]
+            part = parts[number % 5 == 0]
+            part.texts.extend(pieces)
+            part.labels.extend([suffix] * len(pieces))
+    return Split(parts[0], None, parts[1])
+
+
 SETS: dict[str, Callable[[int], Split]] = {
     "sst2": sst2,
     "sst2-few": few,
@@ -168,6 +198,8 @@ SETS: dict[str, Callable[[int], Split]] = {
     "passages-250": passages(250),
     "passages-2000": passages(2000),
     "python-lines": lines,
+    "debian": debian,
+    "file-types": file_types,
 }
 
 

@@ -39,17 +39,19 @@ def combine(logits: npt.ArrayLike, scales: npt.ArrayLike) -> Array:
     return total
 
 
-def fit_scales(logits: npt.ArrayLike, truth: Labels, expected: Sequence[float]) -> Array:
+def fit_scales(
+    logits: npt.ArrayLike, truth: Labels, expected: Sequence[float], weights: Array | None = None
+) -> Array:
     """The scales (S,), none below 0, under which the sources' logits (S, N, K) fit the labels (N,) best.
 
-    expected: the scales (S,) when there is nothing to learn from. The loss, cross-entropy and a penalty on the
-    distance from these, is convex; Newton's method finds its minimum.
+    expected: the scales (S,) when there is nothing to learn from; weights: of the texts (N,), 1 if not given. The
+    loss, cross-entropy and a penalty on the distance from `expected`, is convex; Newton's method finds its minimum.
     """
     sources = np.asarray(logits, np.float64)
     start = np.asarray(expected, np.float64)
     free = np.ones(len(start), bool)
     while True:
-        scales = _newton(sources[free], truth, start[free])
+        scales = _newton(sources[free], truth, start[free], np.ones(len(truth)) if weights is None else weights)
         if (scales >= 0).all():
             break
         free[np.flatnonzero(free)[scales.argmin()]] = False
@@ -61,19 +63,20 @@ def fit_scales(logits: npt.ArrayLike, truth: Labels, expected: Sequence[float]) 
     return found
 
 
-def _newton(sources: Array, truth: Labels, start: Array) -> Array:
+def _newton(sources: Array, truth: Labels, start: Array, weights: Array) -> Array:
     own = np.arange(len(truth))
 
     def loss(scales: Array) -> float:
         probs = softmax(combine(sources, scales))
-        return float(PRIOR * ((scales - start) ** 2).sum() - np.log(probs[own, truth] + 1e-300).sum())
+        return float(PRIOR * ((scales - start) ** 2).sum() - weights @ np.log(probs[own, truth] + 1e-300))
 
     scales, value = start.copy(), loss(start)
     for _ in range(50):
         probs = softmax(combine(sources, scales))  # (N, K)
         means = (sources * probs).sum(-1)  # (S, N)
-        gradient = (means - sources[:, own, truth]).sum(-1) + 2 * PRIOR * (scales - start)
-        hessian = np.einsum("snk,tnk,nk->st", sources, sources, probs, optimize=True) - means @ means.T
+        gradient = (means - sources[:, own, truth]) @ weights + 2 * PRIOR * (scales - start)
+        probs *= weights[:, None]
+        hessian = np.einsum("snk,tnk,nk->st", sources, sources, probs, optimize=True) - (means * weights) @ means.T
         step = np.linalg.solve(hessian + 2 * PRIOR * np.eye(len(start)), gradient)
         share = 1.0
         while share > 1e-6 and (reached := loss(scales - share * step)) > value:
@@ -84,20 +87,22 @@ def _newton(sources: Array, truth: Labels, start: Array) -> Array:
     return scales
 
 
-def cross_fitted(logits: npt.ArrayLike, truth: Labels, expected: Sequence[float]) -> Array:
+def cross_fitted(
+    logits: npt.ArrayLike, truth: Labels, expected: Sequence[float], weights: Array | None = None
+) -> Array:
     """Probabilities (N, K) of texts, each under scales that were fitted on the other half: an honest measure."""
     sources = np.asarray(logits, np.float64)
     half = np.arange(len(truth)) % 2 == 0
     probs = np.empty(sources.shape[1:])
     for part in (half, ~half):
-        scales = fit_scales(sources[:, ~part], truth[~part], expected)
+        scales = fit_scales(sources[:, ~part], truth[~part], expected, None if weights is None else weights[~part])
         probs[part] = softmax(combine(sources[:, part], scales))
     return probs
 
 
-def nats(probs: Array, truth: Labels) -> float:
-    """Mean cross-entropy, with the natural logarithm, of probabilities (N, K)."""
-    return float(-np.log(np.maximum(probs[np.arange(len(truth)), truth], 1e-12)).mean())
+def nats(probs: Array, truth: Labels, weights: Array | None = None) -> float:
+    """Mean cross-entropy, with the natural logarithm, of probabilities (N, K) of texts with `weights` (N,)."""
+    return float(-np.average(np.log(np.maximum(probs[np.arange(len(truth)), truth], 1e-12)), weights=weights))
 
 
 def calibration_error(confidence: Array, right: npt.NDArray[np.bool_], bins: int = BINS) -> float:

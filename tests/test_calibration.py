@@ -58,6 +58,17 @@ def test_scales_are_at_the_minimum_of_the_loss(texts: int, labels: int, seed: in
         assert loss(moved) >= loss(scales) - 1e-7
 
 
+def test_a_weight_of_two_is_the_text_twice() -> None:
+    draw = RNG(3)
+    sources, truth = draw.normal(size=(2, 30, 3)), draw.integers(3, size=30)
+    weights = draw.integers(1, 3, size=30)
+    twice = np.repeat(np.arange(30), weights)
+    found = fit_scales(sources, truth, [0.0, 1.0], weights.astype(float))
+    np.testing.assert_allclose(found, fit_scales(sources[:, twice], truth[twice], [0.0, 1.0]), atol=1e-6)
+    probs = softmax(sources[0])
+    assert nats(probs, truth, weights.astype(float)) == pytest.approx(nats(probs[twice], truth[twice]))
+
+
 def test_with_nothing_to_learn_from_scales_are_the_expected_ones() -> None:
     nothing = np.empty((2, 0, 3))
     assert fit_scales(nothing, np.empty(0, int), [0.0, 1.0]).tolist() == [0.0, 1.0]

@@ -130,19 +130,26 @@ def test_a_metric_decides_which_weights_are_kept(tmp_path: Path) -> None:
 
 
 def test_balance_finds_a_rare_label(tmp_path: Path) -> None:
-    inputs = reviews(tmp_path / "r.csv", 600, share=0.06)
+    draw = random.Random(0)
+    rows = []
+    for _ in range(400):
+        rare = draw.random() < 0.1
+        hint = "good" if draw.random() < (0.8 if rare else 0.2) else "bad"  # most texts that say good are common ones
+        rows.append((" ".join([hint, *draw.sample(WORDS, 3)]), "rare" if rare else "common"))
     recalls = []
     for balance in (False, True):
-        run, _ = train(tmp_path / str(balance), inputs, balance=balance, ngrams=False, steps=120, **BOLD)
-        report = evaluate(run)
-        recalls.append(next(row["recall"] for row in report["labels"] if row["label"] == "pos"))
-    assert recalls[1] > recalls[0]
+        run, _ = train(tmp_path / str(balance), table(tmp_path / "t.csv", rows), balance=balance, steps=60)
+        recalls.append(next(row["recall"] for row in evaluate(run)["labels"] if row["label"] == "rare"))
+    assert recalls[1] > recalls[0] + 0.2
 
 
 def test_texts_on_both_sides_are_counted(tmp_path: Path) -> None:
     rows = [("the same good text", "pos"), ("the same bad text", "neg")] * 20
-    _, notes = train(tmp_path / "run", table(tmp_path / "t.csv", rows), steps=1)
+    inputs = table(tmp_path / "t.csv", rows)
+    _, notes = train(tmp_path / "run", inputs, steps=1)  # held out all the same, since a label would be missing
     assert "2 different texts are both learned from and held out" in notes
+    _, notes = train(tmp_path / "apart", reviews(tmp_path / "r.csv"), steps=1)
+    assert "both learned from" not in notes
 
 
 def test_familiar_words_are_read_in_pieces_and_new_ones_by_characters(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chargen.errors import ChargenError
-from chargen.text.labelled import LabelledSet, read_labelled, stratified_split
+from chargen.text.labelled import LabelledSet, alike, read_labelled, stratified_split
 
 GOOD_BAD = LabelledSet(["so good", "so bad, really", 'a "fine" one'], ["pos", "neg", "pos"])
 
@@ -183,8 +183,25 @@ def test_a_split_keeps_each_label_on_both_sides_in_proportion(
 
 def test_a_split_is_the_same_on_every_python_and_another_for_another_seed() -> None:
     labels = list("abababababbb")
-    assert stratified_split(labels, 0.3, seed=1) == ([0, 1, 2, 7, 8, 9, 10, 11], [3, 4, 5, 6])
-    assert stratified_split(labels, 0.3, seed=2) == ([0, 3, 5, 6, 7, 8, 9, 11], [1, 2, 4, 10])
+    assert stratified_split(labels, 0.3, seed=1) == ([1, 2, 3, 4, 5, 6, 9, 10], [0, 7, 8, 11])
+    assert stratified_split(labels, 0.3, seed=2) == ([0, 1, 2, 3, 5, 7, 8, 10], [4, 6, 9, 11])
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 9)), min_size=2, max_size=60), st.integers(0, 5))
+def test_a_group_stays_on_one_side_unless_a_label_would_be_missing(rows: list[tuple[str, int]], seed: int) -> None:
+    rows += [(label, 100 + i) for i, label in enumerate("aaaabbbbcccc")]
+    labels, groups = [label for label, _ in rows], [group for _, group in rows]
+    train, held_out = stratified_split(labels, 0.3, seed, groups)
+    assert sorted(train + held_out) == list(range(len(rows)))
+    assert {labels[index] for index in train} == {labels[index] for index in held_out} == set("abc")
+    assert not {groups[index] for index in train} & {groups[index] for index in held_out}
+    one_group_a_label = stratified_split(list("aaabbb"), 0.3, seed, [0, 0, 0, 1, 1, 1])
+    assert {"aaabbb"[index] for index in one_group_a_label[1]} == {"a", "b"}
+
+
+def test_texts_of_the_same_words_are_alike() -> None:
+    assert alike("The cat sat.") == alike("the  SAT, cat") != alike("the cat")
+    assert alike("!!") != alike("!") and alike("") != alike("!")
 
 
 def test_a_split_refuses_what_it_cannot_do() -> None:

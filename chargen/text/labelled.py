@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from chargen.errors import ChargenError
 from chargen.text.documents import read_lines
+from chargen.text.ngrams import words_of
 from chargen.text.sources import Source, read_source, resolve
 from chargen.text.tables import PARQUET, SUFFIXES, Columns, find_columns, joined, names_of, read_table, reading_note
 from chargen.text.tokenizers import Ids, Tokenizer
@@ -110,28 +111,49 @@ def read_labelled(
     return LabelledSet(texts, labels, found.reading(where))
 
 
-def stratified_split(labels: Sequence[str], fraction: float, seed: int = 0) -> tuple[list[int], list[int]]:
+def stratified_split(
+    labels: Sequence[str], fraction: float, seed: int = 0, groups: Sequence[Hashable] | None = None
+) -> tuple[list[int], list[int]]:
     """Indices to train on and indices held out, each sorted, every label in both.
 
-    Of each label about `fraction` is held out, drawn by `seed`. Raises ChargenError for a fraction not between
-    0 and 1 and for a label with a single example.
+    Of each label about `fraction` is held out, drawn by `seed`. Examples of one group stay on one side, but for
+    labels that would then be missing on the other. Raises ChargenError for a fraction not between 0 and 1 and for a
+    label with a single example.
     """
     if not 0 < fraction < 1:
         raise ChargenError(f"the fraction held out is {fraction}, but must be between 0 and 1")
-    indices: dict[str, list[int]] = {}
-    for index, label in enumerate(labels):
-        indices.setdefault(label, []).append(index)
-    draw = random.Random(seed)
-    train: list[int] = []
-    held_out: list[int] = []
-    for label, members in sorted(indices.items()):
-        if len(members) == 1:
+    wanted: dict[str, int] = {}
+    for label, count in sorted(Counter(labels).items()):
+        if count == 1:
             raise _lonely(label, "these examples")
-        draw.shuffle(members)
-        count = min(max(round(fraction * len(members)), 1), len(members) - 1)
-        held_out += members[:count]
-        train += members[count:]
-    return sorted(train), sorted(held_out)
+        wanted[label] = min(max(round(fraction * count), 1), count - 1)
+    members: dict[Hashable, list[int]] = {}
+    for index, group in enumerate(range(len(labels)) if groups is None else groups):
+        members.setdefault(group, []).append(index)
+    together = list(members.values())
+    random.Random(seed).shuffle(together)
+    missing, held = Counter(wanted), set[int]()
+
+    def hold_out(pool: Iterable[list[int]], which: Set[str]) -> None:
+        for group in pool:
+            own = Counter(labels[index] for index in group)
+            if held.isdisjoint(group) and own.keys() & which and all(missing[label] >= own[label] for label in own):
+                held.update(group)
+                missing.subtract(own)
+
+    hold_out(together, wanted.keys())
+    hold_out(([index] for group in together for index in group), {x for x in wanted if missing[x] == wanted[x]})
+    return [index for index in range(len(labels)) if index not in held], sorted(held)
+
+
+def alike(text: str) -> Hashable:
+    """What texts of the same words, in whatever order, have in common: on both sides of a split they mislead.
+
+    >>> alike("The cat sat.") == alike("the sat, cat")
+    True
+    """
+    words = words_of(text)
+    return " ".join(sorted(words)) if words else text
 
 
 def encode_example(tokenizer: Tokenizer, text: str, *, documents: bool, max_length: int) -> Ids:

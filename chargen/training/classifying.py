@@ -31,7 +31,7 @@ from chargen.models.classifier import Classifier, label_logits
 from chargen.models.config import ClassifierConfig, EncoderConfig
 from chargen.models.encoder import NO_DROPOUT, Dropout, Masks
 from chargen.models.ngrams import NgramClassifier
-from chargen.text.labelled import LabelledSet, encode_example, pad, read_labelled, stratified_split
+from chargen.text.labelled import LabelledSet, alike, encode_example, pad, read_labelled, stratified_split
 from chargen.text.ngrams import words_of
 from chargen.text.tables import Columns
 from chargen.text.tokenizers import Tokenizer, load_tokenizer, train_tokenizer
@@ -132,22 +132,25 @@ class Classification:
         sources, expected = [network], NETWORK_ALONE
         if self.ngram_logits is not None:
             sources, expected = [network, self.ngram_logits[chosen]], BESIDE_NGRAMS
-        scales = np.resize([*fit_scales(sources, truth, expected), 0.0], 2)
-        probs = cross_fitted(sources, truth, expected)
+        weights = None if self.label_weights is None else self.label_weights.cpu().numpy()[truth]
+        scales = np.resize([*fit_scales(sources, truth, expected, weights), 0.0], 2)
+        probs = cross_fitted(sources, truth, expected, weights)
         confidence, right = probs.max(-1), probs.argmax(-1) == truth
         self.beside_weights = {
             SCALES: scales,
             CONFIDENCE: confidence.astype(np.float32),
             RIGHT: right.astype(np.uint8),
         }
-        figures = self._figures(probs, truth)
+        figures = self._figures(probs, truth, weights)
         if not last:
             return figures
         figures["texts"] = len(truth)
         figures["accuracy_interval"] = list(interval(int(right.sum()), len(truth)))
-        figures["network"] = self._figures(cross_fitted(sources[:1], truth, NETWORK_ALONE), truth)
+        figures["network"] = self._figures(cross_fitted(sources[:1], truth, NETWORK_ALONE, weights), truth, weights)
         if self.ngram_logits is not None:
-            figures["ngrams"] = self._figures(cross_fitted(sources[1:], truth, NETWORK_ALONE), truth)
+            figures["ngrams"] = self._figures(
+                cross_fitted(sources[1:], truth, NETWORK_ALONE, weights), truth, weights
+            )
         raw = softmax(network)
         figures["calibration_error"] = {
             "network_unscaled": calibration_error(raw.max(-1), raw.argmax(-1) == truth),
@@ -156,9 +159,13 @@ class Classification:
         }
         return figures
 
-    def _figures(self, probs: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
+    def _figures(self, probs: np.ndarray, truth: np.ndarray, weights: np.ndarray | None) -> dict[str, Any]:
         report = classification_report(truth.tolist(), probs.argmax(-1).tolist(), self.labels)
-        return {"val_loss": nats(probs, truth), "accuracy": report["accuracy"], "macro_f1": report["macro_f1"]}
+        return {
+            "val_loss": nats(probs, truth, weights),
+            "accuracy": report["accuracy"],
+            "macro_f1": report["macro_f1"],
+        }
 
     def weights(self) -> dict[str, np.ndarray]:
         """The network's, the scales, and how sure and right it was."""
@@ -346,9 +353,9 @@ def read_split(
         examples = read_labelled(options.inputs, **reading)
         fraction = options.val_fraction
         if fraction is None:
-            old = recorded is not None and "columns" not in recorded
-            fraction = MOST_HELD_OUT if old else held_out_share(len(examples.texts))
-        train, held_out = stratified_split(examples.labels, fraction, options.seed)
+            fraction = held_out_share(len(examples.texts))
+        groups = list(map(alike, examples.texts))
+        train, held_out = stratified_split(examples.labels, fraction, options.seed, groups)
         return replace(examples.select(train), reading=examples.reading), examples.select(held_out)
     if options.val_fraction is not None:
         raise ChargenError("a set to validate on and a fraction of the set contradict: leave out one of the two")
