@@ -10,11 +10,19 @@ from typing import Any
 import numpy as np
 import torch
 
+from chargen.calibration import cross_fitted, softmax
 from chargen.checkpoint import Run, find_run
 from chargen.classification import TextClassifier
 from chargen.dynamic import Adaptation, dynamic_loss
 from chargen.errors import ChargenError
-from chargen.evaluation import classification_report, text_loss, xz_bits_per_character
+from chargen.evaluation import (
+    classifier_figures,
+    short_figures,
+    text_loss,
+    worst_mistakes,
+    xz_bits_per_character,
+)
+from chargen.explaining import strongest_ngrams
 from chargen.generation.writer import TextWriter
 from chargen.hardware import choose_device
 from chargen.models.config import LanguageModelConfig
@@ -64,14 +72,17 @@ def evaluate(
     device: str = "auto",
     dynamic: Adaptation | None = None,
     progress: Callable[[float], object] | None = None,
+    mistakes: int = 0,
+    explain: bool = False,
     **reading: Any,
 ) -> dict[str, Any]:
     """The figures of a run on `inputs`, or on what it held out of its own data.
 
     dynamic: let a language model adapt to the text as it reads it, `progress` being told the share, 0 to 1, that is
-    read; its own training text must be there. reading: options of reading that differ from training's: encoding,
-    text_column, label_column. ChargenError for texts and labels that are refused, for labels that the run does not
-    know, and when its own text is needed but has changed.
+    read; its own training text must be there. mistakes: name so many of a classifier's most confident wrong labels.
+    explain: find the n-grams, in `inputs` or the training texts, that speak most for each label. reading: options of
+    reading that differ from training's: encoding, text_column, label_column. ChargenError for texts and labels that
+    are refused, for labels that the run does not know, and when its own text is needed but has changed.
     """
     run = run if isinstance(run, Run) else find_run(str(run))
     options = options_of(run)
@@ -86,7 +97,9 @@ def evaluate(
     if isinstance(options, ClassifierOptions):
         if dynamic:
             raise ChargenError(f"{run.name} is a classifier: only a language model adapts to what it reads")
-        return _evaluate_classifier(run, options, inputs, device, reading)
+        return _evaluate_classifier(run, options, inputs, device, reading, mistakes, explain)
+    if mistakes or explain:
+        raise ChargenError(f"{run.name} is a language model and has no labels: ask for no mistakes or n-grams")
     assert isinstance(options, LanguageModelOptions)
     return _evaluate_language_model(run, options, inputs, device, dynamic, progress)
 
@@ -134,8 +147,17 @@ def _own_text(run: Run, options: LanguageModelOptions) -> tuple[np.ndarray, np.n
 
 
 def _evaluate_classifier(
-    run: Run, options: ClassifierOptions, inputs: Sequence[str], device: str, reading: Mapping[str, Any]
+    run: Run,
+    options: ClassifierOptions,
+    inputs: Sequence[str],
+    device: str,
+    reading: Mapping[str, Any],
+    mistakes: int,
+    explain: bool,
 ) -> dict[str, Any]:
+    classifier = TextClassifier(run, device)
+    if explain and classifier.ngrams is None:
+        raise ChargenError(f"{run.name} has no n-grams to explain it with: train it again with --ngrams")
     recorded = run.config["data"]
     if inputs:
         columns = recorded_columns(recorded)
@@ -143,18 +165,41 @@ def _evaluate_classifier(
         named = reading if columns["columns"] else vars(options)
         columns |= {name: named.get(name) for name in ("text_column", "label_column")}
         examples = read_labelled(inputs, **columns, encoding=options.encoding, for_training=False)
+        explained = examples.texts
     else:
         train_examples, examples = read_split(options, recorded)
         run.refuse_changed(train_examples.fingerprint(), examples.fingerprint())
-    classifier = TextClassifier(run, device)
+        explained = train_examples.texts
     if strange := sorted(set(examples.labels) - set(classifier.labels)):
         raise ChargenError(
             f"{run.name} knows no label {strange[0]!r}, only {', '.join(classifier.labels)}: remove such examples"
         )
-    truth = [classifier.labels.index(label) for label in examples.labels]
-    chosen = classifier.probabilities(examples.texts).argmax(axis=1)
-    report = classification_report(truth, chosen.tolist(), classifier.labels)
-    return report | {"rows_dropped": examples.reading.rows_dropped}
+    labels = classifier.labels
+    index = {label: number for number, label in enumerate(labels)}
+    truth = np.array([index[label] for label in examples.labels])
+    sources = classifier.read(examples.texts)
+    probs = softmax(classifier.combined(sources))
+    figures = classifier_figures(probs, truth, labels) | {"rows_dropped": examples.reading.rows_dropped}
+    if sources.ngrams is not None:
+        for name, logits in (("network", sources.network), ("ngrams", sources.ngrams)):
+            # The run has scales for both together; alone, each half of the texts finds the other's.
+            figures[name] = short_figures(cross_fitted(logits[None], truth, [1.0]), truth, labels)
+    if mistakes:
+        figures["mistakes"] = [
+            {
+                "probability": float(probs[i].max()),
+                "label": labels[probs[i].argmax()],
+                "truth": examples.labels[i],
+                "text": examples.texts[i],
+            }
+            for i in worst_mistakes(probs, truth, mistakes)
+        ]
+    if explain and classifier.ngrams is not None:
+        found = strongest_ngrams(classifier.ngrams, explained)
+        figures["strongest_ngrams"] = {
+            label: [ngram._asdict() for ngram in own] for label, own in zip(labels, found, strict=True)
+        }
+    return figures
 
 
 def _finish(

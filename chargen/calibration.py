@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,19 @@ def softmax(logits: npt.ArrayLike) -> Array:
     exps = np.exp(logits - logits.max(axis=-1, keepdims=True))
     probs: Array = exps / exps.sum(axis=-1, keepdims=True)
     return probs
+
+
+def log_odds(logits: npt.ArrayLike, label: int) -> Array:
+    """The logarithm (…,) of the odds of a label, given logits (…, K) of two labels or more.
+
+    >>> log_odds([2.0, 0.5], 0)
+    array(1.5)
+    """
+    logits = np.asarray(logits, np.float64)
+    others = np.delete(logits, label, axis=-1)
+    top = others.max(axis=-1, keepdims=True)
+    odds: Array = logits[..., label] - top[..., 0] - np.log(np.exp(others - top).sum(axis=-1))
+    return odds
 
 
 def combine(logits: npt.ArrayLike, scales: npt.ArrayLike) -> Array:
@@ -115,9 +129,34 @@ def calibration_error(confidence: Array, right: npt.NDArray[np.bool_], bins: int
 
     Naeini et al. 2015; with few texts it is above 0 for perfect probabilities too, see `error_by_chance`.
     """
-    place = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = np.bincount(place, confidence - right, minlength=bins)
+    gaps = np.bincount(_bin_of(confidence, bins), confidence - right, minlength=bins)
     return float(np.abs(gaps).sum() / len(confidence))
+
+
+class Bin(NamedTuple):
+    """Texts whose labels have about the same probability."""
+
+    low: float  # the least probability, and the one that the next bin begins with
+    high: float
+    texts: int
+    confidence: float  # mean probability
+    accuracy: float
+
+
+def calibration_curve(confidence: Array, right: npt.NDArray[np.bool_], bins: int = BINS) -> list[Bin]:
+    """The bins of `calibration_error` that any text is in: where the two means are equal, there is no error."""
+    place = _bin_of(confidence, bins)
+    counts = np.bincount(place, minlength=bins)
+    sums, hits = np.bincount(place, confidence, bins), np.bincount(place, right, bins)
+    return [
+        Bin(i / bins, (i + 1) / bins, int(counts[i]), float(sums[i] / counts[i]), float(hits[i] / counts[i]))
+        for i in np.flatnonzero(counts).tolist()
+    ]
+
+
+def _bin_of(confidence: Array, bins: int) -> Labels:
+    found: Labels = np.minimum((confidence * bins).astype(int), bins - 1)
+    return found
 
 
 def error_by_chance(confidence: Array, bins: int = BINS, draws: int = 200) -> float:

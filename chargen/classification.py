@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from chargen.calibration import combine, softmax
+from chargen.calibration import combine, softmax, threshold_for
 from chargen.checkpoint import Run
+from chargen.errors import ChargenError
 from chargen.models.classifier_numpy import NumpyClassifier
 from chargen.models.config import ClassifierConfig
 from chargen.text.labelled import encode_example
@@ -30,6 +31,19 @@ class Verdict(NamedTuple):
     label: str
     probability: float  # 0 to 1
     probabilities: dict[str, float]  # of every label, the likeliest first
+    familiar: bool | None = None  # False: the text is unlike any in training; None: without n-grams, no telling
+
+    def is_sure(self, threshold: float) -> bool:
+        """Whether the probability reaches a threshold and the text is not unlike any in training; at 0 always."""
+        return not threshold or (self.probability >= threshold and self.familiar is not False)
+
+
+class Sources(NamedTuple):
+    """What a classifier's two parts say of N texts."""
+
+    network: np.ndarray  # logits (N, labels)
+    ngrams: np.ndarray | None  # logits (N, labels)
+    familiar: np.ndarray | None  # whether (N,) a text is like those in training
 
 
 class TextClassifier:
@@ -46,7 +60,7 @@ class TextClassifier:
         self.labels = run.labels()
         self.tokenizer = run.tokenizer()
         self._reading = {name: run.config["data"][name] for name in ("documents", "max_length")}
-        self._ngrams, self._scales = run.ngrams(), run.scales()
+        self.ngrams, self._scales = run.ngrams(), run.scales()
         self._config, self._weights = config, run.weights()
         self._lock = threading.Lock()
         self._until_gpu = MANY_SYMBOLS if device == "auto" else None  # symbols; None: the device is decided
@@ -56,21 +70,37 @@ class TextClassifier:
 
     def probabilities(self, texts: Sequence[str]) -> np.ndarray:
         """The probability (texts, labels), float64, of each label for each text; rows sum to 1."""
-        if not texts:
-            return np.empty((0, len(self.labels)))
+        return softmax(self.logits(texts))
+
+    def logits(self, texts: Sequence[str]) -> np.ndarray:
+        """Logits (texts, labels), float64, of network and n-grams together."""
+        return self.combined(self.read(texts))
+
+    def combined(self, sources: Sources) -> np.ndarray:
+        """Logits (N, labels), float64, of both parts, as the run scales them."""
+        network, ngrams, _ = sources
+        return combine([network, np.zeros_like(network) if ngrams is None else ngrams], self._scales)
+
+    def read(self, texts: Sequence[str]) -> Sources:
+        """What network and n-grams say of each text."""
         ids = [encode_example(self.tokenizer, text, **self._reading) for text in texts]
         self._look_for_gpu(sum(map(len, ids)))
-        network = self._logits(ids)
-        ngrams = np.zeros_like(network) if self._ngrams is None else self._ngrams.logits(texts)
-        return softmax(combine([network, ngrams], self._scales))
+        network = self._logits(ids) if ids else np.empty((0, len(self.labels)), np.float32)
+        if self.ngrams is None:
+            return Sources(network, None, None)
+        logits, familiarity = self.ngrams.judge(texts)
+        return Sources(network, logits, familiarity >= self.ngrams.strange)
 
     def classify(self, texts: Sequence[str]) -> list[Verdict]:
         """The verdict on each text."""
+        sources = self.read(texts)
+        probs = softmax(self.combined(sources))
         verdicts = []
-        for shares in self.probabilities(texts):
+        for number, shares in enumerate(probs):
             ranked = {self.labels[i]: float(shares[i]) for i in np.argsort(-shares, kind="stable")}
             label = next(iter(ranked))
-            verdicts.append(Verdict(label, ranked[label], ranked))
+            familiar = None if sources.familiar is None else bool(sources.familiar[number])
+            verdicts.append(Verdict(label, ranked[label], ranked, familiar))
         return verdicts
 
     def _look_for_gpu(self, symbols: int) -> None:
@@ -97,6 +127,34 @@ class TextClassifier:
             model.load_state_dict({name: torch.from_numpy(weight) for name, weight in self._weights.items()})
             model.to(where).eval()
             self._logits = lambda texts: label_logits(model, texts)
+
+
+def threshold_of(run: Run, accuracy: float) -> tuple[float, float, int]:
+    """The least probability from which on a run's labels are surely right as often as asked.
+
+    Args:
+        run: Of a classifier.
+        accuracy: Share of right labels, 0 to 1; see `calibration.threshold_for`.
+
+    Returns:
+        The threshold, the share of the texts held out that reach it, and how many were held out.
+
+    Raises:
+        ChargenError: There is no such threshold, or the run did not record how sure it was.
+    """
+    confidence, right = run.held_out()
+    if not len(confidence):
+        raise ChargenError(
+            f"{run.name} has no record of how sure it was of texts held out, as older runs have none: "
+            "train it again, or give a --threshold"
+        )
+    threshold = threshold_for(confidence, right, accuracy)
+    if threshold is None:
+        raise ChargenError(
+            f"no threshold is sure to make {100 * accuracy:.4g}% of the labels right, by the {len(confidence):,} "
+            f"texts that {run.name} held out: ask for less, or train with more texts"
+        )
+    return threshold, float((confidence >= threshold).mean()), len(confidence)
 
 
 def has_gpu_driver() -> bool:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from chargen.calibration import calibration_curve, calibration_error, error_by_chance, interval, nats
 from chargen.models.encoder import StackState
 from chargen.models.language_model import LanguageModel
 from chargen.text.stats import xz_bits
@@ -161,3 +162,29 @@ def classification_report(truth: Sequence[int], predicted: Sequence[int], labels
         ],
         "confusion": confusion_matrix(truth, predicted, labels=indices).tolist(),
     }
+
+
+def classifier_figures(probs: np.ndarray, truth: np.ndarray, labels: Sequence[str]) -> dict[str, Any]:
+    """The report on labels given probabilities (N, labels) and true ones (N,), with loss (nats) and calibration."""
+    chosen = probs.argmax(-1)
+    confidence, right = probs.max(-1), chosen == truth
+    return classification_report(truth.tolist(), chosen.tolist(), labels) | {
+        "accuracy_interval": list(interval(int(right.sum()), len(truth))),
+        "loss": nats(probs, truth),
+        "calibration_error": calibration_error(confidence, right),
+        "calibration_error_by_chance": error_by_chance(confidence),
+        "calibration": [part._asdict() for part in calibration_curve(confidence, right)],
+    }
+
+
+def short_figures(probs: np.ndarray, truth: np.ndarray, labels: Sequence[str]) -> dict[str, float]:
+    """Accuracy, macro-F1 and loss (nats) of probabilities (N, labels) and true labels (N,)."""
+    report = classification_report(truth.tolist(), probs.argmax(-1).tolist(), labels)
+    return {"accuracy": report["accuracy"], "macro_f1": report["macro_f1"], "loss": nats(probs, truth)}
+
+
+def worst_mistakes(probs: np.ndarray, truth: np.ndarray, most: int) -> list[int]:
+    """The texts, at most so many, of which a wrong label is likeliest, the likeliest first."""
+    wrong = np.flatnonzero(probs.argmax(-1) != truth)
+    found: list[int] = wrong[np.argsort(-probs[wrong].max(-1), kind="stable")][:most].tolist()
+    return found

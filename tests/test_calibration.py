@@ -6,12 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chargen.calibration import (
+    calibration_curve,
     calibration_error,
     combine,
     cross_fitted,
     error_by_chance,
     fit_scales,
     interval,
+    log_odds,
     nats,
     softmax,
     threshold_for,
@@ -89,6 +91,23 @@ def test_calibration_error_of_known_cases() -> None:
     right = np.array([True, True, True, False])
     assert calibration_error(confidence, right) == pytest.approx((0.1 * 2 + 0.1 * 2) / 4)
     assert calibration_error(np.ones(5), np.ones(5, bool)) == 0
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=50), st.integers(1, 20))
+def test_the_gaps_of_a_curve_are_the_calibration_error(texts: list[tuple[float, bool]], bins: int) -> None:
+    confidence, right = np.array([first for first, _ in texts]), np.array([second for _, second in texts])
+    curve = calibration_curve(confidence, right, bins)
+    assert sum(part.texts for part in curve) == len(texts)
+    gaps = sum(part.texts * abs(part.confidence - part.accuracy) for part in curve) / len(texts)
+    assert calibration_error(confidence, right, bins) == pytest.approx(gaps, abs=1e-9)
+    assert all(part.low - 1e-9 <= part.confidence <= part.high + 1e-9 for part in curve)
+
+
+def test_log_odds_are_those_of_probabilities_and_stay_finite() -> None:
+    logits = RNG(0).normal(size=(5, 3))
+    probs = softmax(logits)
+    np.testing.assert_allclose(log_odds(logits, 1), np.log(probs[:, 1] / (1 - probs[:, 1])))
+    assert log_odds([900.0, 0.0, 0.0], 0) == pytest.approx(900 - np.log(2))
 
 
 def test_calibration_error_by_chance_falls_with_more_texts() -> None:

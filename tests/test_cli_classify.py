@@ -183,7 +183,7 @@ def test_other_tables_become_json_lines() -> None:
         assert [(row["tags"], row["probability"]) for row in found] == [(["é"], None), (None, 1.5)]
         assert all(row["label"] in ("0", "1") and row["predicted_probability"] >= 0.5 for row in found)
     judged = map(json.loads, call("classify", "-m", "./mail", "--file", "new.json", "--json").stdout.splitlines())
-    assert all(list(record) == ["text", "label", "probabilities"] for record in judged)
+    assert all(list(record) == ["text", "label", "probabilities", "familiar"] for record in judged)
 
 
 @pytest.mark.usefixtures("run")

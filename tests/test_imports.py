@@ -21,11 +21,13 @@ PACKAGE = Path(chargen.__file__).parent
 ROAD = [
     "errors",
     "calibration",
+    "plotting",
     "hardware",
     "workers",
     "text",
     "models.config",  # shapes, without torch
     "models.ngrams",  # runs in NumPy
+    "explaining",
     "models.layers_numpy",
     "models.classifier_numpy",
     "checkpoint",
@@ -45,7 +47,9 @@ WITHOUT_TORCH = (
     "text",
     "models.config",
     "models.ngrams",
+    "explaining",
     "calibration",
+    "plotting",
     "models.layers_numpy",
     "models.classifier_numpy",
     "checkpoint",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice, repeat
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -15,13 +16,30 @@ from chargen.cli.completion import RunName
 from chargen.cli.output import escape, reader_may_leave
 
 if TYPE_CHECKING:
-    from chargen.classification import Verdict
+    from chargen.checkpoint import Run
+    from chargen.classification import TextClassifier, Verdict
+    from chargen.explaining import Why
     from chargen.text.tables import Columns, Table
 
     Row = list[str] | dict[str, Any] | None  # of CSV and TSV, of other tables, none for a line
-    Write = Callable[[str, Row, Verdict | None], None]  # told each text, its row, and its label unless it is blank
+    Write = Callable[[str, Row, "Answer | None"], None]  # told each text, its row, and its label unless it is blank
 
 READ_AT_ONCE = 1000  # texts labelled together
+EXPLAINED_AT_ONCE = 20  # for which each is read many times
+UNSURE = "unsure"  # instead of a label
+
+
+class Answer(NamedTuple):
+    """What there is to show of a text."""
+
+    verdict: Verdict
+    sure: bool
+    why: Why | None  # only if asked for
+
+    def labels(self, top: int) -> list[tuple[str, float]]:
+        """The likeliest labels and their probabilities, the first being UNSURE where that is the answer."""
+        (label, probability), *others = list(self.verdict.probabilities.items())[:top]
+        return [(label if self.sure else UNSURE, probability), *others]
 
 
 @click.command()
@@ -50,6 +68,20 @@ READ_AT_ONCE = 1000  # texts labelled together
     show_default=True,
     help="cpu, cuda, …; auto: cpu, and for many texts the GPU, if there is one.",
 )
+@click.option("--top", type=click.IntRange(min=1), metavar="N", help="Show the N likeliest labels.")
+@click.option(
+    "--threshold",
+    type=float,
+    metavar="P",
+    help="Answer `unsure` where no label has this probability, 0 to 1, or the text is unlike any in training.",
+)
+@click.option(
+    "--target-accuracy",
+    type=float,
+    metavar="A",
+    help="The same, with the lowest threshold that made this share of labels right in training, on texts held out.",
+)
+@click.option("--explain", is_flag=True, help="Show the words, or characters, that speak for and against the label.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print a JSON object a text, with the probability of every label."
 )
@@ -60,17 +92,29 @@ def command(
     text_column: tuple[str, ...],
     encoding: str,
     device: str,
+    top: int | None,
+    threshold: float | None,
+    target_accuracy: float | None,
+    explain: bool,
     as_json: bool,
 ) -> None:
     """Label each TEXT; with none, each row or line of a file, or each line of standard input.
 
     A table comes back with all its columns and two more, label and probability, called predicted_label and
     predicted_probability where it has such columns: CSV and TSV as they are, the others as JSON lines. A row without
-    text gets no label.
+    text gets no label. With --top there are further columns, label_2, probability_2, …
+
+    Instead of a label that is not sure enough, `unsure` is printed, with the probability of the likeliest label; in
+    JSON the label is null and "unsure" true. A text whose n-grams are unlike those in training ("familiar" false) is
+    unsure too, unless the threshold is 0.
+
+    --explain leaves out each word, or each character of a single word: by how much the log-odds of the likeliest
+    label fall without it is what it weighs. What speaks for the label is green at a terminal, what speaks against it
+    red; elsewhere the strongest are listed; in JSON "why" has all.
 
     \b
-    chargen classify "Kowalczyk"
-    chargen classify -m reviews --file new.csv > labelled.csv
+    chargen classify "Kowalczyk" --top 3 --explain
+    chargen classify -m reviews --file new.csv --target-accuracy 0.95 > labelled.csv
     chargen classify -m reviews --file new.txt --json
     """
     from tqdm import tqdm
@@ -82,7 +126,10 @@ def command(
         raise click.UsageError("texts and --file contradict: leave out one of the two")
     if text_column and not files:
         raise click.UsageError("--text-column is for tables: name one with --file")
+    if threshold is not None and target_accuracy is not None:
+        raise click.UsageError("--threshold and --target-accuracy contradict: leave out one of the two")
     run = find_run(model, CLASSIFIER)
+    threshold = _threshold(run, threshold, target_accuracy)
     from chargen.classification import TextClassifier
 
     classifier = TextClassifier(run, device)
@@ -91,23 +138,63 @@ def command(
     if not texts:
         recorded = Columns.from_record(run.config["data"].get("columns"))
         total, tables, waiting = _open(files or ("-",), encoding, text_column, recorded)
-    write = _as_json if as_json else _writer(tables)
-    unknown = textless = 0
+    if explain and any(tables) and not as_json:
+        raise click.UsageError("a table has no room for --explain: add --json, or leave it out")
+    shown = min(top or 1, len(classifier.labels))
+    write = _json_writer(top, threshold) if as_json else _writer(tables, shown)
+    unknown = textless = strange = 0
     hidden = None if files and not sys.stdout.isatty() else True  # None: unless at a terminal
     with reader_may_leave(), tqdm(total=total, unit=" texts", disable=hidden, leave=False, file=sys.stderr) as bar:
-        while part := list(islice(waiting, READ_AT_ONCE)):
+        while part := list(islice(waiting, EXPLAINED_AT_ONCE if explain else READ_AT_ONCE)):
             kept = [text for text, row in part if text or row is None]
-            verdicts = iter(classifier.classify(kept))
+            answers = iter(_answers(classifier, kept, threshold or 0.0, explain))
             for text, row in part:
-                write(text, row, next(verdicts) if text or row is None else None)
+                answer = next(answers) if text or row is None else None
+                write(text, row, answer)
+                strange += answer is not None and answer.verdict.familiar is False
             sys.stdout.flush()
             unknown += sum(sum(classifier.tokenizer.unknown(text).values()) for text in kept)
             textless += len(part) - len(kept)
             bar.update(len(part))
     if unknown:
         click.echo(f"read as unknown, for {run.name} never saw them: {unknown:,} characters", err=True)
+    if strange:
+        click.echo(f"unlike anything that {run.name} was trained with: {strange:,} of the texts", err=True)
     if textless:
         click.echo(f"no label for rows without text: {textless:,}", err=True)
+
+
+def _threshold(run: Run, threshold: float | None, accuracy: float | None) -> float | None:
+    """The threshold asked for, or the one that reaches an accuracy, which is told; ChargenError where none can be."""
+    from chargen.errors import ChargenError
+
+    for name, given in (("--threshold", threshold), ("--target-accuracy", accuracy)):
+        if given is None:
+            continue
+        if not 0 <= given <= 1:
+            raise ChargenError(f"{name} is {given:g}, but must be from 0 to 1")
+        if UNSURE in run.labels():
+            raise ChargenError(f"{run.name} has a label {UNSURE!r} of its own, so {name} cannot say it: leave it out")
+    if accuracy is None:
+        return threshold
+    from chargen.classification import threshold_of
+
+    threshold, share, count = threshold_of(run, accuracy)
+    click.echo(
+        f"threshold {threshold:.4f}: {share:.1%} of the {count:,} texts held out in training reach it, "
+        f"surely {100 * accuracy:.4g}% of those with the right label",
+        err=True,
+    )
+    return threshold
+
+
+def _answers(classifier: TextClassifier, texts: Sequence[str], threshold: float, explained: bool) -> Iterator[Answer]:
+    from chargen.explaining import explain
+
+    verdicts = classifier.classify(texts)
+    whys: Iterable[Why | None] = explain(classifier.logits, texts) if explained else repeat(None, len(texts))
+    for verdict, why in zip(verdicts, whys, strict=True):
+        yield Answer(verdict, verdict.is_sure(threshold), why)
 
 
 def _open(
@@ -140,19 +227,20 @@ def _open(
     return sum(counts), [found and found[0] for found in opened], read()
 
 
-def _writer(tables: Sequence[Table | None]) -> Write:
-    """What writes each text's label in the form of the files; ChargenError where they have no form in common."""
+def _writer(tables: Sequence[Table | None], top: int) -> Write:
+    """What writes each text's likeliest labels in the form of the files; ChargenError where that is not one form."""
     from chargen.errors import ChargenError
 
     if not any(tables):
-        return _as_line
+        return _line_writer(top)
     forms = {(table.columns, table.dialect) if table and table.dialect else table and "JSON" for table in tables}
     if len(forms) > 1:
         raise ChargenError("the files are not tables of the same columns: label one at a time, or with --json")
     names = list(dict.fromkeys(name for table in tables if table for name in table.columns))
-    added = [_new_name(name, names) for name in ("label", "probability")]
+    numbers = ("", *(f"_{number}" for number in range(2, top + 1)))
+    added = [_new_name(f"{name}{number}", names) for number in numbers for name in ("label", "probability")]
     assert tables[0]
-    return _as_rows(tables[0], added) if tables[0].dialect else _as_records(added)
+    return _row_writer(tables[0], added) if tables[0].dialect else _record_writer(added)
 
 
 def _new_name(name: str, names: Sequence[str]) -> str:
@@ -161,18 +249,45 @@ def _new_name(name: str, names: Sequence[str]) -> str:
     return name
 
 
-def _as_line(text: str, row: Row, verdict: Verdict | None) -> None:
-    assert verdict  # lines all get one
-    sys.stdout.write(f"{escape(verdict.label)}\t{verdict.probability:.4f}\n")
+def _line_writer(top: int) -> Write:
+    """A line of labels and probabilities; what explains them follows, in colour at a terminal."""
+    from chargen.cli.showing import coloured, strongest
+
+    in_colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+    def write(text: str, row: Row, answer: Answer | None) -> None:
+        assert answer  # lines all get one
+        cells = [cell for label, probability in answer.labels(top) for cell in (escape(label), f"{probability:.4f}")]
+        below = ""
+        if answer.why is not None and in_colour:
+            below = coloured(answer.why) + "\n"
+        elif answer.why is not None:
+            cells += strongest(answer.why)
+        sys.stdout.write("\t".join(cells) + "\n" + below)
+
+    return write
 
 
-def _as_json(text: str, row: Row, verdict: Verdict | None) -> None:
-    label, probabilities = (verdict.label, verdict.probabilities) if verdict else (None, {})
-    record = {"text": text, "label": label, "probabilities": probabilities}
-    sys.stdout.write(json.dumps(record, ensure_ascii=False) + "\n")
+def _json_writer(top: int | None, threshold: float | None) -> Write:
+    """A JSON object a text; `unsure` is there with a threshold, `familiar` where the run has n-grams."""
+
+    def write(text: str, row: Row, answer: Answer | None) -> None:
+        record: dict[str, Any] = {"text": text, "label": None, "probabilities": {}}
+        if answer:
+            record["label"] = answer.verdict.label if answer.sure else None
+            record["probabilities"] = dict(islice(answer.verdict.probabilities.items(), top))
+        if threshold is not None:
+            record["unsure"] = answer is not None and not answer.sure
+        if answer and answer.verdict.familiar is not None:
+            record["familiar"] = answer.verdict.familiar
+        if answer and answer.why is not None:
+            record["why"] = answer.why
+        sys.stdout.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+    return write
 
 
-def _as_rows(table: Table, added: Sequence[str]) -> Write:
+def _row_writer(table: Table, added: Sequence[str]) -> Write:
     """Rows as the table has them: where quotation marks are characters, nothing is quoted."""
     assert table.dialect
     quoted = table.dialect.quoted
@@ -181,21 +296,26 @@ def _as_rows(table: Table, added: Sequence[str]) -> Write:
     if table.header:
         writer.writerow([*table.columns, *added])
 
-    def write(text: str, row: Row, verdict: Verdict | None) -> None:
+    def write(text: str, row: Row, answer: Answer | None) -> None:
         assert isinstance(row, list)
-        label, probability = (verdict.label, f"{verdict.probability:.4f}") if verdict else ("", "")
-        writer.writerow([*row, label if quoted else escape(label), probability])
+        cells = [""] * len(added)
+        if answer:
+            found = answer.labels(len(added) // 2)
+            cells[::2] = [label if quoted else escape(label) for label, _ in found]
+            cells[1::2] = [f"{probability:.4f}" for _, probability in found]
+        writer.writerow([*row, *cells])
 
     return write
 
 
-def _as_records(added: Sequence[str]) -> Write:
+def _record_writer(added: Sequence[str]) -> Write:
     """A JSON object a row; what JSON has no type for, such as a date, is text."""
 
-    def write(text: str, row: Row, verdict: Verdict | None) -> None:
+    def write(text: str, row: Row, answer: Answer | None) -> None:
         assert isinstance(row, dict)
         record = {name: None if value != value else value for name, value in row.items()}  # no NaN in JSON
-        record |= zip(added, (verdict.label, verdict.probability) if verdict else (None, None), strict=True)
+        found = [cell for pair in answer.labels(len(added) // 2) for cell in pair] if answer else [None] * len(added)
+        record |= zip(added, found, strict=True)
         sys.stdout.write(json.dumps(record, ensure_ascii=False, default=str) + "\n")
 
     return write

@@ -12,13 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from chargen.cli.output import escape
+
 if TYPE_CHECKING:
+    from chargen.explaining import Why
     from chargen.generation.generate import Piece
     from chargen.generation.originality import Originality
     from chargen.text.tokenizers import Tokenizer
 
 # 256-colour backgrounds from expected to surprising, each with the least surprise, in nats, that it is for.
 HEAT = ((6.0, 196), (4.0, 208), (2.5, 220), (1.2, 229))
+# For and against a label, by the least share of the strongest span's weight.
+FOR, AGAINST = ((0.6, 40), (0.3, 120), (0.1, 194)), ((0.6, 203), (0.3, 217), (0.1, 224))
+WEAKEST = 0.5  # log-odds: a text's strongest span counts as having at least as much
+LISTED = 5  # spans
 
 
 def one_after_another(pieces: Iterable[Piece]) -> Iterator[Piece]:
@@ -113,3 +120,25 @@ def describe(text: str, found: Originality, length: int) -> str:
     start, end = found.longest
     longest = f", the longest of {end - start:,}: {text[start:end][:60]!r}" if end else ""
     return f"copied: {found.share:.1%} of {len(text):,} characters are in verbatim runs of {length} or more{longest}"
+
+
+def coloured(why: Why) -> str:
+    """A text on one line, its spans green or red, as they speak for its label or against it."""
+    top = max([WEAKEST, *(abs(weight) for _, weight in why)])
+
+    def one(span: str, weight: float) -> str:
+        shades = FOR if weight > 0 else AGAINST
+        colour = next((colour for least, colour in shades if abs(weight) >= least * top), None)
+        inside = span.strip()
+        if colour is None or not inside:
+            return escape(span)
+        before, _, after = span.partition(inside)
+        return escape(before) + click.style(escape(inside), bg=colour, fg="black") + escape(after)
+
+    return "".join(one(span, weight) for span, weight in why)
+
+
+def strongest(why: Why) -> list[str]:
+    """The spans that speak most for or against a label, each after its signed weight; none that weighs 0.00."""
+    ranked = sorted(why, key=lambda pair: -abs(pair[1]))[:LISTED]
+    return [f"{weight:+.2f} {escape(span.strip() or span)}" for span, weight in ranked if abs(weight) >= 0.005]
