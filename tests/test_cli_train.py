@@ -137,7 +137,7 @@ def test_train_classify_evaluate() -> None:
     figures = json.loads(done("evaluate", "reviews.csv", "--json").stdout)
     assert (figures["accuracy"], figures["examples"]) == (1.0, 60)
     shown = done("evaluate").stdout
-    assert "macro-F1  1.0000" in shown and "precision" in shown and "taken for" in shown
+    assert "macro-F1           1.0000" in shown and "precision" in shown and "taken for" in shown
 
 
 def test_a_model_that_adapts_reads_better_and_needs_its_training_text() -> None:

@@ -14,7 +14,7 @@ from chargen.cli.showing import coloured, strongest
 from chargen.explaining import explain, spans_of, strongest_ngrams, without_each
 from chargen.models.ngrams import NgramClassifier
 from chargen.text.labelled import LabelledSet
-from chargen.text.ngrams import AT_ONCE
+from chargen.text.ngrams import AT_ONCE, Vocabulary, count
 from chargen.training.ngrams import fit_ngrams
 
 WEIGHTS = {"good": 2.0, "poor": -3.0}  # of words, in the log-odds of label 0
@@ -37,6 +37,7 @@ def test_spans_joined_are_the_text_and_are_few(text: str, most: int) -> None:
 def test_spans_are_words_or_the_characters_of_one_word() -> None:
     assert spans_of(" so  good\n") == [" so  ", "good\n"]
     assert spans_of(" ábc ") == [" á", "b", "c "]
+    assert list(without_each(["so ", "good"])) == ["good", "so"]
     assert spans_of("") == [] and spans_of(" \n") == [" \n"]
     assert list(map(len, spans_of("ab " * 10, 4))) == [6, 9, 6, 9]
 
@@ -84,6 +85,15 @@ def test_the_strongest_n_grams_tell_labels_apart(fitted: tuple[NgramClassifier, 
         assert all(ngram.weight > 0 for ngram in found[label])
         assert not any(one.strip() in other for other in texts for one in texts[texts.index(other) + 1 :])
     assert strongest_ngrams(classifier, ["Ω"]) == [[], []]
+
+
+def test_what_all_texts_have_alike_is_not_strong() -> None:
+    texts = ["a x", "a y"]
+    vocabulary = Vocabulary.of([count(texts)], 2, least=1, most=1000)
+    weight = np.tile(np.array([1, -1], np.float32), (len(vocabulary.buckets), 1))
+    classifier = NgramClassifier(vocabulary, weight, np.zeros(2, np.float32))
+    first, second = strongest_ngrams(classifier, texts, most=2)
+    assert [ngram.texts for ngram in first] == [1, 1] and second == []
 
 
 def test_an_irrelevant_word_hardly_weighs(fitted: tuple[NgramClassifier, LabelledSet]) -> None:
