@@ -63,7 +63,7 @@ def plot_classifier(figures: Mapping[str, Any], path: Path) -> None:
         ylabel="accuracy",
         xlim=(0, 1.02),
         ylim=(0, 1.02),
-        title=f"calibration error {figures['calibration_error']:.4f}, "
+        title=f"calibration error {figures['calibration_error']:.4f}\n"
         f"by chance {figures['calibration_error_by_chance']:.4f}",
     )
     with warnings.catch_warnings():
