@@ -264,7 +264,7 @@ def ours(split: Split, seed: int, minutes: float, options: dict[str, Any]) -> di
 def parts_of(classifier: TextClassifier, texts: Sequence[str]) -> dict[str, np.ndarray]:
     ids = [encode_example(classifier.tokenizer, text, **classifier._reading) for text in texts]
     network = classifier._logits(ids)
-    ngrams = np.zeros_like(network) if classifier._ngrams is None else classifier._ngrams.logits(texts)
+    ngrams = np.zeros_like(network) if classifier.ngrams is None else classifier.ngrams.logits(texts)
     return {"n-grams": ngrams, "network": network, "whole": combine([network, ngrams], classifier._scales)}
 
 
