@@ -218,6 +218,12 @@ def baseline(split: Split) -> tuple[str, np.ndarray]:
     """What people would take instead, and the labels it gives the texts that are measured with."""
     if len(split.train.names) >= MANY_LABELS:
         return "fastText", _fasttext(split)
+    pipeline = baseline_pipeline().fit(split.train.texts, split.train.labels)
+    return "TF-IDF", pipeline.predict(split.test.texts)
+
+
+def baseline_pipeline() -> Any:
+    """TF-IDF of words and characters with logistic regression."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline, make_union
@@ -226,22 +232,25 @@ def baseline(split: Split) -> tuple[str, np.ndarray]:
         TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b"),
         TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True),
     )
-    pipeline = make_pipeline(features, LogisticRegression(C=10, max_iter=1000))
-    return "TF-IDF", pipeline.fit(split.train.texts, split.train.labels).predict(split.test.texts)
+    return make_pipeline(features, LogisticRegression(C=10, max_iter=1000))
 
 
 def _fasttext(split: Split) -> np.ndarray:
+    found = fasttext_model(split).predict([" ".join(text.split()) for text in split.test.texts])[0]
+    return np.array([labels[0].removeprefix("__label__") if labels else "" for labels in found])
+
+
+def fasttext_model(split: Split) -> Any:
+    """FastText's classifier of the texts to train on."""
     import fasttext
 
     with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
         for text, label in zip(split.train.texts, split.train.labels, strict=True):
             file.write(f"__label__{label} {' '.join(text.split())}\n")
         file.flush()
-        model = fasttext.train_supervised(
+        return fasttext.train_supervised(
             file.name, dim=16, minn=2, maxn=4, epoch=25, loss="softmax", thread=os.cpu_count(), verbose=0
         )
-    found = model.predict([" ".join(text.split()) for text in split.test.texts])[0]
-    return np.array([labels[0].removeprefix("__label__") if labels else "" for labels in found])
 
 
 def write(path: Path, examples: LabelledSet) -> str:
