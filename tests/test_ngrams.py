@@ -12,7 +12,7 @@ from chargen.errors import ChargenError
 from chargen.models.ngrams import NgramClassifier
 from chargen.text.labelled import LabelledSet
 from chargen.text.ngrams import AT_ONCE, CHARACTERS, KIND_BIT, WORDS, Vocabulary, count, normalise, portions, words_of
-from chargen.training.ngrams import fit_ngrams
+from chargen.training.ngrams import fit_again, fit_ngrams
 
 texts_ = st.lists(st.text("abcß'_ \n\t!?.一二", max_size=20), max_size=5)
 
@@ -88,9 +88,8 @@ def labelled(count: int, seed: int = 0) -> LabelledSet:
 
 def test_fitted_n_grams_tell_labels_apart_and_come_back_from_their_arrays() -> None:
     train, held_out = labelled(60), labelled(20, seed=1)
-    classifier, read = fit_ngrams(train, held_out, train.names)
+    classifier = fit_ngrams(train, held_out, train.names)
     logits = classifier.logits(held_out.texts)
-    assert read == 60
     assert [train.names[i] for i in logits.argmax(-1)] == held_out.labels
     again = NgramClassifier.of(classifier.arrays(), 3)
     np.testing.assert_array_equal(again.logits(held_out.texts), logits)
@@ -99,9 +98,19 @@ def test_fitted_n_grams_tell_labels_apart_and_come_back_from_their_arrays() -> N
     np.testing.assert_allclose(classifier.logits(["", "Ω"]), np.tile(classifier.bias, (2, 1)))
 
 
+def test_fitting_again_to_the_same_texts_changes_nothing_and_to_more_it_does() -> None:
+    train, held_out = labelled(60), labelled(20, seed=1)
+    classifier = fit_ngrams(train, held_out, train.names)
+    again = fit_again(classifier, train, train.names)
+    np.testing.assert_array_equal(again.weight, classifier.weight)
+    assert again.strange == classifier.strange > 0
+    both = LabelledSet(train.texts + held_out.texts, train.labels + held_out.labels)
+    assert len(fit_again(classifier, both, train.names).vocabulary.buckets) > len(classifier.vocabulary.buckets)
+
+
 def test_two_labels_have_opposite_logits() -> None:
     train = LabelledSet(["good a", "bad b", "good c", "bad d"], ["pos", "neg", "pos", "neg"])
-    classifier, _ = fit_ngrams(train, train, ["neg", "pos"])
+    classifier = fit_ngrams(train, train, ["neg", "pos"])
     logits = classifier.logits(["good", "bad"])
     np.testing.assert_allclose(logits[:, 0], -logits[:, 1], rtol=1e-3)
     assert logits[0, 1] > 0 > logits[1, 1]
@@ -110,14 +119,14 @@ def test_two_labels_have_opposite_logits() -> None:
 def test_balanced_labels_weigh_the_same_however_many_texts_they_have() -> None:
     train = LabelledSet([f"a {i}" for i in range(97)] + ["a b"] * 3, ["common"] * 97 + ["rare"] * 3)
     plain, balanced = (
-        fit_ngrams(train, train, train.names, balance=balance)[0].logits(["a"])[0] for balance in (False, True)
+        fit_ngrams(train, train, train.names, balance=balance).logits(["a"])[0] for balance in (False, True)
     )
     assert balanced[1] - balanced[0] > plain[1] - plain[0] + 1
 
 
 def test_damaged_n_grams_are_refused() -> None:
     train = labelled(20)
-    arrays = fit_ngrams(train, train, train.names)[0].arrays()
+    arrays = fit_ngrams(train, train, train.names).arrays()
     with pytest.raises(ChargenError, match=r"weight of the n-grams has shape \(\d+, 3\), not \(\d+, 2\)"):
         NgramClassifier.of(arrays, 2)
     with pytest.raises(ChargenError, match="the n-grams lack 'bias'"):

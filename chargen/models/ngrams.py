@@ -23,6 +23,7 @@ class NgramClassifier:
     weight: Floats  # (F, K)
     bias: Floats  # (K,)
     strange: float = 0.0  # a text of which a smaller share of n-grams is known is unlike those in training
+    strength: float = 1.0  # of the regression: the inverse weight of its L2 penalty
 
     def judge(self, texts: Sequence[str]) -> tuple[Floats, Floats]:
         """Logits (N, K) of texts, and the share (N,) of each one's n-grams that are known, in one reading.
@@ -53,14 +54,15 @@ class NgramClassifier:
             "weight": self.weight,
             "bias": self.bias,
             "strange": np.array([self.strange], np.float32),
+            "strength": np.array([self.strength], np.float32),
         }
 
     @classmethod
     def of(cls, arrays: Mapping[str, Any], labels: int) -> NgramClassifier:
         """The classifier whose `arrays` these are; ChargenError when they do not fit each other or the labels."""
         try:
-            names = ("buckets", "rarity", "weight", "bias", "strange")
-            buckets, rarity, weight, bias, strange = (arrays[name] for name in names)
+            names = ("buckets", "rarity", "weight", "bias", "strange", "strength")
+            buckets, rarity, weight, bias, strange, strength = (arrays[name] for name in names)
         except KeyError as error:
             raise ChargenError(f"the n-grams lack {error}: the run is damaged, train it again") from error
         features = len(buckets)
@@ -69,9 +71,10 @@ class NgramClassifier:
             ("weight", weight, (features, labels)),
             ("bias", bias, (labels,)),
             ("strange", strange, (1,)),
+            ("strength", strength, (1,)),
         ):
             if array.shape != shape:
                 raise ChargenError(
                     f"{name} of the n-grams has shape {array.shape}, not {shape}: the run is damaged, train it again"
                 )
-        return cls(Vocabulary(buckets, rarity), weight, bias, float(strange[0]))
+        return cls(Vocabulary(buckets, rarity), weight, bias, float(strange[0]), float(strength[0]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,44 +25,68 @@ SMALLEST_BATCH, LARGEST_BATCH = 16, 1024  # texts
 
 
 def fit_ngrams(
-    train: LabelledSet,
-    validation: LabelledSet,
-    labels: Sequence[str],
-    *,
-    balance: bool = False,
-) -> tuple[NgramClassifier, int]:
-    """Logistic regression on the n-grams of the training texts, and how many of the texts it read.
+    train: LabelledSet, validation: LabelledSet, labels: Sequence[str], *, balance: bool = False
+) -> NgramClassifier:
+    """Logistic regression on the n-grams of the training texts.
 
     Of some penalties that one is taken under which the validation labels are likeliest. Memory is bounded: of a very
     large set so many texts are read, drawn at random, as have MOST_COUNTED n-grams. balance: all labels weigh the
     same.
     """
-    order = np.random.default_rng(0).permutation(len(train.texts))
-    texts = [train.texts[i] for i in order]
-    parts: list[tuple[int, Counts]] = []
-    found = read = 0
-    for part in portions(texts):
-        parts.append((part.start, count(texts[part])))
-        found, read = found + len(parts[-1][1].texts), part.stop
-        if found > MOST_COUNTED:
-            break
-    least = 2 if read >= MANY_TEXTS else 1
-    vocabulary = Vocabulary.of([counts for _, counts in parts], read, least, MOST_WEIGHTS // len(labels))
-    index = {label: number for number, label in enumerate(labels)}
-    numbers = np.array([index[train.labels[i]] for i in order[:read]])
-    truth = np.array([index[label] for label in validation.labels])
-    matrix = _matrix(vocabulary, parts, read)
-    counts = np.bincount(numbers, minlength=len(labels))
-    weights = (read / (len(labels) * np.maximum(counts, 1)) if balance else np.ones(len(labels))).astype(np.float32)
-    strengths = STRENGTHS[:1] if matrix.nnz * len(labels) > MUCH_WORK else STRENGTHS
-    fitted = [
-        NgramClassifier(vocabulary, *_regression(matrix, numbers, len(labels), strength, weights))
-        for strength in strengths
-    ]
+    data = _Data.of(train, labels, balance)
+    truth = _numbers(validation, labels)
+    strengths = STRENGTHS[:1] if data.matrix.nnz * len(labels) > MUCH_WORK else STRENGTHS
+    fitted = [data.fit(strength) for strength in strengths]
     judged = [classifier.judge(validation.texts) for classifier in fitted]
     best = min(range(len(fitted)), key=lambda number: _loss(judged[number][0], truth))
-    strange = float(np.quantile(judged[best][1], STRANGE))
-    return replace(fitted[best], strange=strange), read
+    return replace(fitted[best], strange=float(np.quantile(judged[best][1], STRANGE)), strength=strengths[best])
+
+
+def fit_again(
+    known: NgramClassifier, everything: LabelledSet, labels: Sequence[str], *, balance: bool = False
+) -> NgramClassifier:
+    """What `fit_ngrams` gave, fitted to more texts with the penalty that was found then."""
+    return replace(_Data.of(everything, labels, balance).fit(known.strength), strange=known.strange)
+
+
+@dataclass(frozen=True, eq=False)
+class _Data:
+    """What the regression is fitted to."""
+
+    vocabulary: Vocabulary
+    matrix: Any  # features of texts, sparse (N, F)
+    numbers: np.ndarray  # labels of texts (N,)
+    weights: np.ndarray  # of labels (K,), float32
+
+    @classmethod
+    def of(cls, examples: LabelledSet, labels: Sequence[str], balance: bool) -> _Data:
+        """That of the texts, or of so many, drawn at random, as are read."""
+        order = np.random.default_rng(0).permutation(len(examples.texts))
+        texts = [examples.texts[i] for i in order]
+        parts: list[tuple[int, Counts]] = []
+        found = read = 0
+        for part in portions(texts):
+            parts.append((part.start, count(texts[part])))
+            found, read = found + len(parts[-1][1].texts), part.stop
+            if found > MOST_COUNTED:
+                break
+        least = 2 if read >= MANY_TEXTS else 1
+        vocabulary = Vocabulary.of([counts for _, counts in parts], read, least, MOST_WEIGHTS // len(labels))
+        numbers = _numbers(examples, labels)[order[:read]]
+        counts = np.maximum(np.bincount(numbers, minlength=len(labels)), 1)
+        weights = read / (len(labels) * counts) if balance else np.ones(len(labels))
+        return cls(vocabulary, _matrix(vocabulary, parts, read), numbers, weights.astype(np.float32))
+
+    def fit(self, strength: float) -> NgramClassifier:
+        """The classifier under one penalty."""
+        weight, bias = _regression(self.matrix, self.numbers, strength, self.weights)
+        return NgramClassifier(self.vocabulary, weight, bias, strength=strength)
+
+
+def _numbers(examples: LabelledSet, labels: Sequence[str]) -> np.ndarray:
+    """The label (N,) of each example as a number."""
+    index = {label: number for number, label in enumerate(labels)}
+    return np.array([index[label] for label in examples.labels], np.int64)
 
 
 def _matrix(vocabulary: Vocabulary, parts: Sequence[tuple[int, Counts]], texts: int) -> Any:
@@ -80,7 +104,7 @@ def _matrix(vocabulary: Vocabulary, parts: Sequence[tuple[int, Counts]], texts: 
 
 
 def _regression(
-    matrix: Any, numbers: np.ndarray, labels: int, strength: float, weights: np.ndarray
+    matrix: Any, numbers: np.ndarray, strength: float, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Softmax regression on features (N, F) of texts with labels (N,), which count as `weights` (labels,) say.
 
@@ -91,7 +115,7 @@ def _regression(
     """
     from scipy.sparse import csr_matrix
 
-    texts, features = matrix.shape
+    (texts, features), labels = matrix.shape, len(weights)
     batch = int(np.clip(PASSES * texts // STEPS, SMALLEST_BATCH, LARGEST_BATCH))
     batches = -(-texts // batch)
     total = max(PASSES * batches, STEPS)
