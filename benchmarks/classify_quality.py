@@ -34,7 +34,7 @@ import numpy as np
 from conditions import apply_isa, conditions, neighbours, processor
 
 from chargen.calibration import calibration_error, combine, error_by_chance, interval, softmax
-from chargen.classification import TextClassifier
+from chargen.classification import Labeller
 from chargen.text.builtin import python_lines
 from chargen.text.labelled import LabelledSet, encode_example, read_labelled
 from chargen.training.events import Done
@@ -266,11 +266,11 @@ def ours(split: Split, seed: int, minutes: float, options: dict[str, Any]) -> di
         val = (write(Path(folder) / "val.csv", split.validation),) if split.validation else ()
         asked = ClassifierOptions(inputs=inputs, val=val, minutes=minutes, seed=seed, **options)
         run = next(event.run for event in start(asked, Path(folder) / "run") if isinstance(event, Done))
-        classifier = TextClassifier(run)
+        classifier = Labeller(run)
         return parts_of(classifier, split.test.texts)
 
 
-def parts_of(classifier: TextClassifier, texts: Sequence[str]) -> dict[str, np.ndarray]:
+def parts_of(classifier: Labeller, texts: Sequence[str]) -> dict[str, np.ndarray]:
     ids = [encode_example(classifier.tokenizer, text, **classifier._reading) for text in texts]
     network = classifier._logits(ids)
     ngrams = np.zeros_like(network) if classifier.ngrams is None else classifier.ngrams.logits(texts)

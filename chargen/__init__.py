@@ -7,18 +7,28 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from chargen.api import evaluate, train, train_classifier
-    from chargen.classification import TextClassifier
     from chargen.errors import ChargenError
+    from chargen.estimators import TextClassifier, TextEmbedder
     from chargen.generation.writer import TextWriter
     from chargen.loading import load
 
 __version__ = "0.1.0"
-__all__ = ["ChargenError", "TextClassifier", "TextWriter", "evaluate", "load", "train", "train_classifier"]
+__all__ = [
+    "ChargenError",
+    "TextClassifier",
+    "TextEmbedder",
+    "TextWriter",
+    "evaluate",
+    "load",
+    "train",
+    "train_classifier",
+]
 
 # Where each name lives; it is loaded on first use, so that `import chargen` and `chargen --help` are instant.
 _HOMES = {
     "ChargenError": "chargen.errors",
-    "TextClassifier": "chargen.classification",
+    "TextClassifier": "chargen.estimators",
+    "TextEmbedder": "chargen.estimators",
     "TextWriter": "chargen.generation.writer",
     "evaluate": "chargen.api",
     "load": "chargen.loading",

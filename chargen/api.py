@@ -12,9 +12,10 @@ import torch
 
 from chargen.calibration import cross_fitted, softmax
 from chargen.checkpoint import Run, find_run
-from chargen.classification import TextClassifier
+from chargen.classification import Labeller
 from chargen.dynamic import Adaptation, dynamic_loss
 from chargen.errors import ChargenError
+from chargen.estimators import TextClassifier
 from chargen.evaluation import (
     classifier_figures,
     short_figures,
@@ -62,7 +63,7 @@ def train_classifier(
 ) -> TextClassifier:
     """Train a classifier on labelled texts and load it; arguments as for `train`, of `ClassifierOptions`."""
     asked = ClassifierOptions(inputs=tuple(map(str, inputs)) or ("python-lines",), **options)
-    return TextClassifier(_finish(asked, out, overwrite, on_event))
+    return TextClassifier.from_run(_finish(asked, out, overwrite, on_event))
 
 
 def evaluate(
@@ -155,7 +156,7 @@ def _evaluate_classifier(
     mistakes: int,
     explain: bool,
 ) -> dict[str, Any]:
-    classifier = TextClassifier(run, device)
+    classifier = Labeller(run, device)
     if explain and classifier.ngrams is None:
         raise ChargenError(f"{run.name} has no n-grams to explain it with: train it again with --ngrams")
     recorded = run.config["data"]

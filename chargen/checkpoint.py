@@ -38,6 +38,8 @@ CLASSIFIER = "classifier"
 CHECKPOINTS = Path("checkpoints")
 NGRAMS = "ngrams.safetensors"
 SCALES, CONFIDENCE, RIGHT = "scales", "held_out.confidence", "held_out.right"
+STATE = "training/state.safetensors"
+FILES = ("model.safetensors", "labels.json", NGRAMS, "metrics.jsonl", "summary.json")  # beside config and tokenizer
 BESIDE_WEIGHTS = (SCALES, CONFIDENCE, RIGHT)  # of a classifier
 
 Weights = dict[str, np.ndarray]
@@ -84,10 +86,9 @@ class Run:
 
     def ngrams(self) -> NgramClassifier | None:
         """The n-gram classifier that a classifier is combined with, if there is one."""
-        path = self.path / NGRAMS
-        if self.kind != CLASSIFIER or not path.exists():
+        if self.kind != CLASSIFIER or not self._has(NGRAMS):
             return None
-        arrays, _ = _load_tensors(path)
+        arrays, _ = self._tensors(NGRAMS)
         return NgramClassifier.of(arrays, len(self.labels()))
 
     def scales(self) -> np.ndarray:
@@ -101,11 +102,11 @@ class Run:
 
     def summary(self) -> dict[str, Any]:
         """How the training ended; empty while it has not."""
-        return dict(self._read_json("summary.json")) if (self.path / "summary.json").exists() else {}
+        return dict(self._read_json("summary.json")) if self._has("summary.json") else {}
 
     def metrics(self) -> list[dict[str, Any]]:
         """The evaluations so far, oldest first."""
-        if not (self.path / "metrics.jsonl").exists():
+        if not self._has("metrics.jsonl"):
             return []
         try:
             return [json.loads(line) for line in self._read("metrics.jsonl").decode().splitlines()]
@@ -150,16 +151,16 @@ class Run:
     @property
     def is_begun(self) -> bool:
         """Whether there is something to resume from."""
-        return (self.path / "training" / "state.safetensors").exists()
+        return self._has(STATE)
 
     @property
     def has_weights(self) -> bool:
         """Whether its training has reached an evaluation."""
-        return (self.path / "model.safetensors").exists()
+        return self._has("model.safetensors")
 
     def training_state(self) -> tuple[Weights, dict[str, Any]] | None:
         """Tensors and facts that `save_training_state` wrote last, or None where there are none."""
-        return _load_tensors(self.path / "training" / "state.safetensors") if self.is_begun else None
+        return self._tensors(STATE) if self.is_begun else None
 
     def save_weights(self, weights: Mapping[str, np.ndarray]) -> None:
         """Replace the best weights, and what BESIDE_WEIGHTS names, which are read by methods of their own."""
@@ -167,7 +168,7 @@ class Run:
 
     def save_training_state(self, tensors: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:
         """Replace what `--resume` continues from: one file, so that its parts always belong together."""
-        _save_tensors(self.path / "training" / "state.safetensors", tensors, facts)
+        _save_tensors(self.path / STATE, tensors, facts)
 
     def save_metrics(self, records: list[dict[str, Any]]) -> None:
         """Replace the evaluations so far; a run resumed from an earlier step forgets the later ones this way."""
@@ -188,8 +189,14 @@ class Run:
         """What `save_weights` wrote."""
         if not self.has_weights:
             raise ChargenError(f"{self.path} holds no weights yet: its training has not reached an evaluation")
-        weights, _ = _load_tensors(self.path / "model.safetensors")
+        weights, _ = self._tensors("model.safetensors")
         return weights
+
+    def _has(self, name: str) -> bool:
+        return (self.path / name).exists()
+
+    def _tensors(self, name: str) -> tuple[Weights, dict[str, Any]]:
+        return _load_tensors(self.path / name)
 
     def _read(self, name: str) -> bytes:
         try:
@@ -202,6 +209,40 @@ class Run:
             return json.loads(self._read(name))
         except ValueError as error:
             raise ChargenError(f"{self.path / name} is not valid JSON ({error}): the run is damaged") from error
+
+    def in_memory(self) -> RunInMemory:
+        """The run as it is now, to be used when its folder is gone; ChargenError when it has no weights yet."""
+        self._all_weights()  # raises where there are none
+        names = (str(self.config["tokenizer"]["file"]), "config.json", *FILES)
+        return RunInMemory(self.path, self.config, {name: self._read(name) for name in names if self._has(name)})
+
+
+@dataclass(frozen=True)
+class RunInMemory(Run):
+    """A run without a folder: its files as bytes, all but those that only a resumed training needs. It pickles."""
+
+    files: dict[str, bytes]
+
+    def write(self, path: Path, *, overwrite: bool = False) -> Run:
+        """Write the run's folder; ChargenError when something is there already and `overwrite` is not asked for."""
+        return _write_folder(path, self.files, overwrite=overwrite)
+
+    def _has(self, name: str) -> bool:
+        return name in self.files
+
+    def _read(self, name: str) -> bytes:
+        if name not in self.files:
+            raise ChargenError(f"the run lacks {name}: it is no whole run of chargen; train it again")
+        return self.files[name]
+
+    def _tensors(self, name: str) -> tuple[Weights, dict[str, Any]]:
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+
+        try:
+            return load(self._read(name)), {}
+        except SafetensorError as error:
+            raise ChargenError(f"{name} is damaged ({error}): train the run again") from error
 
 
 def create_run(
@@ -217,26 +258,32 @@ def create_run(
 
     The folder is filled under another name first, so that it is there as a whole or not at all.
     """
+    files = {tokenizer.file_name: tokenizer.to_bytes()}
+    if labels is not None:
+        files["labels.json"] = _json(labels)
+    if ngrams is not None:
+        files[NGRAMS] = _tensor_bytes(ngrams.arrays(), {})
+    record = {
+        "format_version": FORMAT_VERSION,
+        **config,
+        "tokenizer": {
+            "kind": tokenizer.kind,
+            "file": tokenizer.file_name,
+            "vocab_size": tokenizer.vocab_size,
+        },
+    }
+    return _write_folder(path, {**files, "config.json": _json(record)}, overwrite=overwrite)
+
+
+def _write_folder(path: Path, files: Mapping[str, bytes], *, overwrite: bool) -> Run:
+    """A run's folder of these files by name, there as a whole or not at all; what it replaces goes last."""
     refuse_existing(path, overwrite=overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
         unfinished.chmod(0o755)  # mkdtemp lets nobody else in
-        write_atomically(unfinished / tokenizer.file_name, tokenizer.to_bytes())
-        if labels is not None:
-            write_atomically(unfinished / "labels.json", _json(labels))
-        if ngrams is not None:
-            _save_tensors(unfinished / NGRAMS, ngrams.arrays(), {})
-        record = {
-            "format_version": FORMAT_VERSION,
-            **config,
-            "tokenizer": {
-                "kind": tokenizer.kind,
-                "file": tokenizer.file_name,
-                "vocab_size": tokenizer.vocab_size,
-            },
-        }
-        Run(unfinished, {}).save_config(record)
+        for name, content in files.items():
+            write_atomically(unfinished / name, content)
         if path.exists():
             replaced = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
             path.replace(replaced / path.name)
@@ -363,10 +410,15 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def _save_tensors(path: Path, tensors: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:
+    write_atomically(path, _tensor_bytes(tensors, facts))
+
+
+def _tensor_bytes(tensors: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> bytes:
     from safetensors.numpy import save
 
     contiguous = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
-    write_atomically(path, save(contiguous, metadata={"chargen": json.dumps(facts)}))
+    content: bytes = save(contiguous, metadata={"chargen": json.dumps(facts)})
+    return content
 
 
 def _load_tensors(path: Path) -> tuple[Weights, dict[str, Any]]:

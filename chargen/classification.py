@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,15 +22,15 @@ from chargen.text.labelled import encode_example
 MANY_SYMBOLS = 500_000  # read by one classifier; from here on a GPU repays torch's import
 DRIVERS = ("libcuda.so.1", "nvcuda.dll", "libamdhip64.so")  # libraries without which torch finds no GPU
 
-Logits = Callable[[Sequence[np.ndarray]], np.ndarray]  # texts as ids to (texts, labels)
+Reader = Callable[[Sequence[np.ndarray]], np.ndarray]  # texts as ids to (texts, ·)
 
 
 class Verdict(NamedTuple):
     """The label of a text, and how sure the classifier is."""
 
-    label: str
+    label: Any  # a str; of a `TextClassifier` that was given other labels, one of those
     probability: float  # 0 to 1
-    probabilities: dict[str, float]  # of every label, the likeliest first
+    probabilities: dict[Any, float]  # of every label, the likeliest first
     familiar: bool | None = None  # False: the text is unlike any in training; None: without n-grams, no telling
 
     def is_sure(self, threshold: float) -> bool:
@@ -46,8 +46,8 @@ class Sources(NamedTuple):
     familiar: np.ndarray | None  # whether (N,) a text is like those in training
 
 
-class TextClassifier:
-    """A run's classifier, ready to label texts."""
+class Labeller:
+    """A run's classifier, ready to label texts; threads may share one."""
 
     def __init__(self, run: Run, device: str = "auto") -> None:
         """`run`: of a classifier, as `checkpoint.find_run` gives it; ChargenError when it is damaged.
@@ -64,7 +64,9 @@ class TextClassifier:
         self._config, self._weights = config, run.weights()
         self._lock = threading.Lock()
         self._until_gpu = MANY_SYMBOLS if device == "auto" else None  # symbols; None: the device is decided
-        self._logits: Logits = NumpyClassifier(config, self._weights).logits
+        network = NumpyClassifier(config, self._weights)
+        self._logits: Reader = network.logits
+        self._pooled: Reader = network.embed
         if device not in ("auto", "cpu"):
             self._move(device)
 
@@ -83,13 +85,19 @@ class TextClassifier:
 
     def read(self, texts: Sequence[str]) -> Sources:
         """What network and n-grams say of each text."""
-        ids = [encode_example(self.tokenizer, text, **self._reading) for text in texts]
-        self._look_for_gpu(sum(map(len, ids)))
+        ids = self._encode(texts)
         network = self._logits(ids) if ids else np.empty((0, len(self.labels)), np.float32)
         if self.ngrams is None:
             return Sources(network, None, None)
         logits, familiarity = self.ngrams.judge(texts)
         return Sources(network, logits, familiarity >= self.ngrams.strange)
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """What the network's head reads (texts, pooled size), float32: the outputs of the last layer, pooled.
+
+        The n-grams that a classifier is combined with have no part in it. A text's row does not depend on the others.
+        """
+        return self._pooled(self._encode(texts))
 
     def classify(self, texts: Sequence[str]) -> list[Verdict]:
         """The verdict on each text."""
@@ -102,6 +110,11 @@ class TextClassifier:
             familiar = None if sources.familiar is None else bool(sources.familiar[number])
             verdicts.append(Verdict(label, ranked[label], ranked, familiar))
         return verdicts
+
+    def _encode(self, texts: Sequence[str]) -> list[np.ndarray]:
+        ids = [encode_example(self.tokenizer, text, **self._reading) for text in texts]
+        self._look_for_gpu(sum(map(len, ids)))
+        return list(ids)
 
     def _look_for_gpu(self, symbols: int) -> None:
         """Move to a GPU, if there is one, before so many more symbols are read, once there were many in all."""
@@ -119,7 +132,7 @@ class TextClassifier:
         import torch
 
         from chargen.hardware import choose_device
-        from chargen.models.classifier import Classifier, label_logits
+        from chargen.models.classifier import Classifier, embeddings, label_logits
 
         where = choose_device(device)
         if where.type != "cpu":
@@ -127,6 +140,7 @@ class TextClassifier:
             model.load_state_dict({name: torch.from_numpy(weight) for name, weight in self._weights.items()})
             model.to(where).eval()
             self._logits = lambda texts: label_logits(model, texts)
+            self._pooled = lambda texts: embeddings(model, texts)
 
 
 def threshold_of(run: Run, accuracy: float) -> tuple[float, float, int]:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from chargen import classification
 from chargen.checkpoint import CLASSIFIER, Run, create_run
-from chargen.classification import TextClassifier
+from chargen.classification import Labeller
 from chargen.errors import ChargenError
 from chargen.models.classifier import Classifier, label_logits
 from chargen.models.classifier_numpy import NumpyClassifier, turned_round
@@ -164,8 +164,8 @@ def test_auto_looks_for_a_gpu_once_when_much_is_read(
     monkeypatch.setattr(classification, "has_gpu_driver", lambda: driver)
     run = make_run(tmp_path / "run")
     moved: list[str] = []
-    monkeypatch.setattr(TextClassifier, "_move", lambda self, device: moved.append(device))
-    always, auto = TextClassifier(run, "cpu"), TextClassifier(run)
+    monkeypatch.setattr(Labeller, "_move", lambda self, device: moved.append(device))
+    always, auto = Labeller(run, "cpu"), Labeller(run)
     for classifier in (always, auto):
         assert classifier.classify(["abcd", "abc"])[0].label in ("x", "y")  # 7 symbols
     assert moved == []
@@ -176,9 +176,9 @@ def test_auto_looks_for_a_gpu_once_when_much_is_read(
 
 def test_another_device_labels_as_the_cpu_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run, texts = make_run(tmp_path / "run"), ["abcd", "d", "ca"]
-    expected = TextClassifier(run, "cpu").probabilities(texts)
+    expected = Labeller(run, "cpu").probabilities(texts)
     with pytest.raises(ChargenError, match="'tpu' cannot be used"):
-        TextClassifier(run, "tpu")
+        Labeller(run, "tpu")
 
     class Elsewhere:
         """A device that calls itself none of the CPU's."""
@@ -187,7 +187,7 @@ def test_another_device_labels_as_the_cpu_does(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr("chargen.hardware.choose_device", lambda name: Elsewhere())
     monkeypatch.setattr(torch.nn.Module, "to", lambda self, device: self)
-    other = TextClassifier(run, "elsewhere")
+    other = Labeller(run, "elsewhere")
     assert not isinstance(getattr(other._logits, "__self__", None), NumpyClassifier)
     np.testing.assert_allclose(other.probabilities(texts), expected, rtol=0, atol=TOLERANCE)
 

@@ -12,7 +12,7 @@ import pytest
 
 from chargen.api import evaluate
 from chargen.checkpoint import Run
-from chargen.classification import TextClassifier
+from chargen.classification import Labeller
 from chargen.text.labelled import read_labelled
 from chargen.training.classifying import held_out_share, unseen_words
 from chargen.training.events import Done, Evaluated, Note
@@ -85,7 +85,7 @@ def test_a_loaded_classifier_gives_the_probabilities_that_were_measured(tmp_path
     inputs = reviews(tmp_path / "r.csv")
     run, _ = train(tmp_path / "run", inputs, val=(reviews(tmp_path / "v.csv", 40, seed=1),))
     held_out = read_labelled([str(tmp_path / "v.csv")])
-    probs = TextClassifier(run).probabilities(held_out.texts)
+    probs = Labeller(run).probabilities(held_out.texts)
     truth = np.array([run.labels().index(label) for label in held_out.labels])
     confidence, right = run.held_out()
     # The run measured each half under scales of the other half, so that the probabilities are only nearly these.
@@ -99,7 +99,7 @@ def test_a_network_alone_has_no_n_grams_and_is_scaled_all_the_same(tmp_path: Pat
     assert run.ngrams() is None and "n-grams" not in notes
     assert run.scales()[1] == 0 and run.scales()[0] not in (0, 1)
     assert "ngrams" not in run.summary()
-    assert TextClassifier(run).probabilities(["a good film"]).sum() == pytest.approx(1)
+    assert Labeller(run).probabilities(["a good film"]).sum() == pytest.approx(1)
 
 
 def test_n_grams_decide_while_the_network_knows_nothing(tmp_path: Path) -> None:

@@ -36,8 +36,9 @@ ROAD = [
     "dynamic",
     "classification",
     "generation",
-    "loading",
     "training",
+    "estimators",
+    "loading",
     "api",
     "cli",
 ]
@@ -55,6 +56,7 @@ WITHOUT_TORCH = (
     "checkpoint",
     "classification",
     "generation",
+    "estimators",
     "loading",
 )
 WITH_TORCH = ("generation.engine_torch", "generation.samplers_torch")
@@ -116,18 +118,31 @@ def test_loading_needs_no_torch() -> None:
     assert run_python("-c", code).stdout == "False\n"
 
 
-def test_labelling_on_a_cpu_imports_neither_torch_nor_sklearn(tmp_path: Path) -> None:
+def test_a_loaded_classifier_labels_and_embeds_without_torch(tmp_path: Path) -> None:
+    make_run(tmp_path / "run")
+    code = (
+        "import sys, chargen; model = chargen.load(sys.argv[1]); model.predict(['good']), model.embed(['bad day']);"
+        "chargen.TextEmbedder(sys.argv[1]).fit().transform(['good']); print('torch' in sys.modules)"
+    )
+    assert run_python("-c", code, str(tmp_path / "run"), check=True).stdout == "False\n"
+
+
+def make_run(path: Path) -> None:
     tokenizer = CharTokenizer("abdgoy")
     config = ClassifierConfig(EncoderConfig(tokenizer.vocab_size, "gru", 2, 5, 3, bidirectional=True), 2, "concat")
     record = {"kind": CLASSIFIER, "model": asdict(config), "data": {"documents": False, "max_length": 9}}
-    run = create_run(tmp_path / "run", record, tokenizer, ["x", "y"])
+    run = create_run(path, record, tokenizer, ["x", "y"])
     run.save_weights({name: np.ones(shape, np.float32) for name, shape in weight_shapes(config).items()})
+
+
+def test_labelling_on_a_cpu_imports_neither_torch_nor_sklearn(tmp_path: Path) -> None:
+    make_run(tmp_path / "run")
     code = (
         "import sys; from chargen.cli import main; main(sys.argv[1:], standalone_mode=False);"
         "print([name for name in ('torch', 'sklearn', 'joblib') if name in sys.modules])"
     )
     for device in ("auto", "cpu"):
-        command = ["classify", "-m", str(run.path), "--device", device, "good", "a bad day"]
+        command = ["classify", "-m", str(tmp_path / "run"), "--device", device, "good", "a bad day"]
         lines = run_python("-c", code, *command, check=True).stdout.splitlines()
         assert len(lines) == 3 and lines[-1] == "[]"
 

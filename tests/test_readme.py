@@ -14,20 +14,25 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_python_snippet_runs(
+def test_the_python_snippets_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("book.txt").write_text("Once upon a time there was a small model.\n" * 100)
     Path("reviews.csv").write_text("text,label\n" + "what a film,good\nwhat a bore,bad\n" * 40)
-    (snippet,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    shortened, count = re.subn(r"minutes=\d+", "steps=30, hidden=16, batch=4", snippet)
-    assert count == 2
-    exec(shortened, {})
+    first, second = (
+        re.sub(r"minutes=\d+", "steps=30, hidden=16, batch=4", snippet)
+        for snippet in re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    )
+    exec(first, {})
     text, score, label = capsys.readouterr().out.rsplit("\n", 3)[:3]
     assert text.startswith("Once upon")
     assert float(score) < 0
     assert label in ("good", "bad")
+    exec(second, {})
+    predicted, accuracy = capsys.readouterr().out.splitlines()
+    assert predicted in ("['good'] (1, 32)", "['bad'] (1, 32)")
+    assert 0 <= float(accuracy) <= 1
 
 
 def test_every_command_of_the_readme_parses() -> None:

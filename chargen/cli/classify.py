@@ -17,7 +17,7 @@ from chargen.cli.output import escape, reader_may_leave
 
 if TYPE_CHECKING:
     from chargen.checkpoint import Run
-    from chargen.classification import TextClassifier, Verdict
+    from chargen.classification import Labeller, Verdict
     from chargen.explaining import Why
     from chargen.text.tables import Columns, Table
 
@@ -130,9 +130,9 @@ def command(
         raise click.UsageError("--threshold and --target-accuracy contradict: leave out one of the two")
     run = find_run(model, CLASSIFIER)
     threshold = _threshold(run, threshold, target_accuracy)
-    from chargen.classification import TextClassifier
+    from chargen.classification import Labeller
 
-    classifier = TextClassifier(run, device)
+    classifier = Labeller(run, device)
     total, tables = len(texts), list[Table | None]()
     waiting: Iterator[tuple[str, Row]] = zip(texts, repeat(None))
     if not texts:
@@ -188,7 +188,7 @@ def _threshold(run: Run, threshold: float | None, accuracy: float | None) -> flo
     return threshold
 
 
-def _answers(classifier: TextClassifier, texts: Sequence[str], threshold: float, explained: bool) -> Iterator[Answer]:
+def _answers(classifier: Labeller, texts: Sequence[str], threshold: float, explained: bool) -> Iterator[Answer]:
     from chargen.explaining import explain
 
     verdicts = classifier.classify(texts)

@@ -11,7 +11,7 @@ B streams, T steps, V vocabulary, E embedding, H hidden, L layers, G gates of a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -84,6 +84,33 @@ class NumpyEngine:
         """Read ids (T, B); gives logits (T, B, V) after each of them, and the new state."""
         outputs, state = self._run(ids, state)
         return outputs @ self.projection.T + self.projection_bias, state
+
+    @quietly
+    def mean_outputs(self, ids: Sequence[Ids], state: Array) -> Array:
+        """The mean (B, H) of the last layer's outputs over each text's ids (N,), of any lengths; zeros for none.
+
+        state: that (S, L, B, H) in which each text begins. At most CHUNK_ROWS outputs are held at once.
+        """
+        lengths = np.array([len(text) for text in ids])
+        sums = np.zeros((len(ids), self.state_shape[-1]))  # float64, (B, H)
+        start, left = 0, np.arange(len(ids))  # streams that have not ended
+        while True:
+            going = lengths[left] > start
+            left, state = left[going], self.select(state, np.flatnonzero(going))
+            if not len(left):
+                break
+            steps = min(max(1, CHUNK_ROWS // len(left)), int(lengths[left].max()) - start)
+            chunk = np.zeros((steps, len(left)), np.int64)  # (T, B), zeros after each text's end
+            for column, stream in enumerate(left.tolist()):
+                part = ids[stream][start : start + steps]
+                chunk[: len(part), column] = part
+            with np.errstate(over="ignore"):  # padding, which never counts, may overflow
+                outputs, state = self._run(chunk, state)
+            own = start + np.arange(steps)[:, None] < lengths[left]  # (T, B)
+            sums[left] += outputs.sum(0, np.float64, where=own[..., None])
+            start += steps
+        means: Array = (sums / np.maximum(lengths, 1)[:, None]).astype(np.float32)
+        return means
 
     def _run(self, ids: Ids, state: Array) -> tuple[Array, Array]:
         """Outputs (T, B, H) of the last layer for ids (T, B), and the new state."""

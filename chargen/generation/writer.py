@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from chargen.checkpoint import Run
 from chargen.generation.engine_numpy import NumpyEngine
-from chargen.generation.generate import Score, generate, score, symbol_bias
+from chargen.generation.generate import Score, beginning, generate, score, symbol_bias
 from chargen.generation.samplers import Sampling
 from chargen.models.config import LanguageModelConfig
+from chargen.text.labelled import batches_by_length
+
+EMBEDDED_AT_ONCE = 32  # texts
 
 
 class TextWriter:
@@ -61,3 +67,27 @@ class TextWriter:
     def score(self, text: str) -> Score:
         """How likely the model finds each symbol of a text, in nats."""
         return score(self.engine, self.tokenizer, text, documents=self.documents)
+
+    def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Each text as a vector: the mean of the last layer's outputs after each of its symbols.
+
+        Args:
+            texts: Texts of any lengths, read as whole documents or from after a line break, as in `score`;
+                characters that the model never saw as the unknown symbol.
+
+        Returns:
+            Vectors (texts, hidden size); zeros for an empty text. None depends on the others.
+
+        >>> writer = chargen.load("book")  # doctest: +SKIP
+        >>> writer.embed(["Once upon a time", "The end"]).shape  # doctest: +SKIP
+        (2, 256)
+        """
+        vectors = np.zeros((len(texts), self.engine.state_shape[-1]), np.float32)
+        before = beginning(self.tokenizer, self.documents, bare=True)
+        state = self.engine.start(1)
+        if len(before):
+            _, state = self.engine.read(before[:, None], state)
+        for chosen in batches_by_length(texts, EMBEDDED_AT_ONCE):
+            ids = [self.tokenizer.encode(texts[i]) for i in chosen]
+            vectors[chosen] = self.engine.mean_outputs(ids, self.engine.select(state, np.zeros_like(chosen)))
+        return vectors

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -27,9 +27,13 @@ class Classifier(nn.Module):
 
     def forward(self, ids: Tensor, lengths: Tensor, masks: Masks = NO_MASKS) -> Tensor:
         """Logits (B, labels) of texts padded to ids (T, B), the first `lengths` (B,) steps of each its own."""
-        outputs, _ = self.encoder(ids, lengths=lengths, masks=masks)
-        logits: Tensor = self.head(pool(outputs, lengths, self.config))
+        logits: Tensor = self.head(self.pooled(ids, lengths, masks))
         return logits
+
+    def pooled(self, ids: Tensor, lengths: Tensor, masks: Masks = NO_MASKS) -> Tensor:
+        """What the head reads of the same texts: their outputs, pooled (B, pooled size)."""
+        outputs, _ = self.encoder(ids, lengths=lengths, masks=masks)
+        return pool(outputs, lengths, self.config)
 
 
 def pool(outputs: Tensor, lengths: Tensor, config: ClassifierConfig) -> Tensor:
@@ -55,16 +59,35 @@ def label_logits(
     model: Classifier, texts: Sequence[np.ndarray], batch_size: int = 32, workers: Workers = ONE_WORKER
 ) -> np.ndarray:
     """Logits (texts, labels), float32, of texts given as ids of any lengths, at least one symbol each."""
+    return _of_each(model, texts, model, model.config.num_labels, batch_size, workers)
+
+
+def embeddings(
+    model: Classifier, texts: Sequence[np.ndarray], batch_size: int = 32, workers: Workers = ONE_WORKER
+) -> np.ndarray:
+    """Pooled outputs (texts, pooled size), float32, of texts given as ids, at least one symbol each."""
+    return _of_each(model, texts, model.pooled, model.config.pooled_size, batch_size, workers)
+
+
+def _of_each(
+    model: Classifier,
+    texts: Sequence[np.ndarray],
+    read: Callable[[Tensor, Tensor], Tensor],
+    size: int,
+    batch_size: int,
+    workers: Workers,
+) -> np.ndarray:
+    """What `read` makes (texts, size) of texts given as ids, called with batches of them as `pad` gives them."""
     device = model.head.weight.device
-    logits = np.empty((len(texts), model.config.num_labels), np.float32)
+    results = np.empty((len(texts), size), np.float32)
 
     @torch.inference_mode()
-    def judge(chosen: np.ndarray) -> None:
+    def fill(chosen: np.ndarray) -> None:
         ids, lengths = (torch.from_numpy(array).to(device) for array in pad([texts[i] for i in chosen]))
-        logits[chosen] = model(ids, lengths).float().cpu().numpy()
+        results[chosen] = read(ids, lengths).float().cpu().numpy()
 
     was_training = model.training
     model.eval()
-    workers.map(judge, batches_by_length(texts, batch_size))
+    workers.map(fill, batches_by_length(texts, batch_size))
     model.train(was_training)
-    return logits
+    return results

@@ -5,7 +5,7 @@ T steps, B texts, N distinct vectors, E embedding, H hidden, G gates of a cell.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -30,23 +30,20 @@ class NumpyClassifier:
 
     def logits(self, texts: Sequence[np.ndarray], batch_size: int = 64) -> Array:
         """Logits (texts, labels) of texts given as ids of any lengths, at least one symbol each."""
-        logits = np.empty((len(texts), self.config.num_labels), np.float32)
 
-        def judge(chosen: np.ndarray) -> None:
-            logits[chosen] = self._judge(*pad([texts[i] for i in chosen]))
+        def judge(ids: Ids, lengths: Ids) -> Array:
+            judged: Array = self._pooled(ids, lengths) @ self.head.T + self.head_bias
+            return judged
 
-        batches = batches_by_length(texts, batch_size)
-        with numpy_workers(len(batches)) as workers:
-            workers.map(judge, batches)
-        return logits
+        return _of_each(texts, judge, self.config.num_labels, batch_size)
 
-    def _judge(self, ids: Ids, lengths: Ids) -> Array:
-        """Logits (B, labels) of texts padded to ids (T, B), the first `lengths` (B,) steps of each its own."""
-        # Padding, which never counts, may overflow; for invalid numbers that are none see `quietly` in engine_numpy.
-        with np.errstate(invalid="ignore", over="ignore"):
-            pooled = pool(self._encode(ids, lengths), lengths, self.config.pooling)
-            logits: Array = pooled @ self.head.T + self.head_bias
-        return logits
+    def embed(self, texts: Sequence[np.ndarray], batch_size: int = 64) -> Array:
+        """What the head reads of each text: the pooled outputs (texts, pooled size) of the last layer."""
+        return _of_each(texts, self._pooled, self.config.pooled_size, batch_size)
+
+    def _pooled(self, ids: Ids, lengths: Ids) -> Array:
+        """Pooled outputs (B, ·) of texts padded to ids (T, B), the first `lengths` (B,) steps of each its own."""
+        return pool(self._encode(ids, lengths), lengths, self.config.pooling)
 
     def _encode(self, ids: Ids, lengths: Ids) -> list[Array]:
         """Outputs (T, B, H) of the last layer in each direction, in the order in which that one reads."""
@@ -65,6 +62,21 @@ class NumpyClassifier:
                 for layer, order in zip(layers, (rows, rows[back]), strict=False)
             ]
         return outputs
+
+
+def _of_each(texts: Sequence[np.ndarray], read: Callable[[Ids, Ids], Array], size: int, batch_size: int) -> Array:
+    """What `read` makes (texts, size) of texts given as ids, called with batches of them as `pad` gives them."""
+    results = np.empty((len(texts), size), np.float32)
+
+    def fill(chosen: np.ndarray) -> None:
+        # Padding, which never counts, may overflow; for invalid numbers that are none see `quietly` in engine_numpy.
+        with np.errstate(invalid="ignore", over="ignore"):
+            results[chosen] = read(*pad([texts[i] for i in chosen]))
+
+    batches = batches_by_length(texts, batch_size)
+    with numpy_workers(len(batches)) as workers:
+        workers.map(fill, batches)
+    return results
 
 
 def turned_round(lengths: Ids, steps: int) -> Ids:

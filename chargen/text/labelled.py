@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence, Set
+from collections.abc import Hashable, Iterable, Sequence, Set, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,6 +37,7 @@ class LabelledSet:
     texts: list[str]
     labels: list[str]
     reading: Reading = field(default=Reading(), compare=False)
+    label_type: str = field(default="str", compare=False)  # what the labels were: str, int or bool
 
     @property
     def names(self) -> list[str]:
@@ -45,7 +46,8 @@ class LabelledSet:
 
     def select(self, indices: Sequence[int]) -> LabelledSet:
         """Some of the examples."""
-        return LabelledSet([self.texts[i] for i in indices], [self.labels[i] for i in indices])
+        texts, labels = [self.texts[i] for i in indices], [self.labels[i] for i in indices]
+        return LabelledSet(texts, labels, label_type=self.label_type)
 
     def fingerprint(self) -> str:
         """SHA-256 of texts and labels, in hexadecimal."""
@@ -112,21 +114,29 @@ def read_labelled(
 
 
 def stratified_split(
-    labels: Sequence[str], fraction: float, seed: int = 0, groups: Sequence[Hashable] | None = None
+    labels: Sequence[str],
+    fraction: float,
+    seed: int = 0,
+    groups: Sequence[Hashable] | None = None,
+    *,
+    keep_single: bool = False,
 ) -> tuple[list[int], list[int]]:
     """Indices to train on and indices held out, each sorted, every label in both.
 
     Of each label about `fraction` is held out, drawn by `seed`. Examples of one group stay on one side, but for
-    labels that would then be missing on the other. Raises ChargenError for a fraction not between 0 and 1 and for a
-    label with a single example.
+    labels that would then be missing on the other. keep_single: a label's only example is one to train on; else it is
+    refused. Raises ChargenError for a fraction not between 0 and 1, for a label with a single example that is
+    refused, and when nothing can be held out.
     """
     if not 0 < fraction < 1:
         raise ChargenError(f"the fraction held out is {fraction}, but must be between 0 and 1")
     wanted: dict[str, int] = {}
     for label, count in sorted(Counter(labels).items()):
-        if count == 1:
+        if count == 1 and not keep_single:
             raise _lonely(label, "these examples")
         wanted[label] = min(max(round(fraction * count), 1), count - 1)
+    if not any(wanted.values()):
+        raise ChargenError("every label has a single example, so that nothing can be held out: add more")
     members: dict[Hashable, list[int]] = {}
     for index, group in enumerate(range(len(labels)) if groups is None else groups):
         members.setdefault(group, []).append(index)
@@ -170,8 +180,8 @@ def encode_example(tokenizer: Tokenizer, text: str, *, documents: bool, max_leng
     return ids if len(ids) else np.array([tokenizer.bos_id], np.int32)
 
 
-def batches_by_length(texts: Sequence[np.ndarray], size: int) -> list[np.ndarray]:
-    """Indices of texts given as ids, at most `size` in a batch, those of like length together: little is padded."""
+def batches_by_length(texts: Sequence[Sized], size: int) -> list[np.ndarray]:
+    """Indices of texts or their ids, at most `size` in a batch, those of like length together: little is padded."""
     by_length = np.argsort([len(text) for text in texts], kind="stable")
     return [by_length[start : start + size] for start in range(0, len(texts), size)]
 

@@ -31,7 +31,7 @@ from chargen.models.classifier import Classifier, label_logits
 from chargen.models.config import ClassifierConfig, EncoderConfig
 from chargen.models.encoder import NO_DROPOUT, Dropout, Masks
 from chargen.models.ngrams import NgramClassifier
-from chargen.text.labelled import LabelledSet, alike, encode_example, pad, read_labelled, stratified_split
+from chargen.text.labelled import LabelledSet, Reading, alike, encode_example, pad, read_labelled, stratified_split
 from chargen.text.ngrams import words_of
 from chargen.text.tables import Columns
 from chargen.text.tokenizers import Tokenizer, load_tokenizer, train_tokenizer
@@ -185,6 +185,8 @@ class Classification:
 
 def prepare_classifier(
     options: ClassifierOptions,
+    train: LabelledSet,
+    validation: LabelledSet,
     world: World,
     workers: Workers,
     *,
@@ -193,15 +195,15 @@ def prepare_classifier(
     recorded: Mapping[str, Any] | None = None,
     ngrams: NgramClassifier | None = None,
 ) -> Prepared:
-    """Texts read and encoded, every choice made, the model built.
+    """Texts encoded, every choice made, the model built.
 
+    train, validation: examples as `read_split` or `split_examples` gives them;
     source: the run to start from, which brings its encoder and tokenizer; tokenizer: one to use as it is;
     recorded: the data record of a run that goes on, for its columns, and for how texts begin and end; ngrams: an
     n-gram classifier that was fitted to these texts.
     ChargenError for whatever data or options are refused.
     """
     device = choose_device(options.device)
-    train, validation = read_split(options, recorded)
     fingerprint = train.fingerprint(), validation.fingerprint()
     require_same(world.agree(fingerprint) == fingerprint, options.inputs, world, device)
     labels = train.names
@@ -223,8 +225,7 @@ def prepare_classifier(
     )
     found = [f"{len(texts):,} texts to learn from, {len(held_out):,} held out, {len(labels)} labels"]
     if options.val and (single := [label for label in labels if counts[label] == 1]):
-        shown = ", ".join(map(repr, single[:SHOWN])) + (", …" if len(single) > SHOWN else "")
-        found.append(f"labels with a single example to learn from: {shown}")
+        found.append(f"labels with a single example to learn from: {_shown(single)}")
     if shared := len(set(train.texts) & set(validation.texts)):
         found.append(
             f"{shared:,} different texts are both learned from and held out, which flatters what is measured"
@@ -279,6 +280,7 @@ def prepare_classifier(
         "documents": documents,
         "max_length": options.max_length,
         "columns": train.reading.columns and train.reading.columns.to_record(),
+        "label_type": train.label_type,
         "label_counts": {label: counts[label] for label in labels},
         "rows_dropped": train.reading.rows_dropped + validation.reading.rows_dropped,
     }
@@ -342,7 +344,13 @@ def read_split(
     """Examples to train on, and examples to validate on: a stratified part, or a set of their own.
 
     recorded: the data record of a run, whose columns are read again. A set of their own has those of training.
+    ChargenError for what `read_labelled` refuses, and when the texts were in no files.
     """
+    if not options.inputs:
+        raise ChargenError(
+            "its texts were given in memory, not in files, so they cannot be read again: name a labelled set to "
+            "measure it on, or fit it anew"
+        )
     reading: dict[str, Any] = {
         "text_column": options.text_column,
         "label_column": options.label_column,
@@ -351,11 +359,7 @@ def read_split(
     }
     if not options.val:
         examples = read_labelled(options.inputs, **reading)
-        fraction = options.val_fraction
-        if fraction is None:
-            fraction = held_out_share(len(examples.texts))
-        groups = list(map(alike, examples.texts))
-        train, held_out = stratified_split(examples.labels, fraction, options.seed, groups)
+        train, held_out = _held_out(options, examples)
         return replace(examples.select(train), reading=examples.reading), examples.select(held_out)
     if options.val_fraction is not None:
         raise ChargenError("a set to validate on and a fraction of the set contradict: leave out one of the two")
@@ -363,6 +367,31 @@ def read_split(
     if reading["sure"]:
         reading["columns"] = examples.reading.columns
     return examples, read_labelled(options.val, for_training=False, **reading)
+
+
+def split_examples(options: ClassifierOptions, examples: LabelledSet) -> tuple[LabelledSet, LabelledSet]:
+    """Examples given in memory, to train on and to validate on, split as those of files.
+
+    A label's only example is trained on. ChargenError when that leaves nothing to hold out.
+    """
+    train, held_out = _held_out(options, examples, keep_single=True)
+    note: tuple[str, ...] = ()
+    if single := [label for label, count in sorted(Counter(examples.labels).items()) if count == 1]:
+        note = (f"labels with a single example, which is not held out: {_shown(single)}",)
+    return replace(examples.select(train), reading=Reading(notes=note)), examples.select(held_out)
+
+
+def _held_out(
+    options: ClassifierOptions, examples: LabelledSet, *, keep_single: bool = False
+) -> tuple[list[int], list[int]]:
+    """Indices of the examples to train on, and of those to hold out."""
+    fraction = held_out_share(len(examples.texts)) if options.val_fraction is None else options.val_fraction
+    groups = list(map(alike, examples.texts))
+    return stratified_split(examples.labels, fraction, options.seed, groups, keep_single=keep_single)
+
+
+def _shown(labels: Sequence[str]) -> str:
+    return ", ".join(map(repr, labels[:SHOWN])) + (", …" if len(labels) > SHOWN else "")
 
 
 def held_out_share(texts: int) -> float:

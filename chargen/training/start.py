@@ -18,8 +18,9 @@ from chargen.checkpoint import CHECKPOINTS, CLASSIFIER, LANGUAGE_MODEL, Run, cre
 from chargen.errors import ChargenError
 from chargen.hardware import choose_device, keep_freed_memory
 from chargen.models.ngrams import NgramClassifier
+from chargen.text.labelled import LabelledSet
 from chargen.text.tokenizers import Tokenizer
-from chargen.training.classifying import prepare_classifier
+from chargen.training.classifying import prepare_classifier, read_split, split_examples
 from chargen.training.distributed import World, join, leave
 from chargen.training.events import Done, Event, Note
 from chargen.training.language_modelling import prepare_language_model
@@ -41,10 +42,16 @@ class Hooks:
 
 
 def start(
-    options: Options, out: Path | None = None, *, overwrite: bool = False, hooks: Hooks | None = None
+    options: Options,
+    out: Path | None = None,
+    *,
+    overwrite: bool = False,
+    hooks: Hooks | None = None,
+    examples: LabelledSet | None = None,
 ) -> Iterator[Event]:
     """Train what the options say and write the run to `out`, by default a folder named after the input.
 
+    examples: labelled texts for a classifier whose options name no inputs; `out` is needed then.
     ChargenError when the folder holds a run and `overwrite` is not asked for, and for whatever the text, the labels
     or the options make impossible; a run that was there is replaced only when the new training can begin.
     """
@@ -53,7 +60,7 @@ def start(
         path = out or default_folder(options)
         world.agree(lambda: refuse_existing(path, overwrite=overwrite))
         source = find_run(options.start_from) if options.start_from else None
-        prepared = _prepare(options, world, workers, hooks, source=source)
+        prepared = _prepare(options, world, workers, hooks, examples=examples, source=source)
         yield from map(Note, prepared.notes)
         run = world.agree(lambda: _create(path, prepared, overwrite=overwrite))
         for event in train(
@@ -114,6 +121,8 @@ def options_of(run: Run) -> Options:
 
 def default_folder(options: Options) -> Path:
     """`checkpoints/` and the name of the first input."""
+    if not options.inputs:
+        raise ChargenError("texts that are in no file give a run no name: name its folder with out")
     first = options.inputs[0]
     name = "stdin" if first == "-" else Path(first).resolve().name
     for suffix in (".gz", ".xz", ".zst"):
@@ -140,16 +149,17 @@ def _prepare(
     workers: Workers,
     hooks: Hooks,
     *,
+    examples: LabelledSet | None = None,
     source: Run | None = None,
     tokenizer: Tokenizer | None = None,
     recorded: Mapping[str, Any] | None = None,
     ngrams: NgramClassifier | None = None,
 ) -> Prepared:
     if isinstance(options, ClassifierOptions):
-        return prepare_classifier(
-            options, world, workers, source=source, tokenizer=tokenizer, recorded=recorded, ngrams=ngrams
-        )
-    assert isinstance(options, LanguageModelOptions)
+        sets = split_examples(options, examples) if examples else read_split(options, recorded)
+        own: dict[str, Any] = {"source": source, "tokenizer": tokenizer, "recorded": recorded, "ngrams": ngrams}
+        return prepare_classifier(options, *sets, world, workers, **own)
+    assert isinstance(options, LanguageModelOptions) and examples is None
     return prepare_language_model(
         options, world, workers, source=source, tokenizer=tokenizer, progress=hooks.encoding
     )
