@@ -245,8 +245,12 @@ def fasttext_model(split: Split) -> Any:
     import fasttext
 
     with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
-        for text, label in zip(split.train.texts, split.train.labels, strict=True):
-            file.write(f"__label__{label} {' '.join(text.split())}\n")
+        rows = [
+            f"__label__{label} {' '.join(text.split())}\n"
+            for text, label in zip(split.train.texts, split.train.labels, strict=True)
+        ]
+        random.Random(0).shuffle(rows)  # it learns from texts in their order
+        file.writelines(rows)
         file.flush()
         return fasttext.train_supervised(
             file.name, dim=16, minn=2, maxn=4, epoch=25, loss="softmax", thread=os.cpu_count(), verbose=0

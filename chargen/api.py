@@ -32,6 +32,7 @@ from chargen.text.labelled import read_labelled
 from chargen.training.classifying import read_split, recorded_columns
 from chargen.training.events import Done, Event
 from chargen.training.language_modelling import encode, split
+from chargen.training.ngrams import fit_ngrams
 from chargen.training.options import ClassifierOptions, LanguageModelOptions, Options
 from chargen.training.start import options_of, start
 from chargen.workers import workers_for
@@ -179,6 +180,10 @@ def _evaluate_classifier(
     index = {label: number for number, label in enumerate(labels)}
     truth = np.array([index[label] for label in examples.labels])
     sources = classifier.read(examples.texts)
+    if not inputs and not options.val and sources.ngrams is not None:
+        # Those of the run have seen what was held out, once it had served its purpose.
+        unseeing = fit_ngrams(train_examples, examples, labels, balance=options.balance)
+        sources = sources._replace(ngrams=unseeing.logits(examples.texts))
     probs = softmax(classifier.combined(sources))
     figures = classifier_figures(probs, truth, labels) | {"rows_dropped": examples.reading.rows_dropped}
     if sources.ngrams is not None:

@@ -72,7 +72,7 @@ def fitted() -> tuple[NgramClassifier, LabelledSet]:
     words = {"pos": "good", "neg": "poor"}
     rows = [(f"the film {n % 7} is {word}, {n % 5}", label) for n in range(40) for label, word in words.items()]
     train = LabelledSet([text for text, _ in rows], [label for _, label in rows])
-    return fit_ngrams(train, train, train.names)[0], train
+    return fit_ngrams(train, train, train.names), train
 
 
 def test_the_strongest_n_grams_tell_labels_apart(fitted: tuple[NgramClassifier, LabelledSet]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,13 +15,13 @@ from chargen.text.labelled import LabelledSet
 from chargen.text.ngrams import Counts, Vocabulary, count, portions
 
 MANY_TEXTS = 1000  # from here on, an n-gram that only one text has is left out
-MOST_WEIGHTS = 1 << 23  # features times labels
+MOST_WEIGHTS = 1 << 24  # features times labels
 MOST_COUNTED = 25_000_000  # n-grams of all texts together
 STRENGTHS = (20.0, 5.0, 1.0)  # of the regression: inverse weights of its L2 penalty
-MUCH_WORK = 100_000_000  # n-grams times labels, from which on the first strength alone is tried
-RATE = 0.3
+RATE = 0.25  # for a label; the norm of a feature's gradient grows with the root of their number
+MUCH = 100_000_000  # n-grams times labels, from which on there is time for one strength and few passes
+LITTLE_WORK, MUCH_WORK = (4, 1000), (2, 500)  # passes over the texts, steps: at least
 STRANGE = 0.01  # share of the validation texts that counts as unlike the training texts
-PASSES, STEPS = 4, 1000  # over the texts, and of the weights: at least
 SMALLEST_BATCH, LARGEST_BATCH = 16, 1024  # texts
 
 
@@ -35,7 +36,7 @@ def fit_ngrams(
     """
     data = _Data.of(train, labels, balance)
     truth = _numbers(validation, labels)
-    strengths = STRENGTHS[:1] if data.matrix.nnz * len(labels) > MUCH_WORK else STRENGTHS
+    strengths = STRENGTHS[:1] if _is_much(data.matrix, len(labels)) else STRENGTHS
     fitted = [data.fit(strength) for strength in strengths]
     judged = [classifier.judge(validation.texts) for classifier in fitted]
     best = min(range(len(fitted)), key=lambda number: _loss(judged[number][0], truth))
@@ -108,42 +109,52 @@ def _regression(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Softmax regression on features (N, F) of texts with labels (N,), which count as `weights` (labels,) say.
 
-    Small batches with a learning rate for each weight (AdaGrad, Duchi et al. 2011), which falls to nothing in a line.
-    A batch reads and moves the weights of the features that it has, all labels side by side in memory; those of a
-    rare feature so seldom that the penalty is made larger for them in turn. Scikit-learn's SGDClassifier goes through
-    all texts for one label after another, which takes ten times as long for 75 labels, and no less for two.
+    Small batches with a rate for each feature (AdaGrad, Duchi et al. 2011), which falls to nothing in a line.
+    A batch moves the weights of the features that it has, all labels side by side in memory; a rare feature, whose
+    turn comes seldom, is penalised the more then. Scikit-learn's SGDClassifier goes through all texts for one label
+    after another, which takes ten times as long for 75 labels, and no less for two.
     """
     from scipy.sparse import csr_matrix
 
     (texts, features), labels = matrix.shape, len(weights)
-    batch = int(np.clip(PASSES * texts // STEPS, SMALLEST_BATCH, LARGEST_BATCH))
+    passes, steps = MUCH_WORK if _is_much(matrix, labels) else LITTLE_WORK
+    batch = int(np.clip(passes * texts // steps, SMALLEST_BATCH, LARGEST_BATCH))
     batches = -(-texts // batch)
-    total = max(PASSES * batches, STEPS)
+    total = max(passes * batches, steps)
     weight, bias = np.zeros((features, labels), np.float32), np.zeros(labels, np.float32)
-    squares, bias_squares = np.full_like(weight, 1e-6), np.full_like(bias, 1e-6)
+    squares, bias_squares = np.full(features, 1e-6, np.float32), np.full(labels, 1e-6, np.float32)
     seen = -np.expm1(-np.bincount(matrix.indices, minlength=features) * batch / texts)  # share of batches with it
     penalty = (1 / (strength * texts * np.maximum(seen, 1e-12))).astype(np.float32)
-    generator, place = np.random.default_rng(0), np.zeros(features, np.int32)
+    generator, place, is_own = np.random.default_rng(0), np.zeros(features, np.int32), np.zeros(features, bool)
     for step in range(total):
         if step % batches == 0:
             order = np.array_split(generator.permutation(texts), batches)
         rows = order[step % batches]
         found = matrix[rows]
-        own = np.unique(found.indices)
+        is_own[found.indices] = True
+        own = np.flatnonzero(is_own)
+        is_own[own] = False
         place[own] = np.arange(len(own))
         inputs = csr_matrix((found.data, place[found.indices], found.indptr), shape=(len(rows), len(own)))
-        before = weight[own]
-        errors = softmax(inputs @ before + bias).astype(np.float32)
+        moved = weight[own]
+        errors = softmax(inputs @ moved + bias).astype(np.float32)
         errors[np.arange(len(rows)), numbers[rows]] -= 1
         errors *= weights[numbers[rows], None] / len(rows)
-        gradient = inputs.T @ errors + penalty[own, None] * before
+        gradient = inputs.T @ errors
+        gradient += penalty[own, None] * moved
+        squares[own] += np.einsum("fk,fk->f", gradient, gradient)
         rate = RATE * (1 - step / total)
-        squares[own] = own_squares = squares[own] + gradient**2
-        weight[own] = before - rate * gradient / np.sqrt(own_squares)
-        bias_gradient = errors.sum(0)
-        bias_squares += bias_gradient**2
-        bias -= rate * bias_gradient / np.sqrt(bias_squares)
+        gradient *= (rate * math.sqrt(labels) / np.sqrt(squares[own]))[:, None]
+        moved -= gradient
+        weight[own] = moved
+        slope = errors.sum(0)
+        bias_squares += slope**2
+        bias -= rate * slope / np.sqrt(bias_squares)
     return weight, bias
+
+
+def _is_much(matrix: Any, labels: int) -> bool:
+    return bool(matrix.nnz * labels > MUCH)
 
 
 def _loss(logits: np.ndarray, truth: np.ndarray) -> float:

@@ -17,7 +17,6 @@ import chargen
 from chargen.checkpoint import CHECKPOINTS, CLASSIFIER, LANGUAGE_MODEL, Run, create_run, find_run, refuse_existing
 from chargen.errors import ChargenError
 from chargen.hardware import choose_device, keep_freed_memory
-from chargen.models.ngrams import NgramClassifier
 from chargen.text.labelled import LabelledSet
 from chargen.text.tokenizers import Tokenizer
 from chargen.training.classifying import prepare_classifier, read_split, split_examples
@@ -95,7 +94,9 @@ def resume(
     with _joined(options) as (world, workers):
         # A run killed before its first save still needs the weights that it was to start from.
         source = find_run(options.start_from) if options.start_from and not run.is_begun else None
-        own: dict[str, Any] = {"tokenizer": run.tokenizer(), "recorded": run.config["data"], "ngrams": run.ngrams()}
+        if isinstance(options, ClassifierOptions):  # runs of old recorded no choice, and have none
+            options = replace(options, ngrams=run.ngrams() is not None)
+        own: dict[str, Any] = {"tokenizer": run.tokenizer(), "recorded": run.config["data"]}
         prepared = _prepare(options, world, workers, hooks, source=source, **own)
         run.refuse_changed(prepared.data["fingerprint"], prepared.data["validation"])
         renewed = options != options_of(run)
@@ -153,12 +154,12 @@ def _prepare(
     source: Run | None = None,
     tokenizer: Tokenizer | None = None,
     recorded: Mapping[str, Any] | None = None,
-    ngrams: NgramClassifier | None = None,
 ) -> Prepared:
     if isinstance(options, ClassifierOptions):
         sets = split_examples(options, examples) if examples else read_split(options, recorded)
-        own: dict[str, Any] = {"source": source, "tokenizer": tokenizer, "recorded": recorded, "ngrams": ngrams}
-        return prepare_classifier(options, *sets, world, workers, **own)
+        return prepare_classifier(
+            options, *sets, world, workers, source=source, tokenizer=tokenizer, recorded=recorded
+        )
     assert isinstance(options, LanguageModelOptions) and examples is None
     return prepare_language_model(
         options, world, workers, source=source, tokenizer=tokenizer, progress=hooks.encoding
