@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -253,3 +254,10 @@ def test_a_single_example_is_enough_where_nothing_is_split(tmp_path: Path) -> No
     with pytest.raises(ChargenError, match="the label 'odd' has a single example"):
         read(tmp_path / "a.csv", table() + "strange,odd\n")
     assert read(tmp_path / "a.csv", table() + "strange,odd\n", to_split=False).names == ["neg", "odd", "pos"]
+
+
+def test_parquet_without_polars_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.parquet").write_bytes(b"PAR1")
+    monkeypatch.setitem(sys.modules, "polars", None)
+    with pytest.raises(ChargenError, match=r"a\.parquet needs the polars package: pip install 'chargen\[parquet\]'"):
+        read_labelled([str(tmp_path / "a.parquet")])

@@ -3,7 +3,8 @@
 CSV and JSON are read by Python's own modules, which name the line of a bad row and take a stray quotation mark as it
 stands; polars 2.1 pads a short row in silence, refuses such marks, and makes half a surrogate pair a NUL. Parquet is
 read by polars rather than pyarrow 26.0.1: a million rows in slices took 0.4 s against 0.9 s and less memory, and it
-has types for mypy; it starts in 0.16 s against 0.08 s, so it is imported only for a Parquet file.
+has types for mypy; it starts in 0.16 s against 0.08 s, so it is imported only for a Parquet file. Being large, it is an
+extra.
 """
 
 from __future__ import annotations
@@ -525,7 +526,12 @@ def _open_json(source: Source, encoding: str, array: bool) -> Table:
 
 
 def _open_parquet(source: Source) -> Table:
-    import polars as pl
+    try:
+        import polars as pl
+    except ImportError as error:
+        raise ChargenError(
+            f"{source.name} needs the polars package: pip install 'chargen[parquet]', or save the table as CSV"
+        ) from error
 
     with _refusing_damage(source):
         frame = _scan_parquet(source)
