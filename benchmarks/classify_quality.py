@@ -33,10 +33,10 @@ import click
 import numpy as np
 from conditions import apply_isa, conditions, neighbours, processor
 
-from chargen.calibration import calibration_error, combine, error_by_chance, interval, softmax
+from chargen.calibration import calibration_error, error_by_chance, interval, softmax
 from chargen.classification import Labeller
 from chargen.text.builtin import python_lines
-from chargen.text.labelled import LabelledSet, encode_example, read_labelled
+from chargen.text.labelled import LabelledSet, read_labelled
 from chargen.training.events import Done
 from chargen.training.options import ClassifierOptions
 from chargen.training.start import start
@@ -274,11 +274,11 @@ def ours(split: Split, seed: int, minutes: float, options: dict[str, Any]) -> di
         return parts_of(classifier, split.test.texts)
 
 
-def parts_of(classifier: Labeller, texts: Sequence[str]) -> dict[str, np.ndarray]:
-    ids = [encode_example(classifier.tokenizer, text, **classifier._reading) for text in texts]
-    network = classifier._logits(ids)
-    ngrams = np.zeros_like(network) if classifier.ngrams is None else classifier.ngrams.logits(texts)
-    return {"n-grams": ngrams, "network": network, "whole": combine([network, ngrams], classifier._scales)}
+def parts_of(labeller: Labeller, texts: Sequence[str]) -> dict[str, np.ndarray]:
+    """Logits of n-grams, network and whole."""
+    sources = labeller.read(texts)
+    ngrams = np.zeros_like(sources.network) if sources.ngrams is None else sources.ngrams
+    return {"n-grams": ngrams, "network": sources.network, "whole": labeller.combined(sources)}
 
 
 def bootstrap(ahead: np.ndarray) -> tuple[float, float]:

@@ -3,8 +3,8 @@
 CSV and JSON are read by Python's own modules, which name the line of a bad row and take a stray quotation mark as it
 stands; polars 2.1 pads a short row in silence, refuses such marks, and makes half a surrogate pair a NUL. Parquet is
 read by polars rather than pyarrow 26.0.1: a million rows in slices took 0.4 s against 0.9 s and less memory, and it
-has types for mypy; it starts in 0.16 s against 0.08 s, so it is imported only for a Parquet file. Being large, it is an
-extra.
+has types for mypy; it starts in 0.16 s against 0.08 s, so it is imported only for a Parquet file, and large, so it
+is an extra.
 """
 
 from __future__ import annotations
