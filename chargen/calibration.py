@@ -104,9 +104,12 @@ def _newton(sources: Array, truth: Labels, start: Array, weights: Array) -> Arra
 def cross_fitted(
     logits: npt.ArrayLike, truth: Labels, expected: Sequence[float], weights: Array | None = None
 ) -> Array:
-    """Probabilities (N, K) of texts, each under scales that were fitted on the other half: an honest measure."""
+    """Probabilities (N, K) of texts, each under scales that were fitted on the other half: an honest measure.
+
+    The halves are drawn, for labels often take turns.
+    """
     sources = np.asarray(logits, np.float64)
-    half = np.arange(len(truth)) % 2 == 0
+    half = np.random.default_rng(0).permutation(len(truth)) % 2 == 0
     probs = np.empty(sources.shape[1:])
     for part in (half, ~half):
         scales = fit_scales(sources[:, ~part], truth[~part], expected, None if weights is None else weights[~part])
