@@ -48,6 +48,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         bidirectional: Read texts from both ends.
         pooling: final, mean, max or concat: how outputs become one vector a text.
         max_length: Tokens of a text that are read.
+        adapt: Learn the language of the texts before their labels; by default where n-grams tell little.
         ngrams: Combine the network with an n-gram classifier.
         balance: Let every label count as much as the others, however many texts it has.
         metric: loss, accuracy or macro-f1: the weights of which it is best are kept.
@@ -91,6 +92,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         bidirectional: bool | None = None,
         pooling: str | None = None,
         max_length: int = 1000,
+        adapt: bool | None = None,
         ngrams: bool | None = None,
         balance: bool = False,
         metric: str | None = None,
@@ -127,6 +129,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.bidirectional = bidirectional
         self.pooling = pooling
         self.max_length = max_length
+        self.adapt = adapt
         self.ngrams = ngrams
         self.balance = balance
         self.metric = metric

@@ -11,16 +11,17 @@ import numpy as np
 import pytest
 
 from chargen.api import evaluate
-from chargen.checkpoint import Run
+from chargen.checkpoint import LANGUAGE_MODEL, Run, load_run
 from chargen.classification import Labeller
 from chargen.text.labelled import read_labelled
 from chargen.training.classifying import held_out_share, unseen_words
 from chargen.training.events import Done, Evaluated, Note
 from chargen.training.options import ClassifierOptions
-from chargen.training.recipes import classifier_tokenizer
-from chargen.training.start import start
+from chargen.training.recipes import classifier_tokenizer, should_learn_language
+from chargen.training.start import Hooks, start
 
 BOLD = {"hidden": 24, "learning_rate": 0.02, "dropout": 0.0, "dropout_input": 0.0, "dropout_embedding": 0.0}
+BROUGHT = {"steps": 40, "hidden": None, "embedding": None}  # a shape that --from brings
 WORDS = ["tea", "sun", "map", "fox", "ink", "oak"]
 
 
@@ -141,6 +142,30 @@ def test_balance_finds_a_rare_label(tmp_path: Path) -> None:
         run, _ = train(tmp_path / str(balance), table(tmp_path / "t.csv", rows), balance=balance, steps=60)
         recalls.append(next(row["recall"] for row in evaluate(run)["labels"] if row["label"] == "rare"))
     assert recalls[1] > recalls[0] + 0.2
+
+
+def test_a_network_learns_the_language_first_when_asked_to(tmp_path: Path) -> None:
+    run, notes = train(tmp_path / "run", order(tmp_path / "o.csv"), adapt=True, steps=40, tokenizer="char")
+    language = load_run(tmp_path / "run-language")
+    assert "learning the language of the texts first" in notes
+    assert (language.kind, run.config["options"]["start_from"]) == (LANGUAGE_MODEL, str(language.path))
+    assert run.tokenizer().to_bytes() == language.tokenizer().to_bytes()
+    assert run.summary()["steps"] == language.summary()["steps"] == 40
+    again, _ = train(tmp_path / "other", order(tmp_path / "o.csv"), start_from=str(language.path), **BROUGHT)
+    np.testing.assert_array_equal(again.weights()["head.weight"], run.weights()["head.weight"])
+
+
+def test_the_language_comes_first_where_n_grams_tell_little_of_much_text() -> None:
+    assert should_learn_language(0.63, 0.5, 10**6)
+    assert not should_learn_language(0.63, 0.5, 10**5)
+    assert not should_learn_language(0.82, 0.5, 10**6)
+
+
+def test_an_interrupted_lesson_of_language_leaves_its_run_and_no_classifier(tmp_path: Path) -> None:
+    asked = ClassifierOptions(inputs=(order(tmp_path / "o.csv"),), adapt=True, steps=50, hidden=8, device="cpu")
+    events = list(start(asked, tmp_path / "run", hooks=Hooks(stop=lambda: True)))
+    assert isinstance(events[-1], Done) and events[-1].summary["stopped"] == "interrupted"
+    assert events[-1].run.kind == LANGUAGE_MODEL and not (tmp_path / "run").exists()
 
 
 def test_texts_on_both_sides_are_counted(tmp_path: Path) -> None:

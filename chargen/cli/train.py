@@ -40,7 +40,7 @@ REPLACES = {  # what is no longer taken from a replayed config when the option i
     "batch": {"shards"},
     "device": {"shards"},
     "documents": {"text_column"},
-    "start_from": {"size", "cell", "layers", "hidden", "embedding", "tied", "bidirectional", "learning_rate"}
+    "start_from": {"adapt", "size", "cell", "layers", "hidden", "embedding", "tied", "bidirectional", "learning_rate"}
     | {"tokenizer", "vocab_size", "min_frequency"},
 }
 
@@ -106,6 +106,11 @@ REPLACES = {  # what is no longer taken from a replayed config when the option i
 @click.option("--max-length", type=int, help="Classifiers: tokens of a text that are read.  [default: 1000]")
 @click.option(
     "--ngrams/--no-ngrams", default=None, help="Classifiers: combine the network with n-grams.  [default: --ngrams]"
+)
+@click.option(
+    "--adapt/--no-adapt",
+    default=None,
+    help="Classifiers: learn the texts' language before their labels.  [default: where n-grams tell little]",
 )
 @click.option("--balance", is_flag=True, default=None, help="Classifiers: rare labels count as much as common ones.")
 @click.option(

@@ -46,6 +46,7 @@ from chargen.training.recipes import (
     PIECES,
     classifier_recipe,
     classifier_tokenizer,
+    should_learn_language,
 )
 from chargen.training.setup import (
     Prepared,
@@ -240,11 +241,20 @@ def prepare_classifier(
     assert chosen.batch and chosen.shards and chosen.metric  # by the recipe
     index = {label: number for number, label in enumerate(labels)}
     truth, held_out_truth = (np.array([index[label] for label in part.labels]) for part in (train, validation))
-    ngrams = ngram_logits = None
+    ngrams = ngram_logits = accuracy = None
     if chosen.ngrams:
         fitted = world.agree(lambda: _fit_ngrams(train, validation, labels, chosen))
-        ngrams, ngram_logits = fitted.classifier, fitted.held_out_logits
+        ngrams, ngram_logits, accuracy = fitted.classifier, fitted.held_out_logits, fitted.accuracy
         notes.append(fitted.note)
+    adapt_to = None
+    if options.adapt and (world.size > 1 or source):
+        raise ChargenError("one process learns the language of the texts, and not with --from: leave --adapt out")
+    if source is None and recorded is None and world.size == 1 and options.adapt is not False:
+        free = chosen.minutes is not None and options.steps is options.bidirectional is options.layers is None
+        commonest = max(counts.values()) / len(texts)
+        told_little = accuracy is not None and should_learn_language(accuracy, commonest, sum(map(len, texts)))
+        if options.adapt or (free and told_little):
+            adapt_to = train.texts
     torch.manual_seed(chosen.seed)
     config = model_config(chosen, tokenizer, len(labels))
     model = Classifier(config).to(device)
@@ -280,7 +290,7 @@ def prepare_classifier(
         "label_counts": {label: counts[label] for label in labels},
         "rows_dropped": train.reading.rows_dropped + validation.reading.rows_dropped,
     }
-    return Prepared(task, CLASSIFIER, chosen, asdict(config), data, tokenizer, labels, notes, ngrams)
+    return Prepared(task, CLASSIFIER, chosen, asdict(config), data, tokenizer, labels, notes, ngrams, adapt_to)
 
 
 def _make_tokenizer(
@@ -306,6 +316,7 @@ class FittedNgrams(NamedTuple):
 
     classifier: NgramClassifier
     held_out_logits: np.ndarray  # (texts, labels), of a classifier that has not seen the texts held out
+    accuracy: float  # of that one
     note: str  # how good that one is
 
 
@@ -325,7 +336,7 @@ def _fit_ngrams(
         everything = LabelledSet(train.texts + validation.texts, train.labels + validation.labels)
         classifier = fit_again(classifier, everything, labels, balance=options.balance)
     note = f"n-grams alone: accuracy {right.mean():.4f} ({low:.3f} to {high:.3f}), {time.monotonic() - began:.0f} s"
-    return FittedNgrams(classifier, logits, note)
+    return FittedNgrams(classifier, logits, float(right.mean()), note)
 
 
 def _label_weights(truth: np.ndarray, labels: int) -> np.ndarray:

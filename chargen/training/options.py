@@ -118,6 +118,7 @@ class ClassifierOptions(Options):
     pooling: str | None = None  # one of models.config.POOLINGS
     bidirectional: bool | None = None
     max_length: int = 1000  # tokens of a text that are read
+    adapt: bool | None = None  # whether the network learns the language of the texts before their labels
     ngrams: bool | None = None  # whether the network is combined with an n-gram classifier
     balance: bool = False  # whether every label counts as much as the others, however many texts it has
     metric: str | None = None  # one of METRICS: the weights of which it is best are kept

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from chargen.errors import ChargenError
 from chargen.models.config import EncoderConfig, LanguageModelConfig, weight_shapes
@@ -29,6 +30,12 @@ MOST_WEIGHTS = 20  # for each token of the text
 STEPS_AN_EPOCH = 200  # about, on a short text: it is read in fewer streams, so that the weights move as often
 SPREAD = 0.6, 1.6  # of the products a second that one shape reaches, what another may reach: small steps are slower
 RATES = {"muon": (0.012, 0.1), "adamw": (0.006, 0.01)}  # learning rate and weight decay that suit a language model
+LANGUAGE_SHARE = 0.4  # of a classifier's minutes, for learning the language of its texts first
+ENOUGH_LANGUAGE = 300_000  # tokens
+LANGUAGE_PIECES = 4000  # fewer than MOST_PIECES, since a language model's cost grows with them
+FROM_NOTHING = 0.3, 0.2, 0.5  # dropout of outputs, of inputs, of whole pieces
+FROM_LANGUAGE = 0.1, 0.0, 0.0
+CLASSIFIER_TUNING = 1 / 3  # of the rate, for an encoder that has learned something already
 CLASSIFIER_RATES = {"muon": (0.006, 0.1), "adamw": (0.003, 0.01)}
 FINE_TUNING = 1 / 6  # of that rate, for weights that another text has taught already
 
@@ -118,6 +125,10 @@ def classifier_recipe(options: ClassifierOptions, cores: int = 1, processes: int
     batch = options.batch or CLASSIFIER_BATCH
     optimizer = options.optimizer or "muon"
     learning_rate, weight_decay = CLASSIFIER_RATES[optimizer]
+    dropout, dropout_input, dropout_embedding = FROM_NOTHING
+    if options.start_from:
+        learning_rate *= CLASSIFIER_TUNING
+        dropout, dropout_input, dropout_embedding = FROM_LANGUAGE
     return filled(
         options,
         size="auto",
@@ -133,13 +144,55 @@ def classifier_recipe(options: ClassifierOptions, cores: int = 1, processes: int
         learning_rate=learning_rate,
         weight_decay=weight_decay,
         clip=1.0,
-        dropout=0.3,
-        dropout_input=0.2,
-        dropout_embedding=0.5 if options.tokenizer in PIECES else 0.0,
+        dropout=dropout,
+        dropout_input=dropout_input,
+        dropout_embedding=dropout_embedding if options.tokenizer in PIECES else 0.0,
         weight_drop=0.0,
         ngrams=True,
         metric="loss",
     )
+
+
+def should_learn_language(accuracy: float, commonest: float, tokens: int) -> bool:
+    """Whether a classifier had better learn the language of its texts before their labels.
+
+    accuracy: of n-grams on the texts held out; commonest: the share of the commonest label in them; tokens: of all
+    texts to learn from. It had where n-grams go less than half of the way from guessing to knowing, so that the order
+    of words or characters must tell, and there is text enough to learn from.
+    """
+    return tokens >= ENOUGH_LANGUAGE and accuracy - commonest < (1 - commonest) / 2
+
+
+def language_options(options: ClassifierOptions, texts: str) -> LanguageModelOptions:
+    """A language model on a file of texts, as JSON lines, for the classifier of these options, all of them chosen."""
+    pieces = LANGUAGE_PIECES if options.tokenizer in PIECES else None
+    return LanguageModelOptions(
+        inputs=(texts,),
+        documents="jsonl",
+        tokenizer=options.tokenizer,
+        vocab_size=options.vocab_size or pieces,
+        min_frequency=options.min_frequency,
+        minutes=None if options.minutes is None else LANGUAGE_SHARE * options.minutes,
+        epochs=options.epochs if options.minutes is options.steps is None else None,
+        steps=options.steps,
+        cell=options.cell,
+        layers=options.layers,
+        hidden=options.hidden,
+        embedding=options.embedding,
+        seed=options.seed,
+        device=options.device,
+        precision=options.precision,
+    )
+
+
+def after_language(options: ClassifierOptions, run: str) -> ClassifierOptions:
+    """The options that were asked for, for a classifier that begins with a language model's run of its own texts."""
+    if options.minutes is options.epochs is options.steps is None:
+        options = replace(options, minutes=DEFAULT_MINUTES)
+    minutes = None if options.minutes is None else (1 - LANGUAGE_SHARE) * options.minutes
+    brought = ("tokenizer", "vocab_size", "min_frequency", "size", "cell", "layers", "hidden", "embedding")
+    others: dict[str, Any] = dict.fromkeys(brought)  # which the run brings
+    return replace(options, **others, minutes=minutes, start_from=run, adapt=False)
 
 
 def tokens_read(options: LanguageModelOptions, tokens: int, speed: Speed) -> float:

@@ -36,6 +36,7 @@ class Prepared:
     labels: list[str] | None  # a classifier's
     notes: list[str]  # what a person should know, in sentences
     ngrams: NgramClassifier | None = None  # what a classifier is combined with
+    adapt_to: list[str] | None = None  # texts whose language its network is to learn before
     planner: Planner | None = None  # to be told how fast the training was
 
     @property

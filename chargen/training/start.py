@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import sys
-from collections.abc import Callable, Iterator, Mapping
+import tempfile
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,10 +23,11 @@ from chargen.text.labelled import LabelledSet
 from chargen.text.tokenizers import Tokenizer
 from chargen.training.classifying import prepare_classifier, read_split, split_examples
 from chargen.training.distributed import World, join, leave
-from chargen.training.events import Done, Event, Note
+from chargen.training.events import Done, Event, Note, Step
 from chargen.training.language_modelling import prepare_language_model
-from chargen.training.loop import train
+from chargen.training.loop import INTERRUPTED, train
 from chargen.training.options import ClassifierOptions, LanguageModelOptions, Options, from_record, to_record
+from chargen.training.recipes import after_language, language_options
 from chargen.training.schedule import Budget
 from chargen.training.setup import Prepared
 from chargen.workers import Workers, workers_for
@@ -61,6 +64,15 @@ def start(
         source = find_run(options.start_from) if options.start_from else None
         prepared = _prepare(options, world, workers, hooks, examples=examples, source=source)
         yield from map(Note, prepared.notes)
+        if prepared.adapt_to is not None:
+            assert isinstance(prepared.options, ClassifierOptions) and isinstance(options, ClassifierOptions)
+            source = yield from learn_language(
+                prepared.adapt_to, prepared.options, path, overwrite=overwrite, hooks=hooks
+            )
+            if source is None:
+                return
+            options = after_language(options, str(source.path))
+            prepared = _prepare(options, world, workers, hooks, examples=examples, source=source)
         run = world.agree(lambda: _create(path, prepared, overwrite=overwrite))
         for event in train(
             prepared.task,
@@ -75,6 +87,28 @@ def start(
                 summary = event.summary
                 prepared.planner.correct(prepared.options, summary["seconds"], summary["tokens_per_second"])
             yield event
+
+
+def learn_language(
+    texts: list[str], options: ClassifierOptions, path: Path, *, overwrite: bool, hooks: Hooks
+) -> Generator[Event, None, Run | None]:
+    """Train a language model on the texts of a classifier that is to be at `path`, beside it; gives its run.
+
+    Without their labels, as ULMFiT does (Howard & Ruder 2018, arXiv:1801.06146). None when it was interrupted.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "texts.jsonl"
+        file.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
+        language = path.with_name(f"{path.name}-language")
+        yield Note(f"learning the language of the texts first, for {language} (--no-adapt leaves it out)")
+        for event in start(language_options(options, str(file)), language, overwrite=overwrite, hooks=hooks):
+            if isinstance(event, Done):
+                if event.summary["stopped"] != INTERRUPTED:
+                    return event.run
+                yield event
+            elif isinstance(event, Step):
+                yield event
+    return None
 
 
 def resume(
