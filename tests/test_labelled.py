@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chargen.errors import ChargenError
-from chargen.text.labelled import LabelledSet, alike, read_labelled, stratified_split
+from chargen.text.labelled import LabelledSet, groups_of, read_labelled, stratified_split
 
 GOOD_BAD = LabelledSet(["so good", "so bad, really", 'a "fine" one'], ["pos", "neg", "pos"])
 
@@ -199,9 +199,10 @@ def test_a_group_stays_on_one_side_unless_a_label_would_be_missing(rows: list[tu
     assert {"aaabbb"[index] for index in one_group_a_label[1]} == {"a", "b"}
 
 
-def test_texts_of_the_same_words_are_alike() -> None:
-    assert alike("The cat sat.") == alike("the  SAT, cat") != alike("the cat")
-    assert alike("!!") != alike("!") and alike("") != alike("!")
+def test_texts_of_the_same_words_are_a_group_and_copies_are_not() -> None:
+    assert groups_of(["The cat sat.", "dog", "the  SAT, cat", "dog", "!", "?", ""]) == [
+        *("cat sat the", 1, "cat sat the", 3, 4, 5, 6)
+    ]
 
 
 def test_a_split_refuses_what_it_cannot_do() -> None:

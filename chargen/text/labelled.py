@@ -156,14 +156,20 @@ def stratified_split(
     return [index for index in range(len(labels)) if index not in held], sorted(held)
 
 
-def alike(text: str) -> Hashable:
-    """What texts of the same words, in whatever order, have in common: on both sides of a split they mislead.
+def groups_of(texts: Sequence[str]) -> list[Hashable]:
+    """Equal values for texts that differ but have the same words, in whatever order; one for each text else.
 
-    >>> alike("The cat sat.") == alike("the sat, cat")
-    True
+    Such texts tell much that is wrong of each other where order is what is labelled. Copies are no such case: a text
+    that comes twice in a set comes again in what the set stands for.
+
+    >>> groups_of(["The cat sat.", "the sat, cat", "dog", "dog"])
+    ['cat sat the', 'cat sat the', 2, 3]
     """
-    words = words_of(text)
-    return " ".join(sorted(words)) if words else text
+    keys = [" ".join(sorted(words_of(text))) for text in texts]
+    variants: dict[str, set[str]] = {}
+    for key, text in zip(keys, texts, strict=True):
+        variants.setdefault(key, set()).add(text)
+    return [key if key and len(variants[key]) > 1 else number for number, key in enumerate(keys)]
 
 
 def encode_example(tokenizer: Tokenizer, text: str, *, documents: bool, max_length: int) -> Ids:

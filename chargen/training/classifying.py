@@ -31,7 +31,15 @@ from chargen.models.classifier import Classifier, label_logits
 from chargen.models.config import ClassifierConfig, EncoderConfig
 from chargen.models.encoder import NO_DROPOUT, Dropout, Masks
 from chargen.models.ngrams import NgramClassifier
-from chargen.text.labelled import LabelledSet, Reading, alike, encode_example, pad, read_labelled, stratified_split
+from chargen.text.labelled import (
+    LabelledSet,
+    Reading,
+    encode_example,
+    groups_of,
+    pad,
+    read_labelled,
+    stratified_split,
+)
 from chargen.text.ngrams import words_of
 from chargen.text.tables import Columns
 from chargen.text.tokenizers import Tokenizer, load_tokenizer, train_tokenizer
@@ -405,7 +413,7 @@ def _held_out(
 ) -> tuple[list[int], list[int]]:
     """Indices of the examples to train on, and of those to hold out."""
     fraction = held_out_share(len(examples.texts)) if options.val_fraction is None else options.val_fraction
-    groups = list(map(alike, examples.texts))
+    groups = groups_of(examples.texts)
     return stratified_split(examples.labels, fraction, options.seed, groups, keep_single=keep_single)
 
 
