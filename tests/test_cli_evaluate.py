@@ -28,12 +28,13 @@ def call(*arguments: str, code: int = 0) -> Result:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where `mail`, `plain` (without n-grams) and the language model `book` are."""
     folder = tmp_path_factory.mktemp("runs")
-    rows = [
-        f'"{word}\nfilm {n}",{"$so$" if n % 6 == 0 else label}'
-        for n in range(40)
-        for word, label in (("good", "$so$"), ("poor", "neg"))
-    ]
-    (folder / "mail.csv").write_text("text,label\n" + "\n".join(rows) + "\n")
+    for name, first in (("mail.csv", 0), ("new.csv", 40)):
+        rows = [
+            f'"{word}\nfilm {n}",{"$so$" if n % 6 == 0 else label}'
+            for n in range(first, first + 40)
+            for word, label in (("good", "$so$"), ("poor", "neg"))
+        ]
+        (folder / name).write_text("text,label\n" + "\n".join(rows) + "\n")
     (folder / "book.txt").write_text("a b c\n" * 300)
     call("train", str(folder / "mail.csv"), "--task", "classify", *SMALL, "-o", str(folder / "mail"))
     call("train", str(folder / "mail.csv"), "--task", "classify", "--no-ngrams", *SMALL, "-o", str(folder / "plain"))
@@ -52,7 +53,7 @@ def figures(*arguments: str) -> dict[str, Any]:
 
 
 def test_figures_agree_with_each_other() -> None:
-    found = figures("-m", "./mail", "mail.csv", "--mistakes", "1000")
+    found = figures("-m", "./mail", "new.csv", "--mistakes", "1000")
     low, high = found["accuracy_interval"]
     assert 0 <= low < found["accuracy"] < high <= 1
     curve = found["calibration"]

@@ -246,7 +246,6 @@ def prepare_classifier(
     notes += told
     asked = replace(asked, tokenizer=tokenizer.kind, precision=precision)
     chosen = classifier_recipe(asked, workers.size, world.size)
-    assert chosen.batch and chosen.shards and chosen.metric  # by the recipe
     index = {label: number for number, label in enumerate(labels)}
     truth, held_out_truth = (np.array([index[label] for label in part.labels]) for part in (train, validation))
     ngrams = ngram_logits = accuracy = None
@@ -263,6 +262,8 @@ def prepare_classifier(
         told_little = accuracy is not None and should_learn_language(accuracy, commonest, sum(map(len, texts)))
         if options.adapt or (free and told_little):
             adapt_to = train.texts
+    chosen = replace(chosen, adapt=adapt_to is not None)
+    assert chosen.batch and chosen.shards and chosen.metric  # by the recipe
     torch.manual_seed(chosen.seed)
     config = model_config(chosen, tokenizer, len(labels))
     model = Classifier(config).to(device)
