@@ -63,7 +63,7 @@ def test_logits_are_those_of_torch(cell: str, layers: int, bidirectional: bool, 
         texts = some_texts(lengths)
         logits = model.logits(texts)
         assert logits.dtype == np.float32 and logits.shape == (len(texts), LABELS)
-        np.testing.assert_allclose(logits, label_logits(twin, texts), rtol=0, atol=TOLERANCE)
+        np.testing.assert_allclose(logits, label_logits(twin, texts), rtol=TOLERANCE, atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -189,7 +189,7 @@ def test_another_device_labels_as_the_cpu_does(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(torch.nn.Module, "to", lambda self, device: self)
     other = Labeller(run, "elsewhere")
     assert not isinstance(getattr(other._logits, "__self__", None), NumpyClassifier)
-    np.testing.assert_allclose(other.probabilities(texts), expected, rtol=0, atol=TOLERANCE)
+    np.testing.assert_allclose(other.probabilities(texts), expected, rtol=TOLERANCE, atol=TOLERANCE)
 
 
 def test_a_driver_is_a_library_that_can_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
