@@ -182,7 +182,7 @@ def file_types(seed: int) -> Split:
         random.Random(0).shuffle(files)
         for number, path in enumerate(files[:400]):
             text = " ".join(path.read_text("utf-8", "replace")[2000:6000].split())
-            pieces = [text[i : i + 120] for i in range(0, len(text) - 120, 480)]
+            pieces = [text[i : i + 120] for i in range(0, len(text) - 120, 480) if "\0" not in text]
             part = parts[number % 5 == 0]
             part.texts.extend(pieces)
             part.labels.extend([suffix] * len(pieces))
