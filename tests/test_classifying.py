@@ -63,8 +63,9 @@ def order(path: Path, texts: int = 400) -> str:
 def train(path: Path, inputs: str, **options: Any) -> tuple[Run, str]:
     """The run of a small classifier, and what was told on the way."""
     settings = {"steps": 30, "hidden": 8, "embedding": 8, "batch": 16, "device": "cpu", "precision": "fp32"}
+    overwrite = bool(options.pop("overwrite", False))
     asked = ClassifierOptions(inputs=(inputs,), **{**settings, **options})
-    events = list(start(asked, path))
+    events = list(start(asked, path, overwrite=overwrite))
     done = events[-1]
     assert isinstance(done, Done)
     return done.run, " ".join(event.text for event in events if isinstance(event, Note))
@@ -146,13 +147,16 @@ def test_balance_finds_a_rare_label(tmp_path: Path) -> None:
 
 def test_a_network_learns_the_language_first_when_asked_to(tmp_path: Path) -> None:
     run, notes = train(tmp_path / "run", order(tmp_path / "o.csv"), adapt=True, steps=40, tokenizer="char")
-    language = load_run(tmp_path / "run-language")
+    language, first = load_run(tmp_path / "run-language"), run.weights()
     assert "learning the language of the texts first" in notes
     assert (language.kind, run.config["options"]["start_from"]) == (LANGUAGE_MODEL, str(language.path))
     assert run.tokenizer().to_bytes() == language.tokenizer().to_bytes()
     assert run.summary()["steps"] == language.summary()["steps"] == 40
+    train(tmp_path / "run", order(tmp_path / "o.csv"), adapt=True, overwrite=True, steps=1, tokenizer="char")
+    assert load_run(tmp_path / "run-language").summary() == language.summary()  # nobody asked to replace that one
+    assert load_run(tmp_path / "run-language-2").summary()["steps"] == 1
     again, _ = train(tmp_path / "other", order(tmp_path / "o.csv"), start_from=str(language.path), **BROUGHT)
-    np.testing.assert_array_equal(again.weights()["head.weight"], run.weights()["head.weight"])
+    np.testing.assert_array_equal(again.weights()["head.weight"], first["head.weight"])
 
 
 def test_the_language_comes_first_where_n_grams_tell_little_of_much_text() -> None:

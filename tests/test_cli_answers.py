@@ -9,23 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from commands import call
 
 from chargen.checkpoint import CONFIDENCE, RIGHT, load_run
 from chargen.classification import threshold_of
-from chargen.cli import main
 from chargen.errors import ChargenError
 
 SMALL = ("--task", "classify", "--steps", "3", "--hidden", "4", "--batch", "8", "--device", "cpu", "--quiet")
 WORDS = {"good": "pos", "poor": "neg", "fair": "so-so"}
-
-
-def call(*arguments: str, code: int = 0, given: str | None = None) -> Result:
-    result = CliRunner().invoke(main, list(arguments), input=given)
-    assert result.exit_code == code, result.output
-    if code:
-        assert result.stdout == "" and "Traceback" not in result.stderr
-    return result
 
 
 @pytest.fixture(scope="module")

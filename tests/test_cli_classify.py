@@ -10,23 +10,14 @@ from typing import Any
 
 import polars as pl
 import pytest
-from click.testing import CliRunner, Result
+from commands import call
 
 from chargen.checkpoint import load_run
-from chargen.cli import main
 from chargen.cli.output import escape, unescape
 from chargen.training.options import ClassifierOptions, LanguageModelOptions, from_record, to_record
 
 SMALL = ("--task", "classify", "--steps", "3", "--hidden", "4", "--batch", "4", "--device", "cpu", "--quiet")
 ROWS = [(f"{word} {n}", str(int(word == "good")), str(n % 2)) for n in range(12) for word in ("good", "poor")]
-
-
-def call(*arguments: str, code: int = 0) -> Result:
-    result = CliRunner().invoke(main, list(arguments))
-    assert result.exit_code == code, result.output
-    if code:
-        assert result.stdout == "" and "Traceback" not in result.stderr
-    return result
 
 
 def write(name: str, *rows: tuple[str, ...], delimiter: str = ",") -> str:

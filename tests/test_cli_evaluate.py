@@ -8,20 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
-
-from chargen.cli import main
+from commands import call
 
 SMALL = ("--steps", "3", "--hidden", "4", "--batch", "8", "--device", "cpu", "--quiet")
 PNG = b"\x89PNG"
-
-
-def call(*arguments: str, code: int = 0) -> Result:
-    result = CliRunner().invoke(main, list(arguments))
-    assert result.exit_code == code, result.output
-    if code:
-        assert result.stdout == "" and "Traceback" not in result.stderr
-    return result
 
 
 @pytest.fixture(scope="module")

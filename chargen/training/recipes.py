@@ -30,6 +30,7 @@ MOST_WEIGHTS = 20  # for each token of the text
 STEPS_AN_EPOCH = 200  # about, on a short text: it is read in fewer streams, so that the weights move as often
 SPREAD = 0.6, 1.6  # of the products a second that one shape reaches, what another may reach: small steps are slower
 RATES = {"muon": (0.012, 0.1), "adamw": (0.006, 0.01)}  # learning rate and weight decay that suit a language model
+FINE_TUNING = 1 / 6  # of that rate, for weights that another text has taught already
 LANGUAGE_SHARE = 0.4  # of a classifier's minutes, for learning the language of its texts first
 ENOUGH_LANGUAGE = 300_000  # tokens
 LANGUAGE_PIECES = 4000  # fewer than MOST_PIECES, since a language model's cost grows with them
@@ -37,7 +38,6 @@ FROM_NOTHING = 0.3, 0.2, 0.5  # dropout of outputs, of inputs, of whole pieces
 FROM_LANGUAGE = 0.1, 0.0, 0.0
 CLASSIFIER_TUNING = 1 / 3  # of the rate, for an encoder that has learned something already
 CLASSIFIER_RATES = {"muon": (0.006, 0.1), "adamw": (0.003, 0.01)}
-FINE_TUNING = 1 / 6  # of that rate, for weights that another text has taught already
 
 
 @dataclass(frozen=True)

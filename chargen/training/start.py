@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -66,9 +67,7 @@ def start(
         yield from map(Note, prepared.notes)
         if prepared.adapt_to is not None:
             assert isinstance(prepared.options, ClassifierOptions) and isinstance(options, ClassifierOptions)
-            source = yield from learn_language(
-                prepared.adapt_to, prepared.options, path, overwrite=overwrite, hooks=hooks
-            )
+            source = yield from learn_language(prepared.adapt_to, prepared.options, path, hooks)
             if source is None:
                 return
             options = after_language(options, str(source.path))
@@ -90,18 +89,20 @@ def start(
 
 
 def learn_language(
-    texts: list[str], options: ClassifierOptions, path: Path, *, overwrite: bool, hooks: Hooks
+    texts: list[str], options: ClassifierOptions, path: Path, hooks: Hooks
 ) -> Generator[Event, None, Run | None]:
     """Train a language model on the texts of a classifier that is to be at `path`, beside it; gives its run.
 
-    Without their labels, as ULMFiT does (Howard & Ruder 2018, arXiv:1801.06146). None when it was interrupted.
+    Without their labels, as ULMFiT does (Howard & Ruder 2018, arXiv:1801.06146). None when it was interrupted. Nobody
+    named its folder, so it replaces none that is there.
     """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "texts.jsonl"
         file.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
-        language = path.with_name(f"{path.name}-language")
+        names = (f"{path.name}-language{f'-{number}' if number > 1 else ''}" for number in count(1))
+        language = next(place for name in names if not (place := path.with_name(name)).exists())
         yield Note(f"learning the language of the texts first, for {language} (--no-adapt leaves it out)")
-        for event in start(language_options(options, str(file)), language, overwrite=overwrite, hooks=hooks):
+        for event in start(language_options(options, str(file)), language, hooks=hooks):
             if isinstance(event, Done):
                 if event.summary["stopped"] != INTERRUPTED:
                     return event.run
