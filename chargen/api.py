@@ -29,11 +29,11 @@ from chargen.hardware import choose_device
 from chargen.models.config import LanguageModelConfig
 from chargen.models.language_model import LanguageModel
 from chargen.text.labelled import read_labelled
-from chargen.training.classifying import read_split, recorded_columns
 from chargen.training.events import Done, Event
 from chargen.training.language_modelling import encode, split
 from chargen.training.ngrams import fit_ngrams
 from chargen.training.options import ClassifierOptions, LanguageModelOptions, Options
+from chargen.training.splitting import read_split, recorded_columns
 from chargen.training.start import options_of, start
 from chargen.workers import workers_for
 

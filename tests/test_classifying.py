@@ -14,10 +14,11 @@ from chargen.api import evaluate
 from chargen.checkpoint import LANGUAGE_MODEL, Run, load_run
 from chargen.classification import Labeller
 from chargen.text.labelled import read_labelled
-from chargen.training.classifying import held_out_share, unseen_words
+from chargen.training.classifying import unseen_words
 from chargen.training.events import Done, Evaluated, Note
 from chargen.training.options import ClassifierOptions
 from chargen.training.recipes import classifier_tokenizer, should_learn_language
+from chargen.training.splitting import held_out_share
 from chargen.training.start import Hooks, start
 
 BOLD = {"hidden": 24, "learning_rate": 0.02, "dropout": 0.0, "dropout_input": 0.0, "dropout_embedding": 0.0}

@@ -18,10 +18,10 @@ from chargen.checkpoint import load_run
 from chargen.cli import main
 from chargen.cli.train import _progress as progress_of
 from chargen.cli.train import command as train_command
-from chargen.training.classifying import read_split
 from chargen.training.events import Step
 from chargen.training.options import ClassifierOptions, LanguageModelOptions
 from chargen.training.recipes import language_model_recipe
+from chargen.training.splitting import read_split
 
 SENTENCE = "the cat sat on the mat, and the dog ran after the hat.\n"
 SMALL = ("--layers", "1", "--hidden", "16", "--embedding", "8", "--batch", "4", "--window", "8", "--device", "cpu")

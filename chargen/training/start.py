@@ -22,7 +22,7 @@ from chargen.errors import ChargenError
 from chargen.hardware import choose_device, keep_freed_memory
 from chargen.text.labelled import LabelledSet
 from chargen.text.tokenizers import Tokenizer
-from chargen.training.classifying import prepare_classifier, read_split, split_examples
+from chargen.training.classifying import prepare_classifier
 from chargen.training.distributed import World, join, leave
 from chargen.training.events import Done, Event, Note, Step
 from chargen.training.language_modelling import prepare_language_model
@@ -31,6 +31,7 @@ from chargen.training.options import ClassifierOptions, LanguageModelOptions, Op
 from chargen.training.recipes import after_language, language_options
 from chargen.training.schedule import Budget
 from chargen.training.setup import Prepared
+from chargen.training.splitting import read_split, split_examples
 from chargen.workers import Workers, workers_for
 
 OPTIONS: dict[str, type[Options]] = {LANGUAGE_MODEL: LanguageModelOptions, CLASSIFIER: ClassifierOptions}
