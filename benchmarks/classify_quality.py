@@ -13,7 +13,9 @@ with the 95 % interval of a paired bootstrap. Where there are many labels, the b
 maxn 4, 25 epochs), if it is installed (`pip install fasttext-numpy2-wheel`).
 
 The folder that CHARGEN_BENCH_DATA names holds `sst2/`, `names/`, `langid/` and `ptb/`; the other sets are made from
-this Python. The last two, `debian` (from `apt-cache`) and `file-types`, were added when the recipe was fixed.
+this Python. The last two, `debian` (from `apt-cache`) and `file-types`, were added when the recipe was fixed. `langid`
+is measured also on single words that no text to train on has, from the spelling dictionaries that are installed
+(Debian's packages hunspell-*).
 """
 
 from __future__ import annotations
@@ -21,11 +23,12 @@ from __future__ import annotations
 import csv
 import os
 import random
+import re
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,6 +46,7 @@ from chargen.training.start import start
 
 DRAWS = 2000  # of the bootstrap
 MANY_LABELS = 40
+DICTIONARIES = Path("/usr/share/hunspell")
 PACKAGES = [
     "asyncio",
     "concurrent",
@@ -67,11 +71,12 @@ PACKAGES = [
 
 
 class Split(NamedTuple):
-    """Texts to train on, perhaps some to validate on, and those that are measured with."""
+    """Texts to train on, perhaps some to validate on, those that are measured with, and perhaps others, by name."""
 
     train: LabelledSet
     validation: LabelledSet | None
     test: LabelledSet
+    others: Mapping[str, LabelledSet] = {}
 
 
 def data(name: str) -> Path:
@@ -104,7 +109,26 @@ def langid(seed: int) -> Split:
         for found, lines in ((train, _lines(path) + pairs[:800]), (test, pairs[800:])):
             found.texts.extend(lines)
             found.labels.extend([path.stem] * len(lines))
-    return Split(train, None, test)
+    return Split(train, None, test, {"single words": dictionary_words(train)})
+
+
+def dictionary_words(train: LabelledSet) -> LabelledSet:
+    """200 words of each language from its spelling dictionary, none of them in the texts to train on."""
+    known = {word for text in train.texts for word in text.lower().split()}
+    words = LabelledSet([], [])
+    for language in train.names:
+        for path in sorted(DICTIONARIES.glob(f"{language}*.dic")):
+            if path.stem.partition("_")[0] != language or "Latn" in path.stem:
+                continue
+            encoding = re.search(rb"^SET +(\S+)", path.with_suffix(".aff").read_bytes(), re.MULTILINE)
+            lines = path.read_bytes().decode(encoding[1].decode() if encoding else "utf-8", "ignore").split("\n")[1:]
+            found = {re.split(r"[/\t\r]", line)[0] for line in lines}
+            new = sorted(word for word in found - known if 4 <= len(word) <= 15 and word.isalpha() and word.islower())
+            random.Random(0).shuffle(new)
+            words.texts.extend(new[:200])
+            words.labels.extend([language] * len(new[:200]))
+            break
+    return words
 
 
 def word_order(seed: int) -> Split:
@@ -214,12 +238,11 @@ def _cut(examples: LabelledSet, share: float) -> Split:
     return Split(examples.select(order[:end]), None, examples.select(order[end:]))
 
 
-def baseline(split: Split) -> tuple[str, np.ndarray]:
-    """What people would take instead, and the labels it gives the texts that are measured with."""
+def baseline(split: Split) -> tuple[str, Callable[[Sequence[str]], np.ndarray]]:
+    """What people would take instead, fitted to the texts to train on: texts to their labels."""
     if len(split.train.names) >= MANY_LABELS:
         return "fastText", _fasttext(split)
-    pipeline = baseline_pipeline().fit(split.train.texts, split.train.labels)
-    return "TF-IDF", pipeline.predict(split.test.texts)
+    return "TF-IDF", baseline_pipeline().fit(split.train.texts, split.train.labels).predict
 
 
 def baseline_pipeline() -> Any:
@@ -235,9 +258,14 @@ def baseline_pipeline() -> Any:
     return make_pipeline(features, LogisticRegression(C=10, max_iter=1000))
 
 
-def _fasttext(split: Split) -> np.ndarray:
-    found = fasttext_model(split).predict([" ".join(text.split()) for text in split.test.texts])[0]
-    return np.array([labels[0].removeprefix("__label__") if labels else "" for labels in found])
+def _fasttext(split: Split) -> Callable[[Sequence[str]], np.ndarray]:
+    model = fasttext_model(split)
+
+    def predict(texts: Sequence[str]) -> np.ndarray:
+        found = model.predict([" ".join(text.split()) for text in texts])[0]
+        return np.array([labels[0].removeprefix("__label__") if labels else "" for labels in found])
+
+    return predict
 
 
 def fasttext_model(split: Split) -> Any:
@@ -263,15 +291,14 @@ def write(path: Path, examples: LabelledSet) -> str:
     return str(path)
 
 
-def ours(split: Split, seed: int, minutes: float, options: dict[str, Any]) -> dict[str, np.ndarray]:
-    """Logits of n-grams, network and whole on the texts that are measured with."""
+def ours(split: Split, seed: int, minutes: float, options: dict[str, Any]) -> Labeller:
+    """The classifier that training makes."""
     with tempfile.TemporaryDirectory() as folder:
         inputs = (write(Path(folder) / "train.csv", split.train),)
         val = (write(Path(folder) / "val.csv", split.validation),) if split.validation else ()
         asked = ClassifierOptions(inputs=inputs, val=val, minutes=minutes, seed=seed, **options)
         run = next(event.run for event in start(asked, Path(folder) / "run") if isinstance(event, Done))
-        classifier = Labeller(run)
-        return parts_of(classifier, split.test.texts)
+        return Labeller(run)
 
 
 def parts_of(labeller: Labeller, texts: Sequence[str]) -> dict[str, np.ndarray]:
@@ -279,6 +306,27 @@ def parts_of(labeller: Labeller, texts: Sequence[str]) -> dict[str, np.ndarray]:
     sources = labeller.read(texts)
     ngrams = np.zeros_like(sources.network) if sources.ngrams is None else sources.ngrams
     return {"n-grams": ngrams, "network": sources.network, "whole": labeller.combined(sources)}
+
+
+def compared(members: Sequence[Labeller], other: str, taken: np.ndarray, test: LabelledSet) -> str:
+    """How classifiers, their logits averaged, do beside the labels that another one has `taken`, in a line."""
+    from sklearn.metrics import f1_score
+
+    each = [parts_of(labeller, test.texts) for labeller in members]
+    logits = {part: np.mean([own[part] for own in each], axis=0) for part in each[0]}
+    labels, truth = np.array(members[0].labels), np.array(test.labels)
+    chosen = {part: labels[values.argmax(-1)] for part, values in logits.items()}
+    hits, rival = chosen["whole"] == truth, taken == truth
+    low, high = bootstrap(hits.astype(float) - rival)
+    sure = interval(int(hits.sum()), len(hits))
+    probs = softmax(logits["whole"]).max(-1)
+    accuracies = ", ".join(f"{part} {(own == truth).mean():.4f}" for part, own in chosen.items())
+    f1 = [f1_score(truth, own, average="macro") for own in (taken, chosen["whole"])]
+    return (
+        f"{other} {rival.mean():.4f}, {accuracies} ({sure[0]:.4f} to {sure[1]:.4f}), ahead "
+        f"{hits.mean() - rival.mean():+.4f} ({low:+.4f} to {high:+.4f}), macro-F1 {f1[0]:.4f} and {f1[1]:.4f}, "
+        f"calibration error {calibration_error(probs, hits):.3f} (chance {error_by_chance(probs):.3f})"
+    )
 
 
 def bootstrap(ahead: np.ndarray) -> tuple[float, float]:
@@ -292,45 +340,44 @@ def bootstrap(ahead: np.ndarray) -> tuple[float, float]:
 @click.argument("sets", nargs=-1, type=click.Choice(list(SETS)))
 @click.option("--minutes", default=3.0, show_default=True)
 @click.option("--seeds", default=1, show_default=True)
+@click.option("--members", default=1, show_default=True, help="Classifiers to average; they share the minutes.")
 @click.option("--option", "typed", multiple=True, metavar="NAME=VALUE", help="Of training, in place of the default.")
 @conditions
 def main(
-    sets: tuple[str, ...], minutes: float, seeds: int, typed: tuple[str, ...], isa: str | None, busy: int
+    sets: tuple[str, ...],
+    minutes: float,
+    seeds: int,
+    members: int,
+    typed: tuple[str, ...],
+    isa: str | None,
+    busy: int,
 ) -> None:
     """Measure default classifiers on SETS, by default all."""
     apply_isa(isa)
-    from sklearn.metrics import f1_score
-
     options: dict[str, Any] = {}
     for pair in typed:
         name, _, value = pair.partition("=")
         options[name] = (
             value if not value.replace(".", "").isdigit() else float(value) if "." in value else int(value)
         )
-    click.echo(f"{processor()}, {isa or 'all'} instructions, {busy} busy neighbours, {minutes:g} minutes, {options}")
+    click.echo(
+        f"{processor()}, {isa or 'all'} instructions, {busy} busy neighbours, {minutes:g} minutes, {members} members, {options}"
+    )
     with neighbours(busy):
         for name in sets or SETS:
             for seed in range(seeds):
                 split = SETS[name](seed)
                 began = time.perf_counter()
-                other, taken = baseline(split)
+                other, predict = baseline(split)
                 between = time.perf_counter()
-                logits = ours(split, seed, minutes, dict(options))
+                own = [
+                    ours(split, seed + 100 * member, minutes / members, dict(options)) for member in range(members)
+                ]
                 took = time.perf_counter() - between
-                labels, truth = np.array(split.train.names), np.array(split.test.labels)
-                chosen = {part: labels[values.argmax(-1)] for part, values in logits.items()}
-                hits, rival = chosen["whole"] == truth, taken == truth
-                low, high = bootstrap(hits.astype(float) - rival)
-                sure = interval(int(hits.sum()), len(hits))
-                probs = softmax(logits["whole"]).max(-1)
-                accuracies = ", ".join(f"{part} {(own == truth).mean():.4f}" for part, own in chosen.items())
-                f1 = [f1_score(truth, own, average="macro") for own in (taken, chosen["whole"])]
-                click.echo(
-                    f"{name} seed {seed}: {other} {rival.mean():.4f} ({between - began:.0f} s), {accuracies} "
-                    f"({sure[0]:.4f} to {sure[1]:.4f}; {took:.0f} s), ahead {hits.mean() - rival.mean():+.4f} "
-                    f"({low:+.4f} to {high:+.4f}), macro-F1 {f1[0]:.4f} and {f1[1]:.4f}, calibration error "
-                    f"{calibration_error(probs, hits):.3f} (chance {error_by_chance(probs):.3f})"
-                )
+                click.echo(f"{name} seed {seed}: {other} fitted in {between - began:.0f} s, ours in {took:.0f} s")
+                for part, test in {"test": split.test, **split.others}.items():
+                    if test.texts:
+                        click.echo(f"  {part}: {compared(own, other, predict(test.texts), test)}")
                 sys.stdout.flush()
 
 

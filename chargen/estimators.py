@@ -48,6 +48,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         bidirectional: Read texts from both ends.
         pooling: final, mean, max or concat: how outputs become one vector a text.
         max_length: Tokens of a text that are read.
+        crop: Tokens of a text that a step of training reads, a random stretch; by default as many as there is
+            time for.
         adapt: Learn the language of the texts before their labels; by default where n-grams tell little.
         ngrams: Combine the network with an n-gram classifier.
         balance: Let every label count as much as the others, however many texts it has.
@@ -92,6 +94,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         bidirectional: bool | None = None,
         pooling: str | None = None,
         max_length: int = 1000,
+        crop: int | None = None,
         adapt: bool | None = None,
         ngrams: bool | None = None,
         balance: bool = False,
@@ -129,6 +132,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.bidirectional = bidirectional
         self.pooling = pooling
         self.max_length = max_length
+        self.crop = crop
         self.adapt = adapt
         self.ngrams = ngrams
         self.balance = balance

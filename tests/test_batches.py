@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from chargen.text.labelled import pad
 from chargen.training.batches import Streams, Texts, fit_streams
+from chargen.training.recipes import SHORTEST_CROP, TRAINING_SHARE, crop_for
 
 
 def test_a_stream_reads_on_where_its_last_window_ended() -> None:
@@ -69,6 +70,34 @@ def test_an_epoch_reads_every_text_once_in_another_order_each() -> None:
 def test_a_batch_depends_on_the_step_alone(step: int) -> None:
     one, other = make_texts().batch(step), make_texts().batch(step)
     assert np.array_equal(one, other)
+
+
+def test_a_crop_is_a_stretch_of_each_text_and_another_one_each_epoch() -> None:
+    whole = [np.arange(100 * n, 100 * n + length) for n, length in enumerate([1, 5, 40, 60])]
+    texts = Texts(whole, np.arange(4), batch_size=4, crop=5)
+    assert texts.lengths.tolist() == [1, 5, 5, 5]
+    starts = set()
+    for step in range(8):
+        for number, ids in zip(texts.batch(step), texts.read(step), strict=True):
+            start = int(ids[0]) - 100 * int(number)
+            assert np.array_equal(ids, whole[number][start : start + texts.lengths[number]])
+            starts.add((int(number), start))
+        assert all(map(np.array_equal, texts.read(step), texts.read(step)))
+    assert len(starts) > 10 and {start for number, start in starts if number < 2} == {0}
+
+
+def test_texts_that_are_not_cropped_are_read_whole() -> None:
+    texts = make_texts()
+    for chosen, ids in zip(texts.batch(0), texts.read(0), strict=True):
+        assert np.array_equal(ids, texts.texts[chosen])
+
+
+@given(st.lists(st.integers(1, 300), min_size=1), st.floats(1, 1e5))
+def test_a_crop_is_the_longest_that_time_allows(lengths: list[int], tokens: float) -> None:
+    crop = crop_for(np.array(lengths), tokens)
+    time_for = TRAINING_SHARE * tokens
+    assert crop == SHORTEST_CROP or sum(min(length, crop) for length in lengths) <= time_for
+    assert crop >= max(lengths) or sum(min(length, crop + 1) for length in lengths) > time_for
 
 
 def test_texts_side_by_side_are_padded_with_zeros() -> None:

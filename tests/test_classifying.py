@@ -14,7 +14,7 @@ from chargen.api import evaluate
 from chargen.checkpoint import LANGUAGE_MODEL, Run, load_run
 from chargen.classification import Labeller
 from chargen.text.labelled import read_labelled
-from chargen.training.classifying import unseen_words
+from chargen.training.classifying import rare_words
 from chargen.training.events import Done, Evaluated, Note
 from chargen.training.options import ClassifierOptions
 from chargen.training.recipes import classifier_tokenizer, should_learn_language
@@ -191,9 +191,20 @@ def test_familiar_words_are_read_in_pieces_and_new_ones_by_characters(tmp_path: 
     assert run.tokenizer().kind == "char" and "by characters, since" in notes
 
 
+def test_a_budget_too_short_for_all_tokens_reads_a_stretch_of_each_text(tmp_path: Path) -> None:
+    long = [(" ".join(["word"] * 150 + [label]), label) for label in ("good", "bad") for _ in range(40)]
+    examples = table(tmp_path / "long.csv", long)
+    run, notes = train(tmp_path / "short", examples, minutes=0.001, adapt=False, ngrams=False)
+    crop = run.config["options"]["crop"]
+    assert crop < 150 and f"a step reads {crop} tokens of a text" in notes
+    run, notes = train(tmp_path / "steps", examples, steps=1, adapt=False, ngrams=False)
+    assert run.config["options"]["crop"] == run.config["data"]["max_length"] and "a step reads" not in notes
+
+
 def test_the_share_of_new_words_is_the_mean_over_texts() -> None:
-    assert unseen_words(["A good film"], ["a good, good film", "bad film"]) == pytest.approx(0.25)
-    assert unseen_words(["a"], ["!", ""]) == 1.0
+    assert rare_words(["A good film"], ["a good, good film", "bad film"]) == pytest.approx(0.25)
+    assert rare_words(["good good film"], ["good film"], most=1) == pytest.approx(0.5)
+    assert rare_words(["a"], ["!", ""]) == 1.0
     assert classifier_tokenizer(0.06)[0] == "unigram" and classifier_tokenizer(0.8)[0] == "char"
 
 

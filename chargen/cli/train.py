@@ -105,6 +105,11 @@ REPLACES = {  # what is no longer taken from a replayed config when the option i
 )
 @click.option("--max-length", type=int, help="Classifiers: tokens of a text that are read.  [default: 1000]")
 @click.option(
+    "--crop",
+    type=int,
+    help="Classifiers: tokens of a text that a step reads, a random stretch.  [default: what there is time for]",
+)
+@click.option(
     "--ngrams/--no-ngrams", default=None, help="Classifiers: combine the network with n-grams.  [default: --ngrams]"
 )
 @click.option(

@@ -59,6 +59,7 @@ class Texts:
     labels: np.ndarray  # (texts,)
     batch_size: int  # B
     seed: int = 0
+    crop: int | None = None  # tokens of a text that a step reads at most, a random stretch; None: all
     pool: int = 32  # batches whose texts are sorted by length together: more mix less, but pad less
 
     @property
@@ -74,10 +75,19 @@ class Texts:
             self._batches[epoch] = self._shuffled(epoch)
         return self._batches[epoch][place]
 
+    def read(self, step: int) -> list[np.ndarray]:
+        """The ids of each text of a step's batch: all of them, or a stretch drawn anew each epoch."""
+        chosen = self.batch(step)
+        rng = np.random.default_rng((self.seed, step, 1))
+        whole = np.array([len(self.texts[i]) for i in chosen])
+        starts = rng.integers(whole - self.lengths[chosen] + 1)
+        return [self.texts[i][start : start + self.lengths[i]] for i, start in zip(chosen, starts, strict=True)]
+
     @cached_property
     def lengths(self) -> np.ndarray:
-        """Tokens of each text (texts,)."""
-        return np.array([len(text) for text in self.texts])
+        """Tokens that are read of each text (texts,)."""
+        whole = np.array([len(text) for text in self.texts])
+        return whole if self.crop is None else np.minimum(whole, self.crop)
 
     @cached_property
     def _batches(self) -> dict[int, list[np.ndarray]]:

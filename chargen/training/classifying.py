@@ -43,12 +43,14 @@ from chargen.training.distributed import ALONE, World
 from chargen.training.loop import weights_of
 from chargen.training.ngrams import fit_again, fit_ngrams
 from chargen.training.options import ClassifierOptions
+from chargen.training.planner import tokens_a_second
 from chargen.training.recipes import (
     DEFAULT_CELL,
     MOST_PIECES,
     PIECES,
     classifier_recipe,
     classifier_tokenizer,
+    crop_for,
     should_learn_language,
 )
 from chargen.training.setup import (
@@ -64,7 +66,8 @@ from chargen.training.setup import (
 from chargen.training.splitting import shown
 from chargen.workers import ONE_WORKER, Workers
 
-MEASURED = 2000  # texts held out, whose new words are counted
+MEASURED = 2000  # texts held out, whose rare words are counted
+TIMED_CROP = 64  # tokens of a text, where the speed of steps is measured
 ENOUGH_TEXTS = 2500  # measured on the way: the standard error of an accuracy is 1 % at most
 NETWORK_ALONE, BESIDE_NGRAMS = [1.0], [0.0, 1.0]  # scales where nothing is known of them
 
@@ -100,23 +103,24 @@ class Classification:
 
         Each gives its part of the mean cross-entropy (nats a text).
         """
-        batch = self.train.batch(step)
+        batch, texts = self.train.batch(step), self.train.read(step)
         # Neighbours in a batch are about as long, so parts of every n-th text cost about the same.
-        own = batch[self.world.rank :: self.world.size] if len(batch) >= self.world.size else batch
-        masks = self.model.encoder.draw_masks(self.dropout, len(own))
-        parts = [slice(first, None, self.shards) for first in range(min(self.shards, len(own)))]
-        weight = self.world.size / len(batch) if len(batch) >= self.world.size else 1 / len(batch)
+        shared = len(batch) >= self.world.size
+        own = slice(self.world.rank, None, self.world.size) if shared else slice(None)
+        labels, texts = self.train.labels[batch[own]], texts[own]
+        masks = self.model.encoder.draw_masks(self.dropout, len(texts))
+        parts = [slice(first, None, self.shards) for first in range(min(self.shards, len(texts)))]
+        weight = self.world.size / len(batch) if shared else 1 / len(batch)
         shards: list[Callable[[], Tensor]] = [
-            partial(self._loss, own[part], masks.of(part), weight) for part in parts
+            partial(self._loss, texts[part], labels[part], masks.of(part), weight) for part in parts
         ]
         return shards, int(self.train.lengths[batch].sum())
 
-    def _loss(self, chosen: np.ndarray, masks: Masks, weight: float) -> Tensor:
-        ids, lengths = (torch.from_numpy(a).to(self.device) for a in pad([self.train.texts[i] for i in chosen]))
+    def _loss(self, texts: list[np.ndarray], labels: np.ndarray, masks: Masks, weight: float) -> Tensor:
+        ids, lengths, truth = (torch.from_numpy(a).to(self.device) for a in (*pad(texts), labels))
         with autocast(self.device, self.precision):
             logits = self.model(ids, lengths, masks)
-        labels = torch.from_numpy(self.train.labels[chosen]).to(self.device)
-        return cross_entropy(logits.float(), labels, self.label_weights, reduction="sum") * weight
+        return cross_entropy(logits.float(), truth, self.label_weights, reduction="sum") * weight
 
     def bits(self, nats: float) -> None:
         """Labels have no characters."""
@@ -262,10 +266,9 @@ def prepare_classifier(
     model = Classifier(config).to(device)
     if source:
         give_weights(model, source)
-    world.seed(chosen.seed)
     task = Classification(
         model,
-        Texts(texts, truth, chosen.batch, chosen.seed),
+        Texts(texts, truth, chosen.batch, chosen.seed, chosen.crop or options.max_length),
         Texts(held_out, held_out_truth, chosen.batch),
         labels,
         device,
@@ -278,6 +281,12 @@ def prepare_classifier(
         torch.from_numpy(_label_weights(truth, len(labels))).to(device) if chosen.balance else None,
         chosen.metric,
     )
+    if chosen.crop is None:
+        crop, told = _crop(task, chosen)
+        chosen = replace(chosen, crop=crop)
+        task.train = replace(task.train, crop=crop)
+        notes += told
+    world.seed(chosen.seed)
     data = {
         "sources": list(options.inputs),
         "fingerprint": fingerprint[0],
@@ -301,7 +310,7 @@ def _make_tokenizer(
     """The tokenizer asked for, or else the one that suits the texts, and sentences on it."""
     kind, notes = options.tokenizer, []
     if kind is None:
-        kind, why = classifier_tokenizer(unseen_words(train.texts, validation.texts))
+        kind, why = classifier_tokenizer(rare_words(train.texts, validation.texts))
         notes.append(why)
     size = MOST_PIECES if options.vocab_size is None and kind in PIECES else options.vocab_size
     least = 1 if options.min_frequency is None else options.min_frequency
@@ -341,6 +350,22 @@ def _fit_ngrams(
     return FittedNgrams(classifier, logits, float(right.mean()), note)
 
 
+def _crop(task: Classification, options: ClassifierOptions) -> tuple[int, list[str]]:
+    """The tokens to read of each text, as many as a budget in minutes has time for, and a sentence if not all."""
+    if options.minutes is None:
+        return options.max_length, []
+    timed = replace(task, train=replace(task.train, crop=TIMED_CROP))
+    assert options.optimizer
+    speed = tokens_a_second(timed, options.optimizer, options.precision, task.world, task.workers)
+    crop = crop_for(task.train.lengths, 60 * options.minutes * speed)
+    if crop >= task.train.lengths.max():
+        return options.max_length, []
+    return crop, [
+        f"a step reads {crop} tokens of a text, another stretch in each epoch, since {options.minutes:g} minutes are "
+        f"too short for all {task.train.lengths.sum():,} tokens (--crop)"
+    ]
+
+
 def _label_weights(truth: np.ndarray, labels: int) -> np.ndarray:
     """The weight of each label's texts under which all labels weigh the same, 1 on average over the texts."""
     counts = np.bincount(truth, minlength=labels)
@@ -348,15 +373,19 @@ def _label_weights(truth: np.ndarray, labels: int) -> np.ndarray:
     return weights
 
 
-def unseen_words(train: Sequence[str], held_out: Sequence[str]) -> float:
-    """The share of the words of a text held out that no text to learn from has: the mean over MEASURED texts."""
-    known = {word for text in train for word in words_of(text)}
-    unseen = [
-        sum(word not in known for word in words) / len(words)
+def rare_words(train: Sequence[str], held_out: Sequence[str], most: int = MOST_PIECES) -> float:
+    """The share of a text's words that are none of the `most` commonest in the texts to learn from.
+
+    That is the mean over MEASURED texts held out.
+    """
+    counts = Counter(word for text in train for word in words_of(text))
+    common = {word for word, _ in counts.most_common(most)}
+    rare = [
+        sum(word not in common for word in words) / len(words)
         for text in held_out[:: -(-len(held_out) // MEASURED)]
         if (words := words_of(text))
     ]
-    return float(np.mean(unseen)) if unseen else 1.0
+    return float(np.mean(rare)) if rare else 1.0
 
 
 def model_config(options: ClassifierOptions, tokenizer: Tokenizer, num_labels: int) -> ClassifierConfig:

@@ -66,7 +66,7 @@ class Options:
                 raise ChargenError(f"unknown {name} {value!r}: choose one of {', '.join(known)}")
         for names, fits, wanted in (
             (
-                ("layers", "hidden", "embedding", "batch", "shards", "window", "patience", "max_length"),
+                ("layers", "hidden", "embedding", "batch", "shards", "window", "patience", "max_length", "crop"),
                 _at_least_one,
                 "at least 1",
             ),
@@ -118,6 +118,7 @@ class ClassifierOptions(Options):
     pooling: str | None = None  # one of models.config.POOLINGS
     bidirectional: bool | None = None
     max_length: int = 1000  # tokens of a text that are read
+    crop: int | None = None  # tokens of a text that a step of training reads, a random stretch
     adapt: bool | None = None  # whether the network learns the language of the texts before their labels
     ngrams: bool | None = None  # whether the network is combined with an n-gram classifier
     balance: bool = False  # whether every label counts as much as the others, however many texts it has

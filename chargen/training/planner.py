@@ -56,13 +56,7 @@ class Planner:
     def _measure(self, options: LanguageModelOptions) -> float:
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
             task = self.build(options)
-            optimizers = make_optimizers(task.model, str(options.optimizer), 0.0, self.precision, self.workers)
-            update(task, optimizers, 0, 0.0, 1.0, self.world, self.workers)
-            began, tokens, step = time.perf_counter(), 0, 0
-            while self.world.agree((seconds := time.perf_counter() - began) < SECONDS):
-                step += 1
-                tokens += update(task, optimizers, step, 0.0, 1.0, self.world, self.workers)[1]
-        return tokens / seconds
+            return tokens_a_second(task, str(options.optimizer), self.precision, self.world, self.workers)
 
     def _keep(self, options: LanguageModelOptions, tokens_per_second: float) -> None:
         if not self.world.is_writer:
@@ -84,6 +78,20 @@ class Planner:
         versions = f"chargen {chargen.__version__}, torch {torch.__version__}"
         rest = f"{self.vocab_size} symbols, {options.optimizer}, {self.precision}"
         return "; ".join((device, versions, shape, step, rest))
+
+
+def tokens_a_second(task: Task, optimizer: str, precision: str, world: World, workers: Workers) -> float:
+    """How many tokens all processes together read, by some real steps at a learning rate of 0.
+
+    The weights stay as they are.
+    """
+    optimizers = make_optimizers(task.model, optimizer, 0.0, precision, workers)
+    update(task, optimizers, 0, 0.0, 1.0, world, workers)
+    began, tokens, step = time.perf_counter(), 0, 0
+    while world.agree((seconds := time.perf_counter() - began) < SECONDS):
+        step += 1
+        tokens += update(task, optimizers, step, 0.0, 1.0, world, workers)[1]
+    return tokens / seconds
 
 
 def _path() -> Path:

@@ -6,9 +6,12 @@ Pure functions, but for the speed that they ask for; where the numbers come from
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from chargen.errors import ChargenError
 from chargen.models.config import EncoderConfig, LanguageModelConfig, weight_shapes
@@ -21,7 +24,9 @@ MOST_STREAMS, FEWEST_STREAMS = 128, 4
 WINDOW = 32  # tokens of a stream a step
 CLASSIFIER_BATCH = 64  # texts
 CLASSIFIER_EPOCHS = 10.0  # after which a network learns short sets by heart
-FAMILIAR = 0.25  # share of new words, up to which words are worth learning
+FAMILIAR = 0.25  # share of rare words, up to which words are worth learning
+SHORTEST_CROP = 16  # tokens of a text
+TRAINING_SHARE = 0.8  # of a classifier's minutes; the rest measures
 PIECES = ("bpe", "unigram")  # tokenizers of pieces of words
 MOST_PIECES = 8000
 SHARD = 16  # streams or texts at least: products with fewer rows are slow
@@ -104,13 +109,13 @@ def language_model_recipe(
     )
 
 
-def classifier_tokenizer(unseen: float) -> tuple[str, str]:
+def classifier_tokenizer(rare: float) -> tuple[str, str]:
     """The tokenizer that suits labelled texts, and why, in a sentence.
 
-    unseen: the share of the words in texts held out that no text to learn from has, 0 to 1.
+    rare: the share of the words in texts held out that are none of the MOST_PIECES commonest to learn from, 0 to 1.
     """
-    share = f"{unseen:.0%} of the words in texts held out are new"
-    if unseen < FAMILIAR:
+    share = f"{rare:.0%} of the words in texts held out are new or rare"
+    if rare < FAMILIAR:
         return "unigram", f"reading in pieces of words, since only {share}"
     return "char", f"reading by characters, since {share}"
 
@@ -151,6 +156,20 @@ def classifier_recipe(options: ClassifierOptions, cores: int = 1, processes: int
         ngrams=True,
         metric="loss",
     )
+
+
+def crop_for(lengths: np.ndarray, tokens: float) -> int:
+    """The most tokens of each text for which training has time to read all texts once, at least SHORTEST_CROP.
+
+    lengths: tokens of each text (texts,); tokens: that the whole budget reads. A network that saw a stretch of every
+    text is better than one that saw a part of the texts whole (see `benchmarks/README.md`).
+    """
+    longest = int(lengths.max())
+
+    def read(crop: int) -> int:
+        return int(np.minimum(lengths, crop).sum())
+
+    return max(SHORTEST_CROP, bisect_right(range(1, longest + 1), TRAINING_SHARE * tokens, key=read))
 
 
 def should_learn_language(accuracy: float, commonest: float, tokens: int) -> bool:
