@@ -13,9 +13,9 @@ with the 95 % interval of a paired bootstrap. Where there are many labels, the b
 maxn 4, 25 epochs), if it is installed (`pip install fasttext-numpy2-wheel`).
 
 The folder that CHARGEN_BENCH_DATA names holds `sst2/`, `names/`, `langid/` and `ptb/`; the other sets are made from
-this Python. The last two, `debian` (from `apt-cache`) and `file-types`, were added when the recipe was fixed. `langid`
-is measured also on single words that no text to train on has, from the spelling dictionaries that are installed
-(Debian's packages hunspell-*).
+this Python. The last two, `debian` (from `apt-cache`) and `file-types`, were added when the recipe was fixed. With
+`langid`, single words that no text to train on has are measured too, from the spelling dictionaries that are
+installed (Debian's packages hunspell-*).
 """
 
 from __future__ import annotations
@@ -361,7 +361,8 @@ def main(
             value if not value.replace(".", "").isdigit() else float(value) if "." in value else int(value)
         )
     click.echo(
-        f"{processor()}, {isa or 'all'} instructions, {busy} busy neighbours, {minutes:g} minutes, {members} members, {options}"
+        f"{processor()}, {isa or 'all'} instructions, {busy} busy neighbours, {minutes:g} minutes, {members} members, "
+        f"{options}"
     )
     with neighbours(busy):
         for name in sets or SETS:
