@@ -361,8 +361,8 @@ def main(
             value if not value.replace(".", "").isdigit() else float(value) if "." in value else int(value)
         )
     click.echo(
-        f"{processor()}, {isa or 'all'} instructions, {busy} busy neighbours, {minutes:g} minutes, {members} members, "
-        f"{options}"
+        f"{processor()}, {isa or 'all'} instructions, {busy} busy neighbours, {minutes:g} minutes, "
+        f"{members} members, {options}"
     )
     with neighbours(busy):
         for name in sets or SETS:
