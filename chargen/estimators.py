@@ -50,6 +50,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         max_length: Tokens of a text that are read.
         crop: Tokens of a text that a step of training reads, a random stretch; by default as many as there is
             time for.
+        probe: Leave the encoder of `start_from` as it is, and fit a sparse logistic regression to its pooled outputs.
         adapt: Learn the language of the texts before their labels; by default where n-grams tell little.
         ngrams: Combine the network with an n-gram classifier.
         balance: Let every label count as much as the others, however many texts it has.
@@ -95,6 +96,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         pooling: str | None = None,
         max_length: int = 1000,
         crop: int | None = None,
+        probe: bool = False,
         adapt: bool | None = None,
         ngrams: bool | None = None,
         balance: bool = False,
@@ -133,6 +135,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.pooling = pooling
         self.max_length = max_length
         self.crop = crop
+        self.probe = probe
         self.adapt = adapt
         self.ngrams = ngrams
         self.balance = balance

@@ -40,6 +40,8 @@ REPLACES = {  # what is no longer taken from a replayed config when the option i
     "batch": {"shards"},
     "device": {"shards"},
     "documents": {"text_column"},
+    "probe": {"minutes", "epochs", "steps", "adapt", "batch", "crop", "shards", "optimizer", "learning_rate", "weight_decay"}
+    | {"clip", "dropout", "dropout_input", "dropout_embedding", "weight_drop", "patience", "pooling"},
     "start_from": {"adapt", "size", "cell", "layers", "hidden", "embedding", "tied", "bidirectional", "learning_rate"}
     | {"tokenizer", "vocab_size", "min_frequency"},
 }
@@ -101,7 +103,8 @@ REPLACES = {  # what is no longer taken from a replayed config when the option i
 @click.option("--tied/--untied", default=None, help="Use one matrix for embedding and projection.")
 @click.option("--bidirectional/--unidirectional", default=None, help="Classifiers: read from both ends.")
 @click.option(
-    "--pooling", help="Classifiers: what of the outputs is judged: final, mean, max or concat.  [default: max]"
+    "--pooling",
+    help="Classifiers: what of the outputs is judged: final, mean, max or concat.  [default: max; mean with --probe]",
 )
 @click.option("--max-length", type=int, help="Classifiers: tokens of a text that are read.  [default: 1000]")
 @click.option(
@@ -116,6 +119,13 @@ REPLACES = {  # what is no longer taken from a replayed config when the option i
     "--adapt/--no-adapt",
     default=None,
     help="Classifiers: learn the texts' language before their labels.  [default: where n-grams tell little]",
+)
+@click.option(
+    "--probe",
+    is_flag=True,
+    default=None,
+    help="Classifiers: leave the encoder that --from names as it is, and fit a sparse logistic regression to its "
+    "outputs.",
 )
 @click.option("--balance", is_flag=True, default=None, help="Classifiers: rare labels count as much as common ones.")
 @click.option(

@@ -45,6 +45,7 @@ from chargen.training.ngrams import fit_again, fit_ngrams
 from chargen.training.options import ClassifierOptions
 from chargen.training.planner import tokens_a_second
 from chargen.training.recipes import (
+    CLASSIFIER_BATCH,
     DEFAULT_CELL,
     MOST_PIECES,
     PIECES,
@@ -89,6 +90,7 @@ class Classification:
     ngram_logits: np.ndarray | None = None  # of the validation texts (texts, labels)
     label_weights: Tensor | None = None  # of each label's texts in the loss (labels,)
     metric: str = "loss"  # one of METRICS
+    pooled: np.ndarray | None = None  # of the validation texts (texts, pooled size), where the encoder stays as it is
 
     def __post_init__(self) -> None:
         self.beside_weights: dict[str, np.ndarray] = {}  # what was fitted and found at the last evaluation
@@ -134,7 +136,7 @@ class Classification:
         order = np.random.default_rng(0).permutation(len(self.validation.texts))
         chosen = np.sort(order if last else order[:ENOUGH_TEXTS])
         truth = self.validation.labels[chosen]
-        network = label_logits(self.model, [self.validation.texts[i] for i in chosen], workers=self.workers)
+        network = self._network_logits(chosen)
         sources, expected = [network], NETWORK_ALONE
         if self.ngram_logits is not None:
             sources, expected = [network, self.ngram_logits[chosen]], BESIDE_NGRAMS
@@ -164,6 +166,14 @@ class Classification:
             "by_chance": error_by_chance(confidence),
         }
         return figures
+
+    def _network_logits(self, chosen: np.ndarray) -> np.ndarray:
+        """The network's (N, labels) of the validation texts `chosen` (N,)."""
+        if self.pooled is None:
+            return label_logits(self.model, [self.validation.texts[i] for i in chosen], workers=self.workers)
+        weight, bias = (own.detach().cpu().numpy() for own in (self.model.head.weight, self.model.head.bias))
+        logits: np.ndarray = self.pooled[chosen] @ weight.T + bias
+        return logits
 
     def _figures(self, probs: np.ndarray, truth: np.ndarray, weights: np.ndarray | None) -> dict[str, Any]:
         report = classification_report(truth.tolist(), probs.argmax(-1).tolist(), self.labels)
@@ -260,7 +270,8 @@ def prepare_classifier(
         if options.adapt or (free and told_little):
             adapt_to = train.texts
     chosen = replace(chosen, adapt=adapt_to is not None)
-    assert chosen.batch and chosen.shards and chosen.metric  # by the recipe
+    assert chosen.metric  # by the recipe
+    batch = chosen.batch or CLASSIFIER_BATCH  # without a training, as of a probe, there is none
     torch.manual_seed(chosen.seed)
     config = model_config(chosen, tokenizer, len(labels))
     model = Classifier(config).to(device)
@@ -268,20 +279,20 @@ def prepare_classifier(
         give_weights(model, source)
     task = Classification(
         model,
-        Texts(texts, truth, chosen.batch, chosen.seed, chosen.crop or options.max_length),
-        Texts(held_out, held_out_truth, chosen.batch),
+        Texts(texts, truth, batch, chosen.seed, chosen.crop or options.max_length),
+        Texts(held_out, held_out_truth, batch),
         labels,
         device,
         precision,
         workers,
-        chosen.shards,
+        chosen.shards or 1,
         dropout_of(chosen),
         world,
         ngram_logits,
         torch.from_numpy(_label_weights(truth, len(labels))).to(device) if chosen.balance else None,
         chosen.metric,
     )
-    if chosen.crop is None:
+    if chosen.crop is None and not chosen.probe:
         crop, told = _crop(task, chosen)
         chosen = replace(chosen, crop=crop)
         task.train = replace(task.train, crop=crop)

@@ -119,6 +119,7 @@ class ClassifierOptions(Options):
     bidirectional: bool | None = None
     max_length: int = 1000  # tokens of a text that are read
     crop: int | None = None  # tokens of a text that a step of training reads, a random stretch
+    probe: bool = False  # whether `start_from`'s encoder stays as it is, and only a head is fitted to its outputs
     adapt: bool | None = None  # whether the network learns the language of the texts before their labels
     ngrams: bool | None = None  # whether the network is combined with an n-gram classifier
     balance: bool = False  # whether every label counts as much as the others, however many texts it has

@@ -41,6 +41,7 @@ ENOUGH_LANGUAGE = 300_000  # tokens
 LANGUAGE_PIECES = 4000  # fewer than MOST_PIECES, since a language model's cost grows with them
 FROM_NOTHING = 0.3, 0.2, 0.5  # dropout of outputs, of inputs, of whole pieces
 FROM_LANGUAGE = 0.1, 0.0, 0.0
+PROBE_POOLING = "mean"  # of a language model's outputs: better than max, and a third of the units of concat
 CLASSIFIER_TUNING = 1 / 3  # of the rate, for an encoder that has learned something already
 CLASSIFIER_RATES = {"muon": (0.006, 0.1), "adamw": (0.003, 0.01)}
 
@@ -121,7 +122,12 @@ def classifier_tokenizer(rare: float) -> tuple[str, str]:
 
 
 def classifier_recipe(options: ClassifierOptions, cores: int = 1, processes: int = 1) -> ClassifierOptions:
-    """The options with every choice made but the tokenizer's, see `classifier_tokenizer`."""
+    """The options with every choice made but the tokenizer's, see `classifier_tokenizer`.
+
+    A probe's encoder brings its shape, and nothing is chosen of a training that does not take place.
+    """
+    if options.probe:
+        return filled(options, pooling=PROBE_POOLING, ngrams=True, metric="loss")
     if options.minutes is options.epochs is options.steps is None:
         options = filled(options, minutes=DEFAULT_MINUTES)
     if options.epochs is options.steps is None:

@@ -22,6 +22,11 @@ from chargen.training.loop import Optimisation, Task
 from chargen.training.options import ClassifierOptions, LanguageModelOptions, Options
 from chargen.training.planner import Planner
 
+BUDGET = ("minutes", "epochs", "steps", "patience")
+OPTIMISATION = ("batch", "crop", "shards", "optimizer", "learning_rate", "weight_decay", "clip")
+DROPOUT = ("dropout", "dropout_input", "dropout_embedding", "weight_drop")
+TRAINING_ONLY = ("adapt", *BUDGET, *OPTIMISATION, *DROPOUT)  # options that a probe has no use for
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -52,6 +57,21 @@ class Prepared:
             options.precision,
             options.patience,
         )
+
+
+def refuse_beside_probe(options: Options, processes: int = 1, *, resumed: bool = False) -> None:
+    """Raise ChargenError for whatever does not go together with `--probe`."""
+    if not isinstance(options, ClassifierOptions) or not options.probe:
+        return
+    training = next((name for name in TRAINING_ONLY if getattr(options, name) not in (None, False)), "")
+    for refused, sentence in (
+        (resumed, "a probe is fitted at once and has nothing to go on with: fit it again with --probe --overwrite"),
+        (not options.start_from, "--probe reads what a trained encoder makes of the texts: name its run with --from"),
+        (training, f"--{training.replace('_', '-')} has no use with --probe, which does not train: leave it out"),
+        (processes > 1, f"--probe needs one process, not {processes}: start it without torchrun"),
+    ):
+        if refused:
+            raise ChargenError(sentence)
 
 
 def dropout_of(options: Options) -> Dropout:

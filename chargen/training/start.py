@@ -22,15 +22,16 @@ from chargen.errors import ChargenError
 from chargen.hardware import choose_device, keep_freed_memory
 from chargen.text.labelled import LabelledSet
 from chargen.text.tokenizers import Tokenizer
-from chargen.training.classifying import prepare_classifier
+from chargen.training.classifying import Classification, prepare_classifier
 from chargen.training.distributed import World, join, leave
 from chargen.training.events import Done, Event, Note, Step
 from chargen.training.language_modelling import prepare_language_model
 from chargen.training.loop import INTERRUPTED, train
 from chargen.training.options import ClassifierOptions, LanguageModelOptions, Options, from_record, to_record
+from chargen.training.probing import fit_probe, store_probe
 from chargen.training.recipes import after_language, language_options
 from chargen.training.schedule import Budget
-from chargen.training.setup import Prepared
+from chargen.training.setup import Prepared, refuse_beside_probe
 from chargen.training.splitting import read_split, split_examples
 from chargen.workers import Workers, workers_for
 
@@ -61,6 +62,7 @@ def start(
     """
     hooks = hooks or Hooks()
     with _joined(options) as (world, workers):
+        world.agree(lambda: refuse_beside_probe(options, world.size))
         path = out or default_folder(options)
         world.agree(lambda: refuse_existing(path, overwrite=overwrite))
         source = find_run(options.start_from) if options.start_from else None
@@ -73,6 +75,11 @@ def start(
                 return
             options = after_language(options, str(source.path))
             prepared = _prepare(options, world, workers, hooks, examples=examples, source=source)
+        if isinstance(options, ClassifierOptions) and options.probe:
+            assert isinstance(prepared.task, Classification)
+            fits = fit_probe(prepared.task, balance=options.balance, seed=options.seed)
+            yield from store_probe(prepared.task, fits, _create(path, prepared, overwrite=overwrite))
+            return
         run = world.agree(lambda: _create(path, prepared, overwrite=overwrite))
         for event in train(
             prepared.task,
@@ -122,6 +129,7 @@ def resume(
     """
     hooks = hooks or Hooks()
     options = options_of(run)
+    refuse_beside_probe(options, resumed=True)
     options = replace(options, device=device or options.device, precision=precision or options.precision)
     if budget != Budget():
         options = replace(options, minutes=budget.minutes, epochs=budget.epochs, steps=budget.steps)
