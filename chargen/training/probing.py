@@ -27,8 +27,8 @@ from chargen.training.loop import Progress, finish
 
 STRENGTHS = 2.0 ** np.arange(1, 11)  # inverse L1 penalties, times the largest under which no unit has a weight
 MOST_NUMBERS = 1 << 27  # pooled outputs of all texts together, half a gigabyte
-MOST_PRODUCTS = 1 << 33  # of a fit; a few seconds
-PASSES = 10, 100  # over the texts for a fit, at least and at most
+MOST_PRODUCTS = 1 << 30  # of a fit, unless that is too few passes; about ten seconds
+PASSES = 5, 100  # over the texts for a fit, at least and at most
 LEAST_SPREAD = 1e-2  # a unit that moves less is scaled as if it moved so much: float32 has few digits of its changes
 ROUNDING = 1e-4  # of standardised outputs: what differs by less is the same
 SHOWN, RECORDED = 3, 20  # strongest units
