@@ -29,7 +29,7 @@ SAMPLE_LENGTH = 160  # characters shown at an evaluation
 BAR = "{percentage:3.0f}%|{bar}| {desc}"
 SMOOTHING = 0.05  # of the loss that the bar shows
 REPLACES = {  # what is no longer taken from a replayed config when the option is typed
-    "minutes": {"epochs", "steps"},
+    "minutes": {"epochs", "steps", "crop"},
     "epochs": {"minutes", "steps"},
     "steps": {"minutes", "epochs"},
     "val": {"val_fraction"},
@@ -40,8 +40,8 @@ REPLACES = {  # what is no longer taken from a replayed config when the option i
     "batch": {"shards"},
     "device": {"shards"},
     "documents": {"text_column"},
-    "probe": {"minutes", "epochs", "steps", "adapt", "batch", "crop", "shards", "optimizer", "learning_rate", "weight_decay"}
-    | {"clip", "dropout", "dropout_input", "dropout_embedding", "weight_drop", "patience", "pooling"},
+    "probe": {"minutes", "epochs", "steps", "adapt", "batch", "crop", "shards", "optimizer", "learning_rate"}
+    | {"weight_decay", "clip", "dropout", "dropout_input", "dropout_embedding", "weight_drop", "patience", "pooling"},
     "start_from": {"adapt", "size", "cell", "layers", "hidden", "embedding", "tied", "bidirectional", "learning_rate"}
     | {"tokenizer", "vocab_size", "min_frequency"},
 }
