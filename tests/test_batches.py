@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 from chargen.text.labelled import pad
 from chargen.training.batches import Streams, Texts, fit_streams
-from chargen.training.recipes import SHORTEST_CROP, TRAINING_SHARE, crop_for
+from chargen.training.recipes import FEWEST_STEPS, SHORTEST_CROP, TRAINING_SHARE, crop_for
 
 
 def test_a_stream_reads_on_where_its_last_window_ended() -> None:
@@ -92,12 +94,13 @@ def test_texts_that_are_not_cropped_are_read_whole() -> None:
         assert np.array_equal(ids, texts.texts[chosen])
 
 
-@given(st.lists(st.integers(1, 300), min_size=1), st.floats(1, 1e5))
-def test_a_crop_is_the_longest_that_time_allows(lengths: list[int], tokens: float) -> None:
-    crop = crop_for(np.array(lengths), tokens)
-    time_for = TRAINING_SHARE * tokens
-    assert crop == SHORTEST_CROP or sum(min(length, crop) for length in lengths) <= time_for
-    assert crop >= max(lengths) or sum(min(length, crop + 1) for length in lengths) > time_for
+@given(st.lists(st.integers(1, 300), min_size=1), st.integers(1, 9), st.floats(1, 1e6))
+def test_a_crop_is_the_longest_that_time_allows(lengths: list[int], batch: int, tokens: float) -> None:
+    crop = crop_for(np.array(lengths), batch, tokens)
+    steps = math.ceil(len(lengths) / batch)
+    time_for = TRAINING_SHARE * tokens * min(1, steps / FEWEST_STEPS)  # for an epoch
+    assert crop == SHORTEST_CROP or sum(min(length, crop) for length in lengths) <= time_for * 1.0001
+    assert crop >= max(lengths) or sum(min(length, crop + 1) for length in lengths) > time_for * 0.9999
 
 
 def test_texts_side_by_side_are_padded_with_zeros() -> None:

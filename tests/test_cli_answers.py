@@ -89,8 +89,8 @@ def test_a_target_accuracy_finds_its_threshold_in_what_was_held_out(folder: Path
     assert (share, count) == (chosen.mean(), len(confidence)) and right[chosen].mean() > 0.5
     told = call("classify", "-m", "./mail", "--target-accuracy", "0.5", "good film").stderr
     assert told == (
-        f"threshold {threshold:.4f}: {share:.1%} of the {count} texts held out in training reach it, "
-        "surely 50% of those with the right label\n"
+        f"threshold {threshold:.4f}: {share:.1%} of the {count} texts held out in training reach it, and of those "
+        "50% or more have the right label\n"
     )
     refusal = call("classify", "-m", "./mail", "--target-accuracy", "0.999", "good film", code=1).stderr
     assert refusal.startswith(
@@ -129,7 +129,7 @@ def test_why_is_listed_and_its_spans_joined_are_the_text() -> None:
     label, _, strongest, *_ = line.split("\t")
     assert label == "pos" and strongest.startswith("+") and strongest.endswith(" good")
     shown = call("classify", "-m", "./mail", "--explain", "--json", given=f"{text}\n\ngood\n").stdout
-    whys = [json.loads(row)["why"] for row in shown.splitlines()]
+    whys = [json.loads(row).get("why", []) for row in shown.splitlines()]
     assert ["".join(span for span, _ in why) for why in whys] == [text, "", "good"]
     assert len(whys[2]) == 4 and np.isfinite([weight for why in whys for _, weight in why]).all()
     assert "why" in json.loads(

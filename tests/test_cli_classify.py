@@ -56,7 +56,7 @@ def test_training_records_what_it_read_and_refuses_to_choose() -> None:
     )
     write("mail.csv", ("text", "spam", "reply"), *ROWS, ("", "", ""), delimiter=";")
     told = call("train", "mail.csv", "--label-column", "spam", *SMALL[:-1], "-o", "mail").stderr
-    assert "reading text from column 'text' and labels from 'spam' (delimiter ;)" in told
+    assert "reading text from column 'text' and labels from 'spam', leaving out 'reply' (delimiter ;)" in told
     assert "1 empty row left out of mail.csv" in told
     data = load_run(Path("mail")).config["data"]
     assert data["columns"] == {"text": ["text"], "label": "spam", "header": True, "delimiter": ";"}
@@ -159,7 +159,7 @@ def test_a_labelled_table_keeps_its_columns(name: str, delimiter: str) -> None:
     assert rows[0] == ["text", "label", "predicted_label", "probability"]
     assert [tuple(row[:2]) for row in rows[1:]] == [ODD, ("", "2"), ("good", "3")]
     assert rows[1][2] in ("0", "1") and 0.5 <= float(rows[1][3]) <= 1
-    assert rows[2][2:] == ["", ""] and "no label for rows without text: 1" in shown.stderr
+    assert rows[2][2:] == ["", ""] and "blank, and so without a label: 1 of the texts" in shown.stderr
 
 
 @pytest.mark.usefixtures("run")
@@ -231,3 +231,29 @@ def test_a_run_from_a_folder_asks_for_the_column_unless_it_is_clear() -> None:
 def test_escaped_labels_can_be_read_back(text: str) -> None:
     assert unescape(escape(text)) == text
     assert not set(escape(text)) & {"\t", "\n"}
+
+
+def test_a_run_of_whole_files_labels_whole_files() -> None:
+    for number in range(8):
+        for label, word in (("good", "fine"), ("bad", "poor")):
+            path = Path(f"films/{label}/{number}.txt")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"{word} film\n\nnumber {number}, {word}\n")
+    call("train", "films", *SMALL, "-o", "films-run")
+    assert load_run(Path("films-run")).config["data"]["whole_files"]
+    shown = call("classify", "-m", "./films-run", "--file", "films", "--file", "films/bad/0.txt").stdout.splitlines()
+    names = [line.split("\t")[0] for line in shown]
+    assert len(names) == 17 and names[0] == "films/bad/0.txt" == names[-1] and shown[0] == shown[-1]
+    record = json.loads(call("classify", "-m", "./films-run", "--file", "films/good/1.txt", "--json").stdout)
+    assert record["file"] == "films/good/1.txt" and record["text"] == "fine film\n\nnumber 1, fine"
+
+
+@pytest.mark.usefixtures("run")
+def test_what_is_blank_gets_no_label(tmp_path: Path) -> None:
+    (tmp_path / "lines.txt").write_text("good film\n\n  \nbad film\n")
+    shown = call("classify", "-m", "./mail", "--file", str(tmp_path / "lines.txt"))
+    lines = shown.stdout.split("\n")
+    assert lines[1:3] == ["\t", "\t"] and lines[0][:1] in "01" and lines[3][:1] in "01"
+    assert "blank, and so without a label: 2 of the texts" in shown.stderr
+    assert call("classify", "-m", "./mail", "").stdout == "\t\n"
+    assert json.loads(call("classify", "-m", "./mail", "--json", "").stdout)["label"] is None

@@ -118,6 +118,16 @@ def test_folders_by_file_and_by_folder(tmp_path: Path) -> None:
         (tmp_path / "films" / name).write_text(text)
     found = read_labelled([str(tmp_path / "films")], for_training=False)
     assert found == LabelledSet(["Bad", "Good\n\nfilm", "Fine"], ["neg", "pos", "pos"])
+    assert found.reading.whole_files and not read_labelled([str(tmp_path / "names")]).reading.whole_files
+    both = read_labelled([str(tmp_path / "films"), str(tmp_path / "names")], for_training=False)
+    assert not both.reading.whole_files
+
+
+def test_measured_numbers_are_no_labels(tmp_path: Path) -> None:
+    rows = "".join(f"some words {n}\t{n % 3}\t{n % 7},{n % 5}\t{n % 7}.{n % 5}\n" for n in range(60))
+    found = read(tmp_path / "a.tsv", f"words\tstars\tsize\tshare\n{rows}")
+    assert found.names == ["0", "1", "2"]
+    assert "labels from 'stars', leaving out 'size', 'share'" in found.reading.notes[0]
 
 
 @pytest.mark.parametrize(

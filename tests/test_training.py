@@ -626,7 +626,7 @@ def test_recipes_leave_no_choice_and_change_none() -> None:
     open_fields = {"vocab_size", "min_frequency", "tokenizer", "steps", "val_fraction", "documents"}
     open_fields |= {"start_from", "patience"}
     assert {name for name, value in to_record(made).items() if value is None} <= open_fields
-    labelled = classifier_recipe(ClassifierOptions(inputs=("x",)))
+    labelled = classifier_recipe(ClassifierOptions(inputs=("x",)), 10_000)
     open_fields |= {"text_column", "label_column", "adapt"}  # which the texts decide
     assert {name for name, value in to_record(labelled).items() if value is None} <= open_fields
     sizes = [chosen(size=size).hidden for size in ("tiny", "small", "medium", "large")]

@@ -6,8 +6,8 @@ import csv
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice, repeat
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice, repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from chargen.checkpoint import Run
     from chargen.classification import Labeller, Verdict
     from chargen.explaining import Why
-    from chargen.text.tables import Columns, Table
+    from chargen.text.tables import Table
 
-    Row = list[str] | dict[str, Any] | None  # of CSV and TSV, of other tables, none for a line
+    Row = list[str] | dict[str, Any] | str | None  # of CSV and TSV, of other tables; a file's name; none for a line
     Write = Callable[[str, Row, "Answer | None"], None]  # told each text, its row, and its label unless it is blank
 
 READ_AT_ONCE = 1000  # texts labelled together
@@ -56,7 +56,8 @@ class Answer(NamedTuple):
     "files",
     multiple=True,
     metavar="FILE",
-    help="Label each row of a table (CSV, TSV, JSONL, JSON, Parquet), each line of another file; repeatable.",
+    help="Label each row of a table (CSV, TSV, JSONL, JSON, Parquet) and each line of another file, or the whole "
+    "file if the run was trained on whole files; repeatable.",
 )
 @click.option(
     "--text-column", multiple=True, help="A table's column of the texts; repeatable.  [default: as in training]"
@@ -101,8 +102,9 @@ def command(
     """Label each TEXT; with none, each row or line of a file, or each line of standard input.
 
     A table comes back with all its columns and two more, label and probability, called predicted_label and
-    predicted_probability where it has such columns: CSV and TSV as they are, the others as JSON lines. A row without
-    text gets no label. With --top there are further columns, label_2, probability_2, …
+    predicted_probability where it has such columns: CSV and TSV as they are, the others as JSON lines. A file that is
+    one text has its name before its label. What is blank gets no label. With --top there are further columns,
+    label_2, probability_2, …
 
     Instead of a label that is not sure enough, `unsure` is printed, with the probability of the likeliest label; in
     JSON the label is null and "unsure" true. A text whose n-grams are unlike those in training ("familiar" false) is
@@ -120,7 +122,7 @@ def command(
     from tqdm import tqdm
 
     from chargen.checkpoint import CLASSIFIER, find_run
-    from chargen.text.tables import Columns, Table
+    from chargen.text.tables import Table
 
     if texts and files:
         raise click.UsageError("texts and --file contradict: leave out one of the two")
@@ -136,8 +138,7 @@ def command(
     total, tables = len(texts), list[Table | None]()
     waiting: Iterator[tuple[str, Row]] = zip(texts, repeat(None))
     if not texts:
-        recorded = Columns.from_record(run.config["data"].get("columns"))
-        total, tables, waiting = _open(files or ("-",), encoding, text_column, recorded)
+        total, tables, waiting = _open(files or ("-",), encoding, text_column, run.config["data"])
     if explain and any(tables) and not as_json:
         raise click.UsageError("a table has no room for --explain: add --json, or leave it out")
     shown = min(top or 1, len(classifier.labels))
@@ -146,10 +147,10 @@ def command(
     hidden = None if files and not sys.stdout.isatty() else True  # None: unless at a terminal
     with reader_may_leave(), tqdm(total=total, unit=" texts", disable=hidden, leave=False, file=sys.stderr) as bar:
         while part := list(islice(waiting, EXPLAINED_AT_ONCE if explain else READ_AT_ONCE)):
-            kept = [text for text, row in part if text or row is None]
+            kept = [text for text, _ in part if text.strip()]
             answers = iter(_answers(classifier, kept, threshold or 0.0, explain))
             for text, row in part:
-                answer = next(answers) if text or row is None else None
+                answer = next(answers) if text.strip() else None
                 write(text, row, answer)
                 strange += answer is not None and answer.verdict.familiar is False
             sys.stdout.flush()
@@ -161,7 +162,7 @@ def command(
     if strange:
         click.echo(f"unlike anything that {run.name} was trained with: {strange:,} of the texts", err=True)
     if textless:
-        click.echo(f"no label for rows without text: {textless:,}", err=True)
+        click.echo(f"blank, and so without a label: {textless:,} of the texts", err=True)
 
 
 def _threshold(run: Run, threshold: float | None, accuracy: float | None) -> float | None:
@@ -181,8 +182,8 @@ def _threshold(run: Run, threshold: float | None, accuracy: float | None) -> flo
 
     threshold, share, count = threshold_of(run, accuracy)
     click.echo(
-        f"threshold {threshold:.4f}: {share:.1%} of the {count:,} texts held out in training reach it, "
-        f"surely {100 * accuracy:.4g}% of those with the right label",
+        f"threshold {threshold:.4f}: {share:.1%} of the {count:,} texts held out in training reach it, and of those "
+        f"{100 * accuracy:.4g}% or more have the right label",
         err=True,
     )
     return threshold
@@ -198,22 +199,32 @@ def _answers(classifier: Labeller, texts: Sequence[str], threshold: float, expla
 
 
 def _open(
-    files: Iterable[str], encoding: str, text_column: Sequence[str], recorded: Columns | None
+    files: Iterable[str], encoding: str, text_column: Sequence[str], data: Mapping[str, Any]
 ) -> tuple[int, list[Table | None], Iterator[tuple[str, Row]]]:
-    """How many texts there are; the table of each file, None for lines; and each text with its row."""
-    from chargen.text.documents import read_lines
-    from chargen.text.sources import resolve
-    from chargen.text.tables import is_table, joined, open_texts
+    """How many texts there are; the table of each file, None for lines; and each text with its row.
 
+    data: how the run read its own.
+    """
+    from chargen.text.documents import read_lines
+    from chargen.text.sources import Source, read_source, resolve
+    from chargen.text.tables import Columns, is_table, joined, open_texts
+
+    recorded, whole_files = Columns.from_record(data.get("columns")), data.get("whole_files", False)
     sources = resolve(list(files))
     opened = [open_texts(source, encoding, text_column, recorded) if is_table(source) else None for source in sources]
     if text_column and not any(opened):
         raise click.UsageError("--text-column is for tables, and no FILE is one: leave it out")
 
+    def texts_of(source: Source) -> Iterator[tuple[str, Row]]:
+        if whole_files:
+            yield "".join(read_source(source, encoding)).strip("\n"), source.name
+        else:
+            yield from zip(read_lines(source, encoding), repeat(None))
+
     def read() -> Iterator[tuple[str, Row]]:
         for source, found in zip(sources, opened, strict=True):
             if found is None:
-                yield from zip(read_lines(source, encoding), repeat(None))
+                yield from texts_of(source)
                 continue
             table, indices = found
             for _, cells in table.rows():
@@ -221,7 +232,7 @@ def _open(
                 yield joined(cells, indices), row
 
     counts = [
-        found[0].count if found else sum(1 for _ in read_lines(source, encoding))
+        found[0].count if found else sum(1 for _ in texts_of(source))
         for source, found in zip(sources, opened, strict=True)
     ]
     return sum(counts), [found and found[0] for found in opened], read()
@@ -256,12 +267,12 @@ def _line_writer(top: int) -> Write:
     in_colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
     def write(text: str, row: Row, answer: Answer | None) -> None:
-        assert answer  # lines all get one
-        cells = [cell for label, probability in answer.labels(top) for cell in (escape(label), f"{probability:.4f}")]
-        below = ""
-        if answer.why is not None and in_colour:
+        cells, below = [escape(row)] if isinstance(row, str) else [], ""
+        found = [(escape(label), f"{probability:.4f}") for label, probability in answer.labels(top)] if answer else []
+        cells += chain.from_iterable(found or [("", "")] * top)
+        if answer and answer.why is not None and in_colour:
             below = coloured(answer.why) + "\n"
-        elif answer.why is not None:
+        elif answer and answer.why is not None:
             cells += strongest(answer.why)
         sys.stdout.write("\t".join(cells) + "\n" + below)
 
@@ -272,7 +283,8 @@ def _json_writer(top: int | None, threshold: float | None) -> Write:
     """A JSON object a text; `unsure` is there with a threshold, `familiar` where the run has n-grams."""
 
     def write(text: str, row: Row, answer: Answer | None) -> None:
-        record: dict[str, Any] = {"text": text, "label": None, "probabilities": {}}
+        record: dict[str, Any] = {"file": row} if isinstance(row, str) else {}
+        record |= {"text": text, "label": None, "probabilities": {}}
         if answer:
             record["label"] = answer.verdict.label if answer.sure else None
             record["probabilities"] = dict(islice(answer.verdict.probabilities.items(), top))

@@ -30,8 +30,9 @@ BAR = "{percentage:3.0f}%|{bar}| {desc}"
 SMOOTHING = 0.05  # of the loss that the bar shows
 REPLACES = {  # what is no longer taken from a replayed config when the option is typed
     "minutes": {"epochs", "steps", "crop"},
-    "epochs": {"minutes", "steps"},
-    "steps": {"minutes", "epochs"},
+    "epochs": {"minutes", "steps", "crop"},
+    "steps": {"minutes", "epochs", "crop"},
+    "max_length": {"crop"},
     "val": {"val_fraction"},
     "val_fraction": {"val"},
     "size": {"layers", "hidden", "embedding", "dropout"},
@@ -364,7 +365,7 @@ def _ending(event: Done) -> str:
     lines = [f"{_figures(summary)} on held-out text; {cost}"]
     if "accuracy_interval" in summary:
         low, high = summary["accuracy_interval"]
-        lines.append(f"  measured on {summary['texts']:,} texts: accuracy surely between {low:.3f} and {high:.3f}")
+        lines.append(f"  measured on {summary['texts']:,} texts: accuracy {low:.3f} to {high:.3f} (95% interval)")
     if "ngrams" in summary:
         alone = (("n-grams", summary["ngrams"]), ("the network", summary["network"]))
         lines += [f"  {name} alone: {_figures(figures)}" for name, figures in alone]

@@ -28,6 +28,7 @@ class Reading:
     columns: Columns | None = None  # None where no table was among its files
     rows_dropped: int = 0  # rows, lines and files without text
     notes: tuple[str, ...] = ()  # sentences for whoever asked
+    whole_files: bool = False  # each text is a file
 
 
 @dataclass(frozen=True)
@@ -227,6 +228,7 @@ class _Found:
     columns: Columns | None = None  # of the first table
     empty: int = 0  # rows and lines without anything, files without text
     textless: int = 0  # rows with something, but no text
+    files: int = 0  # examples that are files
     notes: list[str] = field(default_factory=list)
 
     def add(self, text: str, label: str) -> None:
@@ -240,10 +242,11 @@ class _Found:
         """What to say of it."""
         notes = list(dict.fromkeys(self.notes))
         if self.empty:
-            notes.append(f"{_rows(self.empty, 'empty row')} left out of {where}")
+            notes.append(f"{_rows(self.empty, 'empty file' if self.files else 'empty row')} left out of {where}")
         if self.textless:
             notes.append(f"{_rows(self.textless, 'row')} without text left out of {where}")
-        return Reading(self.columns, self.empty + self.textless, tuple(notes))
+        whole_files = len(self.examples) == self.files > 0
+        return Reading(self.columns, self.empty + self.textless, tuple(notes), whole_files)
 
 
 def _rows(count: int, what: str) -> str:
@@ -255,7 +258,9 @@ def _folder(found: _Found, folder: Path, encoding: str) -> None:
     classes = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     for path in classes:
         for source in resolve([str(path)]):
-            found.add("".join(read_source(source, encoding)).strip("\n"), path.name)
+            text = "".join(read_source(source, encoding)).strip("\n")
+            found.add(text, path.name)
+            found.files += bool(text.strip())
     if classes:
         return
     binary = [Source(str(path), path) for path in sorted(folder.iterdir()) if path.suffix.lower() in PARQUET]

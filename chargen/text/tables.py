@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -36,6 +37,7 @@ LONGEST_CELL = 2**31 - 1  # characters; the csv module's own limit is 131,072
 SAMPLE = 100  # rows that tell the delimiter
 SLICE = 20_000  # rows of a Parquet file held at once
 NAMES_SHOWN = 12
+NUMBER = re.compile(r"[-+]?\d+([.,]\d+)?(e[-+]?\d+)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -227,10 +229,13 @@ def reading_note(table: Table, columns: Columns) -> str:
     if table.dialect and not table.dialect.quoted:
         details.append("quotation marks are part of the cells")
     several = "s" if len(columns.text) > 1 else ""
+    unread = [repr(name) for name in table.columns if name not in (*columns.text, columns.label)]
+    more = ", …" if len(unread) > NAMES_SHOWN else ""
     return (
         f"reading text from column{several} {texts} and labels from {columns.label!r}"
+        + (f", leaving out {', '.join(unread[:NAMES_SHOWN])}{more}" if unread else "")
         + (f" ({', '.join(details)})" if details else "")
-    )  # fmt: skip
+    )
 
 
 def as_text(value: Any, where: str = "the table") -> str:
@@ -275,12 +280,19 @@ def _text_by_content(table: Table, values: Sequence[Sequence[str]], others: Sequ
 def _label_by_content(table: Table, values: Sequence[Sequence[str]], others: Sequence[int], sure: bool) -> int:
     varied = [index for index in others if len(set(values[index])) > 1] or others
     repeating = [index for index in varied if _repeats(values[index])]
+    repeating = [index for index in repeating if not _is_measured(values[index])] or repeating
     fitting = repeating or [index for index in varied if len(set(values[index])) < len(values[index])]
     if len(fitting) > 1 and sure:
         raise _equal(table, fitting, "label")
     if not fitting and len(varied) > 1:
         raise _no_telling(table, "labels", "label")
     return min(fitting if sure and fitting else varied, key=lambda index: len(set(values[index])))
+
+
+def _is_measured(column: Sequence[str]) -> bool:
+    """Whether these are numbers, some with a fraction, which no labels are."""
+    cells = [cell.strip() for cell in column if cell.strip()]
+    return all(map(NUMBER.fullmatch, cells)) and any("." in cell or "," in cell for cell in cells)
 
 
 def _repeats(column: Sequence[str]) -> bool:
@@ -300,7 +312,7 @@ def _refuse_unclear(table: Table, texts: Sequence[str], label: str | None) -> No
             several = "several labels per text are not supported, so " if thing == "a list" and name == label else ""
             raise ChargenError(
                 f"{table.name}, {place}: the {what} in {name!r} is {thing}: {several}name a column of plain values "
-                f"with --{what}-column"
+                f"with --{what}-column, or write the parts of this one as columns of their own"
             )
 
 

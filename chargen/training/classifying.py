@@ -252,7 +252,7 @@ def prepare_classifier(
     precision, told = precision_of(options.precision, asked.cell or DEFAULT_CELL, device)
     notes += told
     asked = replace(asked, tokenizer=tokenizer.kind, precision=precision)
-    chosen = classifier_recipe(asked, workers.size, world.size)
+    chosen = classifier_recipe(asked, len(texts), workers.size, world.size)
     index = {label: number for number, label in enumerate(labels)}
     truth, held_out_truth = (np.array([index[label] for label in part.labels]) for part in (train, validation))
     ngrams = ngram_logits = accuracy = None
@@ -279,7 +279,7 @@ def prepare_classifier(
         give_weights(model, source)
     task = Classification(
         model,
-        Texts(texts, truth, batch, chosen.seed, chosen.crop or options.max_length),
+        Texts(texts, truth, batch, chosen.seed, chosen.crop),
         Texts(held_out, held_out_truth, batch),
         labels,
         device,
@@ -292,7 +292,7 @@ def prepare_classifier(
         torch.from_numpy(_label_weights(truth, len(labels))).to(device) if chosen.balance else None,
         chosen.metric,
     )
-    if chosen.crop is None and not chosen.probe:
+    if chosen.crop is None and recorded is None and not (chosen.probe or chosen.adapt):
         crop, told = _crop(task, chosen)
         chosen = replace(chosen, crop=crop)
         task.train = replace(task.train, crop=crop)
@@ -308,6 +308,7 @@ def prepare_classifier(
         "documents": documents,
         "max_length": options.max_length,
         "columns": train.reading.columns and train.reading.columns.to_record(),
+        "whole_files": train.reading.whole_files,
         "label_type": train.label_type,
         "label_counts": {label: counts[label] for label in labels},
         "rows_dropped": train.reading.rows_dropped + validation.reading.rows_dropped,
@@ -361,19 +362,19 @@ def _fit_ngrams(
     return FittedNgrams(classifier, logits, float(right.mean()), note)
 
 
-def _crop(task: Classification, options: ClassifierOptions) -> tuple[int, list[str]]:
-    """The tokens to read of each text, as many as a budget in minutes has time for, and a sentence if not all."""
+def _crop(task: Classification, options: ClassifierOptions) -> tuple[int | None, list[str]]:
+    """The tokens to read of each text, as a budget in minutes has time for, and a sentence on them; None: all."""
     if options.minutes is None:
-        return options.max_length, []
+        return None, []
     timed = replace(task, train=replace(task.train, crop=TIMED_CROP))
     assert options.optimizer
     speed = tokens_a_second(timed, options.optimizer, options.precision, task.world, task.workers)
-    crop = crop_for(task.train.lengths, 60 * options.minutes * speed)
+    crop = task.world.agree(crop_for(task.train.lengths, task.train.batch_size, 60 * options.minutes * speed))
     if crop >= task.train.lengths.max():
-        return options.max_length, []
+        return None, []
     return crop, [
         f"a step reads {crop} tokens of a text, another stretch in each epoch, since {options.minutes:g} minutes are "
-        f"too short for all {task.train.lengths.sum():,} tokens (--crop)"
+        f"too short for all {task.train.lengths.sum():,} tokens often enough (--crop)"
     ]
 
 

@@ -83,14 +83,16 @@ class Planner:
 def tokens_a_second(task: Task, optimizer: str, precision: str, world: World, workers: Workers) -> float:
     """How many tokens all processes together read, by some real steps at a learning rate of 0.
 
-    The weights stay as they are.
+    The weights, and what is drawn at random afterwards, stay as they are.
     """
-    optimizers = make_optimizers(task.model, optimizer, 0.0, precision, workers)
-    update(task, optimizers, 0, 0.0, 1.0, world, workers)
-    began, tokens, step = time.perf_counter(), 0, 0
-    while world.agree((seconds := time.perf_counter() - began) < SECONDS):
-        step += 1
-        tokens += update(task, optimizers, step, 0.0, 1.0, world, workers)[1]
+    device = next(task.model.parameters()).device
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        optimizers = make_optimizers(task.model, optimizer, 0.0, precision, workers)
+        update(task, optimizers, 0, 0.0, 1.0, world, workers)
+        began, tokens, step = time.perf_counter(), 0, 0
+        while world.agree((seconds := time.perf_counter() - began) < SECONDS):
+            step += 1
+            tokens += update(task, optimizers, step, 0.0, 1.0, world, workers)[1]
     return tokens / seconds
 
 

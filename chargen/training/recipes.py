@@ -24,6 +24,7 @@ MOST_STREAMS, FEWEST_STREAMS = 128, 4
 WINDOW = 32  # tokens of a stream a step
 CLASSIFIER_BATCH = 64  # texts
 CLASSIFIER_EPOCHS = 10.0  # after which a network learns short sets by heart
+FEWEST_STEPS = 200  # for a small set: fewer teach a network little
 FAMILIAR = 0.25  # share of rare words, up to which words are worth learning
 SHORTEST_CROP = 16  # tokens of a text
 TRAINING_SHARE = 0.8  # of a classifier's minutes; the rest measures
@@ -121,8 +122,10 @@ def classifier_tokenizer(rare: float) -> tuple[str, str]:
     return "char", f"reading by characters, since {share}"
 
 
-def classifier_recipe(options: ClassifierOptions, cores: int = 1, processes: int = 1) -> ClassifierOptions:
-    """The options with every choice made but the tokenizer's, see `classifier_tokenizer`.
+def classifier_recipe(
+    options: ClassifierOptions, texts: int, cores: int = 1, processes: int = 1
+) -> ClassifierOptions:
+    """The options with every choice made but the tokenizer's and the crop, for so many texts to learn from.
 
     A probe's encoder brings its shape, and nothing is chosen of a training that does not take place.
     """
@@ -130,10 +133,10 @@ def classifier_recipe(options: ClassifierOptions, cores: int = 1, processes: int
         return filled(options, pooling=PROBE_POOLING, ngrams=True, metric="loss")
     if options.minutes is options.epochs is options.steps is None:
         options = filled(options, minutes=DEFAULT_MINUTES)
-    if options.epochs is options.steps is None:
-        options = filled(options, epochs=CLASSIFIER_EPOCHS)
-    shape = SHAPES["small" if options.size in (None, "auto") else options.size]
     batch = options.batch or CLASSIFIER_BATCH
+    if options.epochs is options.steps is None:
+        options = filled(options, epochs=max(CLASSIFIER_EPOCHS, _passes(texts, batch)))
+    shape = SHAPES["small" if options.size in (None, "auto") else options.size]
     optimizer = options.optimizer or "muon"
     learning_rate, weight_decay = CLASSIFIER_RATES[optimizer]
     dropout, dropout_input, dropout_embedding = FROM_NOTHING
@@ -164,18 +167,24 @@ def classifier_recipe(options: ClassifierOptions, cores: int = 1, processes: int
     )
 
 
-def crop_for(lengths: np.ndarray, tokens: float) -> int:
-    """The most tokens of each text for which training has time to read all texts once, at least SHORTEST_CROP.
+def crop_for(lengths: np.ndarray, batch: int, tokens: float) -> int:
+    """The most tokens of each text for which there is time to read all texts once and to make FEWEST_STEPS.
 
-    lengths: tokens of each text (texts,); tokens: that the whole budget reads. A network that saw a stretch of every
-    text is better than one that saw a part of the texts whole (see `benchmarks/README.md`).
+    lengths: tokens of each text (texts,); batch: texts a step; tokens: that the whole budget reads. At least
+    SHORTEST_CROP. A network that saw a stretch of every text, and moved often enough, is better than one that saw a
+    few texts whole (see `benchmarks/README.md`).
     """
-    longest = int(lengths.max())
+    longest, passes = int(lengths.max()), max(1.0, _passes(len(lengths), batch))
 
-    def read(crop: int) -> int:
-        return int(np.minimum(lengths, crop).sum())
+    def read(crop: int) -> float:
+        return passes * float(np.minimum(lengths, crop).sum())
 
     return max(SHORTEST_CROP, bisect_right(range(1, longest + 1), TRAINING_SHARE * tokens, key=read))
+
+
+def _passes(texts: int, batch: int) -> float:
+    """Epochs that make FEWEST_STEPS."""
+    return FEWEST_STEPS / math.ceil(texts / batch)
 
 
 def should_learn_language(accuracy: float, commonest: float, tokens: int) -> bool:

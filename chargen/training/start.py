@@ -74,7 +74,9 @@ def start(
             if source is None:
                 return
             options = after_language(options, str(source.path))
+            told = prepared.notes
             prepared = _prepare(options, world, workers, hooks, examples=examples, source=source)
+            yield from (Note(note) for note in prepared.notes if note not in told)
         if isinstance(options, ClassifierOptions) and options.probe:
             assert isinstance(prepared.task, Classification)
             fits = fit_probe(prepared.task, balance=options.balance, seed=options.seed)
