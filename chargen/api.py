@@ -186,6 +186,8 @@ def _evaluate_classifier(
         sources = sources._replace(ngrams=unseeing.logits(examples.texts))
     probs = softmax(classifier.combined(sources))
     figures = classifier_figures(probs, truth, labels) | {"rows_dropped": examples.reading.rows_dropped}
+    if inputs and not columns["columns"]:
+        figures["guessed"] = list(examples.reading.notes)
     if sources.ngrams is not None:
         for name, logits in (("network", sources.network), ("ngrams", sources.ngrams)):
             # The run has scales for both together; alone, each half of the texts finds the other's.

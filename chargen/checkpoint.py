@@ -81,19 +81,43 @@ class Run:
         return load_tokenizer(kind, self._read(file))
 
     def labels(self) -> list[str]:
-        """A classifier's labels in the order of its logits."""
-        return list(self._read_json("labels.json"))
+        """A classifier's labels in the order of its logits; ChargenError when they do not fit its config."""
+        labels: list[str] = self._read_json("labels.json")
+        config = self.model_config()
+        assert isinstance(config, ClassifierConfig)
+        is_list = isinstance(labels, list) and all(isinstance(label, str) for label in labels)
+        counts = self.config.get("data", {}).get("label_counts")
+        if not is_list or len({*labels}) != len(labels) or len(labels) != config.num_labels:
+            raise ChargenError(
+                f"{self.path / 'labels.json'} has no list of {config.num_labels} different labels: the run is damaged"
+            )
+        if counts is not None and labels != list(counts):
+            raise ChargenError(
+                f"{self.path / 'labels.json'} differs from the labels in config.json: the run is damaged"
+            )
+        return labels
 
     def ngrams(self) -> NgramClassifier | None:
-        """The n-gram classifier that a classifier is combined with, if there is one."""
-        if self.kind != CLASSIFIER or not self._has(NGRAMS):
+        """The n-gram classifier that a classifier is combined with, if there is one.
+
+        ChargenError when its file is missing.
+        """
+        if self.kind != CLASSIFIER:
+            return None
+        if not self._has(NGRAMS):
+            if self.config.get("options", {}).get("ngrams"):
+                raise ChargenError(f"{self.path} lacks {NGRAMS}: it is no whole run of chargen; train it again")
             return None
         arrays, _ = self._tensors(NGRAMS)
         return NgramClassifier.of(arrays, len(self.labels()))
 
     def scales(self) -> np.ndarray:
         """What the logits of a classifier's network, and those of its n-grams, are multiplied by (2,)."""
-        return self._all_weights().get(SCALES, np.array([1.0, 0.0]))  # runs of old have none
+        of_old = {} if "ngrams" in self.config.get("options", {}) else {SCALES: np.array([1.0, 0.0])}
+        scales = {**of_old, **self._all_weights()}.get(SCALES)
+        if scales is None or scales.shape != (2,):
+            raise ChargenError(f"{self.path / 'model.safetensors'} has no two {SCALES}: the run is damaged")
+        return scales
 
     def held_out(self) -> tuple[np.ndarray, np.ndarray]:
         """How sure a classifier was of the label (N,) of each text held out, and whether (N,) it was right."""
@@ -108,8 +132,9 @@ class Run:
         """The evaluations so far, oldest first."""
         if not self._has("metrics.jsonl"):
             return []
+        content = self._read("metrics.jsonl")
         try:
-            return [json.loads(line) for line in self._read("metrics.jsonl").decode().splitlines()]
+            return [json.loads(line) for line in content.decode().splitlines()]
         except ValueError as error:
             raise ChargenError(
                 f"{self.path / 'metrics.jsonl'} is not valid ({error}): delete it and go on"
@@ -205,8 +230,9 @@ class Run:
             raise ChargenError(f"{self.path} lacks {name}: it is no whole run of chargen; train it again") from error
 
     def _read_json(self, name: str) -> Any:
+        content = self._read(name)
         try:
-            return json.loads(self._read(name))
+            return json.loads(content)
         except ValueError as error:
             raise ChargenError(f"{self.path / name} is not valid JSON ({error}): the run is damaged") from error
 

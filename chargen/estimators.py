@@ -163,10 +163,15 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """A fitted classifier from a run, a run's name or its path; the newest classifier's when None is named.
 
         Its parameters are the options that the run was trained with, but for `device` and `out`, so that a clone
-        trains alike. ChargenError when there is no such run, or when it is damaged.
+        trains alike, learning the language of the texts first if the run did. ChargenError when there is no such
+        run, or when it is damaged.
         """
         run = _run(run, CLASSIFIER)
         recorded, defaults = run.config.get("options", {}), cls().get_params()
+        if recorded.get("adapt"):
+            from chargen.training.recipes import asked_again
+
+            recorded = asked_again(recorded)
         kept = recorded.keys() & defaults.keys() - {"device", *NO_OPTIONS}
         classifier = cls(**{name: recorded[name] for name in sorted(kept)})
         classifier._take(run.in_memory())
@@ -358,10 +363,8 @@ def _texts(X: Any) -> list[str]:
         if not isinstance(text, str):
             what = "missing" if _is_missing(text) else f"of type {type(text).__name__}"
             raise ChargenError(f"X[{index}] is {what}, but must be a text (str): replace it or leave it out")
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise ChargenError(f"X[{index}] has half a surrogate pair, which is no character: remove it") from error
+        if not _is_unicode(text):
+            raise ChargenError(f"X[{index}] has half a surrogate pair, which is no character: remove it")
     return texts
 
 
@@ -375,6 +378,10 @@ def _labels(y: Any) -> tuple[str, list[Any]]:
     labels = [label.item() if isinstance(label, np.generic) else label for label in labels]
     found: set[type] = set()
     for index, label in enumerate(labels):
+        if isinstance(label, int) and not -(2**63) <= label < 2**63:
+            raise ChargenError(f"y[{index}] has more than 64 bits, which no array of labels holds: make it a str")
+        if isinstance(label, str) and (label.endswith("\0") or not _is_unicode(label)):
+            raise ChargenError(f"y[{index}] ends in NUL or has half a surrogate pair: remove these characters")
         if isinstance(label, (bool, int, str)):
             found.add(bool if isinstance(label, bool) else int if isinstance(label, int) else str)
         else:
@@ -385,6 +392,14 @@ def _labels(y: Any) -> tuple[str, list[Any]]:
         raise ChargenError(f"y has labels of several types, {names}: make them all one")
     kind = next(iter(found), str)
     return kind.__name__, list(map(kind, labels))
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_missing(value: Any) -> bool:

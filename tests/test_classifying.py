@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,15 @@ import pytest
 from chargen.api import evaluate
 from chargen.checkpoint import LANGUAGE_MODEL, Run, load_run
 from chargen.classification import Labeller
+from chargen.errors import ChargenError
 from chargen.text.labelled import read_labelled
 from chargen.training.classifying import rare_words
 from chargen.training.events import Done, Evaluated, Note
 from chargen.training.options import ClassifierOptions
-from chargen.training.recipes import classifier_tokenizer, should_learn_language
+from chargen.training.recipes import asked_again, classifier_tokenizer, should_learn_language
+from chargen.training.schedule import Budget
 from chargen.training.splitting import held_out_share
-from chargen.training.start import Hooks, start
+from chargen.training.start import Hooks, resume, start
 
 BOLD = {"hidden": 24, "learning_rate": 0.02, "dropout": 0.0, "dropout_input": 0.0, "dropout_embedding": 0.0}
 BROUGHT = {"steps": 40, "hidden": None, "embedding": None}  # a shape that --from brings
@@ -156,6 +159,8 @@ def test_a_network_learns_the_language_first_when_asked_to(tmp_path: Path) -> No
     train(tmp_path / "run", order(tmp_path / "o.csv"), adapt=True, overwrite=True, steps=1, tokenizer="char")
     assert load_run(tmp_path / "run-language").summary() == language.summary()  # nobody asked to replace that one
     assert load_run(tmp_path / "run-language-2").summary()["steps"] == 1
+    texts = [json.loads(line)["text"] for line in (tmp_path / "run-language.jsonl").read_text().splitlines()]
+    assert len(texts) == run.config["data"]["examples"]
     again, _ = train(tmp_path / "other", order(tmp_path / "o.csv"), start_from=str(language.path), **BROUGHT)
     np.testing.assert_array_equal(again.weights()["head.weight"], first["head.weight"])
 
@@ -170,7 +175,35 @@ def test_an_interrupted_lesson_of_language_leaves_its_run_and_no_classifier(tmp_
     asked = ClassifierOptions(inputs=(order(tmp_path / "o.csv"),), adapt=True, steps=50, hidden=8, device="cpu")
     events = list(start(asked, tmp_path / "run", hooks=Hooks(stop=lambda: True)))
     assert isinstance(events[-1], Done) and events[-1].summary["stopped"] == "interrupted"
-    assert events[-1].run.kind == LANGUAGE_MODEL and not (tmp_path / "run").exists()
+    language = events[-1].run
+    assert language.kind == LANGUAGE_MODEL and not (tmp_path / "run").exists()
+    notes = [event.text for event in events if isinstance(event, Note)]
+    assert notes[-1] == f"no label is learned yet: when {language.path} is done, go on with --from {language.path}"
+    ended = list(resume(language, Budget(steps=3)))[-1]
+    assert isinstance(ended, Done) and ended.summary["steps"] == 3
+
+
+def test_texts_too_few_for_a_language_are_told_and_leave_nothing(tmp_path: Path) -> None:
+    inputs = table(tmp_path / "t.csv", [("a", "x"), ("b", "x"), ("c", "y"), ("d", "y")])
+    with pytest.raises(ChargenError, match=r"^the language of the texts cannot be learned \(--no-adapt"):
+        train(tmp_path / "run", inputs, adapt=True, tokenizer="char")
+    assert [path.name for path in tmp_path.iterdir() if "run" in path.name] == []
+
+
+def test_a_run_that_learned_the_language_is_asked_for_again_in_full() -> None:
+    recorded = {"adapt": True, "start_from": "gone", "minutes": 1.8, "hidden": 8}
+    assert asked_again(recorded) == {"adapt": True, "start_from": None, "minutes": pytest.approx(3), "hidden": 8}
+    for kept in ({"adapt": False, "start_from": "book", "minutes": 3}, {"adapt": None, "minutes": 3}):
+        assert asked_again(kept) == kept
+
+
+def test_a_limit_of_minutes_that_is_not_reached_changes_no_weights(tmp_path: Path) -> None:
+    inputs = reviews(tmp_path / "r.csv")
+    runs = [train(tmp_path / f"run-{number}", inputs, steps=4, minutes=60)[0] for number in range(2)]
+    free, _ = train(tmp_path / "free", inputs, steps=4)
+    for run in runs:
+        for name, weight in free.weights().items():
+            np.testing.assert_array_equal(run.weights()[name], weight)
 
 
 def test_texts_on_both_sides_are_counted(tmp_path: Path) -> None:

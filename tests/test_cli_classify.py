@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 import pytest
 from commands import call
+from safetensors.numpy import load_file, save_file
 
 from chargen.checkpoint import load_run
 from chargen.cli.output import escape, unescape
@@ -257,3 +258,41 @@ def test_what_is_blank_gets_no_label(tmp_path: Path) -> None:
     assert "blank, and so without a label: 2 of the texts" in shown.stderr
     assert call("classify", "-m", "./mail", "").stdout == "\t\n"
     assert json.loads(call("classify", "-m", "./mail", "--json", "").stdout)["label"] is None
+
+
+@pytest.mark.parametrize(
+    "labels", ['["0", "1", "2"]', '["1", "0"]', '["1", "1"]', '{"0": 1, "1": 2}', "5", "[0, 1]", '["0"]']
+)
+def test_labels_that_do_not_fit_the_run_are_refused(run: Path, labels: str) -> None:
+    (run / "labels.json").write_text(labels)
+    assert "labels.json" in (told := call("classify", "-m", "./mail", "good", code=1).stderr)
+    assert "the run is damaged" in told and "Traceback" not in told
+
+
+def test_parts_that_are_missing_are_told(run: Path) -> None:
+    (run / "ngrams.safetensors").unlink()
+    for command in (("classify", "-m", "./mail", "good"), ("evaluate", "-m", "./mail"),
+                    ("train", "--resume", "-o", "mail", "--steps", "5")):  # fmt: skip
+        assert "mail lacks ngrams.safetensors: it is no whole run" in call(*command, code=1).stderr
+    (run / "labels.json").unlink()
+    assert call("classify", "-m", "./mail", "good", code=1).stderr == (
+        "chargen: mail lacks labels.json: it is no whole run of chargen; train it again\n"
+    )
+
+
+def test_scales_that_are_missing_are_told(run: Path) -> None:
+    weights = load_file(run / "model.safetensors")
+    del weights["scales"]
+    save_file(weights, run / "model.safetensors")
+    assert (
+        "model.safetensors has no two scales: the run is damaged"
+        in call("classify", "-m", "./mail", "x", code=1).stderr
+    )
+
+
+@pytest.mark.usefixtures("run")
+def test_numbers_that_json_lacks_are_null() -> None:
+    Path("new.jsonl").write_text('{"text": "good", "w": [NaN, 1.5, {"a": Infinity}], "z": -Infinity}\n')
+    (line,) = call("classify", "-m", "./mail", "--file", "new.jsonl").stdout.splitlines()
+    record = json.loads(line, parse_constant=lambda name: pytest.fail(name))
+    assert record["w"] == [None, 1.5, {"a": None}] and record["z"] is None

@@ -313,3 +313,9 @@ CHECKS = parametrize_with_checks([OfNumbers(**TINY, ngrams=False)], expected_fai
 @CHECKS  # type: ignore[untyped-decorator]
 def test_conventions(estimator: Any, check: Any) -> None:
     check(estimator)
+
+
+@pytest.mark.parametrize("label", ["a\0", "\ud800", 2**63])
+def test_labels_that_an_array_would_change_are_refused(label: Any) -> None:
+    with pytest.raises(ChargenError, match=r"y\[1\]"):
+        chargen.TextClassifier(steps=1).fit(["x", "y"], [type(label)(1), label])

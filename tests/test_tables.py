@@ -14,7 +14,8 @@ import pytest
 from chargen.errors import ChargenError
 from chargen.text import sources
 from chargen.text.labelled import LabelledSet, read_labelled
-from chargen.text.tables import Columns
+from chargen.text.sources import resolve
+from chargen.text.tables import Columns, open_table
 
 FOUR = LabelledSet(["good film", "bad film", "fine film", "poor film"], ["pos", "neg", "pos", "neg"])
 RECORDS = [{"text": text, "label": label} for text, label in zip(FOUR.texts, FOUR.labels, strict=True)]
@@ -190,7 +191,7 @@ def test_names_are_known_by_what_repeats(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "options", "sentence"),
     [
-        ("text,text,label\na,b,x\n", {}, "fit equally well as texts"),
+        ("text,text,label\na,b,x\n", {}, "has 2 columns 'text': rename all but one"),
         ("text,text,label\na,b,x\n", {"text_column": "text"}, "has 2 columns 'text': rename all but one"),
         ("text,label\na,x\n", {"label_column": "text"}, "cannot have both texts and labels"),
         ("mood,words\n", {}, "there is no example in"),
@@ -261,3 +262,37 @@ def test_parquet_without_polars_says_what_to_install(tmp_path: Path, monkeypatch
     monkeypatch.setitem(sys.modules, "polars", None)
     with pytest.raises(ChargenError, match=r"a\.parquet needs the polars package: pip install 'chargen\[parquet\]'"):
         read_labelled([str(tmp_path / "a.parquet")])
+
+
+def test_blank_lines_between_rows_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\na,x\n\n\nb,x\n\nc,y\nd,y\n\n\n")
+    assert open_table(resolve([str(path)])[0]).blank == 3
+    found = read_labelled([str(path)])
+    assert len(found.texts) == 4 and found.reading.rows_dropped == 3
+    assert f"3 empty rows left out of {path}" in found.reading.notes
+
+
+def test_a_first_row_whose_cells_come_again_is_no_header(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("x,pos\ngood film,pos\nbad film,neg\npoor,neg\n")
+    found = read_labelled([str(path)])
+    assert (
+        found.texts[0] == "x"
+        and found.labels[0] == "pos"
+        and found.reading.columns == Columns(("1",), "2", header=False, delimiter=",")
+    )
+
+
+def test_a_recorded_lack_of_a_header_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("body,pos\ngood film,neg\nfine,pos\n")
+    columns = Columns(("1",), "2", header=False, delimiter=",")
+    assert read_labelled([str(path)], columns=columns, for_training=False).texts == ["body", "good film", "fine"]
+
+
+def test_columns_of_one_name_are_to_be_renamed(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text,text,label\na,b,x\nc,d,y\n")
+    with pytest.raises(ChargenError, match=r"a.csv has 2 columns 'text': rename all but one"):
+        read_labelled([str(path)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -161,6 +162,8 @@ def command(
         click.echo(f"read as unknown, for {run.name} never saw them: {unknown:,} characters", err=True)
     if strange:
         click.echo(f"unlike anything that {run.name} was trained with: {strange:,} of the texts", err=True)
+    if blank := sum(table.blank for table in tables if table):
+        click.echo(f"blank lines of tables left out: {blank:,}", err=True)
     if textless:
         click.echo(f"blank, and so without a label: {textless:,} of the texts", err=True)
 
@@ -320,12 +323,21 @@ def _row_writer(table: Table, added: Sequence[str]) -> Write:
     return write
 
 
+def _finite(value: Any) -> Any:
+    """A value as JSON allows it: without infinite numbers and those that are none."""
+    if isinstance(value, dict):
+        return {name: _finite(own) for name, own in value.items()}
+    if isinstance(value, list):
+        return [_finite(own) for own in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def _record_writer(added: Sequence[str]) -> Write:
-    """A JSON object a row; what JSON has no type for, such as a date, is text."""
+    """A JSON object a row; what JSON has no type for, such as a date, is text, and what is no number null."""
 
     def write(text: str, row: Row, answer: Answer | None) -> None:
         assert isinstance(row, dict)
-        record = {name: None if value != value else value for name, value in row.items()}  # no NaN in JSON
+        record = _finite(row)
         found = [cell for pair in answer.labels(len(added) // 2) for cell in pair] if answer else [None] * len(added)
         record |= zip(added, found, strict=True)
         sys.stdout.write(json.dumps(record, ensure_ascii=False, default=str) + "\n")

@@ -99,6 +99,8 @@ def command(
             explain=explain,
             **{name: value for name, value in changes.items() if value not in (None, ())},
         )
+    for note in figures.get("guessed", ()):
+        click.echo(note, err=True)
     if figures.get("rows_dropped"):
         click.echo(f"rows without text left out: {figures['rows_dropped']:,}", err=True)
     if plot:

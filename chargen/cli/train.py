@@ -199,6 +199,7 @@ def _start(
 ) -> Iterator[Event]:
     from chargen.checkpoint import LANGUAGE_MODEL
     from chargen.training.options import from_record
+    from chargen.training.recipes import asked_again
     from chargen.training.start import OPTIONS, Hooks, start
 
     record: dict[str, Any] = {}
@@ -208,7 +209,7 @@ def _start(
         kind = recorded
     kind = kind or LANGUAGE_MODEL
     _refuse_foreign(asked, OPTIONS, kind)
-    record = _replayed(record, asked)
+    record = _replayed(asked_again(record), asked)
     record.setdefault("inputs", (DEFAULT_INPUTS[kind],))
     options = from_record(OPTIONS[kind], record)
     with _encoding_bar(quiet) as encoding:

@@ -288,6 +288,7 @@ def _table(
 ) -> None:
     """Each row with a text is an example; ChargenError for one without a label."""
     table, rows = read_table(source, encoding, wanted=(*text, *names_of(label)), header=header)
+    found.empty += table.blank
     if not rows:
         return
     columns = find_columns(table, rows, text, label, sure=sure)

@@ -93,6 +93,7 @@ class Table:
     nested: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # columns with lists or objects: where, what
     first: tuple[str, ...] = ()  # row of a text file, which may be a header
     array: bool = False  # the file is one JSON array
+    blank: int = 0  # lines of a text file between its rows that are no rows
 
     @property
     def name(self) -> str:
@@ -318,6 +319,8 @@ def _refuse_unclear(table: Table, texts: Sequence[str], label: str | None) -> No
 
 def _equal(table: Table, indices: Sequence[int], what: str) -> ChargenError:
     names = [repr(table.columns[index]) for index in sorted(indices)]
+    if len(set(names)) == 1:
+        return ChargenError(f"{table.name} has {len(names)} columns {names[0]}: rename all but one")
     listed = f"{', '.join(names[:-1])} and {names[-1]}"
     return ChargenError(
         f"the columns {listed} of {table.name} fit equally well as {what}s: name one with --{what}-column"
@@ -347,6 +350,7 @@ class _Shape(NamedTuple):
     recurring: set[int]  # columns whose first cell comes again, which a name in a header does not
     total: int
     folded: set[int]  # lines of rows where one cell has both the delimiter and a line break
+    blank: int  # lines between rows
 
 
 def _open_rows(source: Source, encoding: str, own: str, wanted: Sequence[str], header: bool | None) -> Table:
@@ -362,6 +366,7 @@ def _open_rows(source: Source, encoding: str, own: str, wanted: Sequence[str], h
         known,
         dialect,
         first=tuple(shape.first),
+        blank=shape.blank,
     )
 
 
@@ -440,7 +445,12 @@ def _shape(source: Source, encoding: str, dialect: Dialect) -> _Shape:
     first: list[str] = []
     recurring: set[int] = set()
     total, folded, start = 0, set[int](), 1
-    for line, row in _parse(source, encoding, dialect):
+    blank = since = 0
+    for line, row in _parse(source, encoding, dialect, blank=True):
+        if not row:
+            since += 1
+            continue
+        blank, since = blank + since, 0
         total += 1
         if not first:
             first = row
@@ -450,28 +460,30 @@ def _shape(source: Source, encoding: str, dialect: Dialect) -> _Shape:
                 "put cells that have delimiters or line breaks in double quotes"
             )
         elif row != first:  # a header may come again where files were put together
-            recurring |= {index for index, cell in enumerate(row) if cell == first[index]}
+            recurring |= {index for index, cell in enumerate(row) if cell == first[index] and cell.strip()}
         if any("\n" in cell and dialect.delimiter in cell for cell in row):
             folded |= set(range(start, line + 1))
         start = line + 1
     if not total:
         raise ChargenError(f"{source.name} is empty: name a table with rows")
-    return _Shape(first, recurring, total, folded)
+    return _Shape(first, recurring, total, folded, blank)
 
 
-def _parse(source: Source, encoding: str, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
-    """Rows that are not blank, and the line where each ends."""
+def _parse(
+    source: Source, encoding: str, dialect: Dialect, *, blank: bool = False
+) -> Iterator[tuple[int, list[str]]]:
+    """Rows, and the line where each ends; blank lines, as rows without cells, only if asked for."""
     csv.field_size_limit(LONGEST_CELL)
     text = (line + "\n" for line in read_lines(source, encoding))
     quoting: Any = csv.QUOTE_MINIMAL if dialect.quoted else csv.QUOTE_NONE
     reader = csv.reader(text, delimiter=dialect.delimiter, quoting=quoting, strict=True)
-    return ((reader.line_num, row) for row in reader if row)
+    return ((reader.line_num, row) for row in reader if row or blank)
 
 
 def _has_header(shape: _Shape, wanted: Sequence[str], known: bool | None) -> bool | None:
     """Whether the first row names the columns; None: there is no telling from names."""
     names = [name.strip().casefold() for name in shape.first]
-    if any(name in (*TEXT_NAMES, *LABEL_NAMES) and i not in shape.recurring for i, name in enumerate(names)):
+    if any(name in (*TEXT_NAMES, *LABEL_NAMES) for name in names) and not shape.recurring:
         return True
     numbers = [str(number) for number in range(1, len(names) + 1)]
     if known or not set(wanted) <= set(numbers):

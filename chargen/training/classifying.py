@@ -261,7 +261,7 @@ def prepare_classifier(
         ngrams, ngram_logits, accuracy = fitted.classifier, fitted.held_out_logits, fitted.accuracy
         notes.append(fitted.note)
     adapt_to = None
-    if options.adapt and (world.size > 1 or source):
+    if options.adapt and recorded is None and (world.size > 1 or source):
         raise ChargenError("one process learns the language of the texts, and not with --from: leave --adapt out")
     if source is None and recorded is None and world.size == 1 and options.adapt is not False:
         free = chosen.minutes is not None and options.steps is options.bidirectional is options.layers is None

@@ -229,6 +229,17 @@ def after_language(options: ClassifierOptions, run: str) -> ClassifierOptions:
     return replace(options, **others, minutes=minutes, start_from=run, adapt=False)
 
 
+def asked_again(record: dict[str, Any]) -> dict[str, Any]:
+    """A run's options, as JSON has them, for another like it: a language that was learned first is learned anew.
+
+    See `after_language`; that language model may be gone.
+    """
+    if not (record.get("adapt") and record.get("start_from")):
+        return record
+    minutes = record.get("minutes")
+    return record | {"start_from": None, "minutes": minutes and minutes / (1 - LANGUAGE_SHARE)}
+
+
 def tokens_read(options: LanguageModelOptions, tokens: int, speed: Speed) -> float:
     """About how many tokens a training of these options, shape and streams chosen, reads of a text of `tokens`."""
     assert options.batch and options.window

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import platform
 import sys
-import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,7 +16,16 @@ import numpy as np
 import torch
 
 import chargen
-from chargen.checkpoint import CHECKPOINTS, CLASSIFIER, LANGUAGE_MODEL, Run, create_run, find_run, refuse_existing
+from chargen.checkpoint import (
+    CHECKPOINTS,
+    CLASSIFIER,
+    LANGUAGE_MODEL,
+    Run,
+    create_run,
+    find_run,
+    is_run,
+    refuse_existing,
+)
 from chargen.errors import ChargenError
 from chargen.hardware import choose_device, keep_freed_memory
 from chargen.text.labelled import LabelledSet
@@ -76,6 +84,8 @@ def start(
             options = after_language(options, str(source.path))
             told = prepared.notes
             prepared = _prepare(options, world, workers, hooks, examples=examples, source=source)
+            assert isinstance(prepared.options, ClassifierOptions)
+            prepared = replace(prepared, options=replace(prepared.options, adapt=True))
             yield from (Note(note) for note in prepared.notes if note not in told)
         if isinstance(options, ClassifierOptions) and options.probe:
             assert isinstance(prepared.task, Classification)
@@ -104,21 +114,30 @@ def learn_language(
     """Train a language model on the texts of a classifier that is to be at `path`, beside it; gives its run.
 
     Without their labels, as ULMFiT does (Howard & Ruder 2018, arXiv:1801.06146). None when it was interrupted. Nobody
-    named its folder, so it replaces none that is there.
+    named its folder, so it replaces none that is there; a file beside it keeps the texts, so that it can be resumed.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "texts.jsonl"
-        file.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
-        names = (f"{path.name}-language{f'-{number}' if number > 1 else ''}" for number in count(1))
-        language = next(place for name in names if not (place := path.with_name(name)).exists())
-        yield Note(f"learning the language of the texts first, for {language} (--no-adapt leaves it out)")
+    names = (f"{path.name}-language{f'-{number}' if number > 1 else ''}" for number in count(1))
+    places = ((path.with_name(name), path.with_name(f"{name}.jsonl")) for name in names)
+    language, file = next(place for place in places if not any(map(Path.exists, place)))
+    yield Note(f"learning the language of the texts first, for {language} (--no-adapt leaves it out)")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
+    try:
         for event in start(language_options(options, str(file)), language, hooks=hooks):
             if isinstance(event, Done):
                 if event.summary["stopped"] != INTERRUPTED:
                     return event.run
+                yield Note(f"no label is learned yet: when {language} is done, go on with --from {language}")
                 yield event
             elif isinstance(event, Step):
                 yield event
+    except ChargenError as error:
+        raise ChargenError(
+            f"the language of the texts cannot be learned (--no-adapt leaves it out): {error}"
+        ) from error
+    finally:
+        if not is_run(language):
+            file.unlink(missing_ok=True)
     return None
 
 
