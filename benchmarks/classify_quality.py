@@ -20,6 +20,7 @@ installed (Debian's packages hunspell-*).
 
 from __future__ import annotations
 
+import ast
 import csv
 import os
 import random
@@ -29,6 +30,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -357,9 +359,9 @@ def main(
     options: dict[str, Any] = {}
     for pair in typed:
         name, _, value = pair.partition("=")
-        options[name] = (
-            value if not value.replace(".", "").isdigit() else float(value) if "." in value else int(value)
-        )
+        with suppress(ValueError, SyntaxError):  # what is no Python literal is text
+            options[name] = ast.literal_eval(value)
+        options.setdefault(name, value)
     click.echo(
         f"{processor()}, {isa or 'all'} instructions, {busy} busy neighbours, {minutes:g} minutes, "
         f"{members} members, {options}"
