@@ -627,7 +627,7 @@ def test_recipes_leave_no_choice_and_change_none() -> None:
     open_fields |= {"start_from", "patience"}
     assert {name for name, value in to_record(made).items() if value is None} <= open_fields
     labelled = classifier_recipe(ClassifierOptions(inputs=("x",)), 10_000)
-    open_fields |= {"text_column", "label_column", "adapt"}  # which the texts decide
+    open_fields |= {"text_column", "label_column", "adapt", "crop"}  # which the texts decide
     assert {name for name, value in to_record(labelled).items() if value is None} <= open_fields
     sizes = [chosen(size=size).hidden for size in ("tiny", "small", "medium", "large")]
     assert sizes == sorted(set(sizes))  # type: ignore[type-var]
