@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from chargen.text.labelled import pad
 from chargen.training.batches import Streams, Texts, fit_streams
-from chargen.training.recipes import FEWEST_STEPS, SHORTEST_CROP, TRAINING_SHARE, crop_for
+from chargen.training.recipes import FEWEST_STEPS, MOST_PASSES, SHORTEST_CROP, TRAINING_SHARE, crop_for
 
 
 def test_a_stream_reads_on_where_its_last_window_ended() -> None:
@@ -98,7 +98,7 @@ def test_texts_that_are_not_cropped_are_read_whole() -> None:
 def test_a_crop_is_the_longest_that_time_allows(lengths: list[int], batch: int, tokens: float) -> None:
     crop = crop_for(np.array(lengths), batch, tokens)
     steps = math.ceil(len(lengths) / batch)
-    time_for = TRAINING_SHARE * tokens * min(1, steps / FEWEST_STEPS)  # for an epoch
+    time_for = TRAINING_SHARE * tokens / min(MOST_PASSES, max(1, FEWEST_STEPS / steps))  # for an epoch
     assert crop == SHORTEST_CROP or sum(min(length, crop) for length in lengths) <= time_for * 1.0001
     assert crop >= max(lengths) or sum(min(length, crop + 1) for length in lengths) > time_for * 0.9999
 

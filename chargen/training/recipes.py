@@ -25,6 +25,7 @@ WINDOW = 32  # tokens of a stream a step
 CLASSIFIER_BATCH = 64  # texts
 CLASSIFIER_EPOCHS = 10.0  # after which a network learns short sets by heart
 FEWEST_STEPS = 200  # for a small set: fewer teach a network little
+MOST_PASSES = 60.0  # over a tiny one for that, which would be learned by heart
 FAMILIAR = 0.25  # share of rare words, up to which words are worth learning
 SHORTEST_CROP = 16  # tokens of a text
 TRAINING_SHARE = 0.8  # of a classifier's minutes; the rest measures
@@ -183,8 +184,8 @@ def crop_for(lengths: np.ndarray, batch: int, tokens: float) -> int:
 
 
 def _passes(texts: int, batch: int) -> float:
-    """Epochs that make FEWEST_STEPS."""
-    return FEWEST_STEPS / math.ceil(texts / batch)
+    """Epochs that make FEWEST_STEPS, or MOST_PASSES."""
+    return min(MOST_PASSES, FEWEST_STEPS / math.ceil(texts / batch))
 
 
 def should_learn_language(accuracy: float, commonest: float, tokens: int) -> bool:
