@@ -29,9 +29,9 @@ import torch
 from conditions import apply_isa, conditions, neighbours, processor
 
 from chargen.checkpoint import find_run
-from chargen.cli.sample import MANY_SAMPLES
 from chargen.generation.engine_numpy import NumpyEngine
 from chargen.generation.engine_torch import TorchEngine
+from chargen.generation.engines import MANY_SAMPLES
 from chargen.generation.generate import Engine, generate, score
 from chargen.generation.writer import TextWriter
 from chargen.hardware import choose_precision

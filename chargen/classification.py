@@ -17,6 +17,7 @@ from chargen.checkpoint import Run
 from chargen.errors import ChargenError
 from chargen.models.classifier_numpy import NumpyClassifier
 from chargen.models.config import ClassifierConfig
+from chargen.models.layers_numpy import has_twin
 from chargen.text.labelled import encode_example
 
 MANY_SYMBOLS = 500_000  # read by one classifier; from here on a GPU repays torch's import
@@ -64,11 +65,13 @@ class Labeller:
         self._config, self._weights = config, run.weights()
         self._lock = threading.Lock()
         self._until_gpu = MANY_SYMBOLS if device == "auto" else None  # symbols; None: the device is decided
-        network = NumpyClassifier(config, self._weights)
-        self._logits: Reader = network.logits
-        self._pooled: Reader = network.embed
-        if device not in ("auto", "cpu"):
-            self._move(device)
+        self._logits: Reader
+        self._pooled: Reader
+        if device not in ("auto", "cpu") or not has_twin(config.encoder.cell):
+            self._by_torch("cpu" if device == "auto" else device)
+        else:
+            network = NumpyClassifier(config, self._weights)
+            self._logits, self._pooled = network.logits, network.embed
 
     def probabilities(self, texts: Sequence[str]) -> np.ndarray:
         """The probability (texts, labels), float64, of each label for each text; rows sum to 1."""
@@ -125,17 +128,17 @@ class Labeller:
             if self._until_gpu <= 0:
                 self._until_gpu = None
                 if has_gpu_driver():
-                    self._move("auto")
+                    self._by_torch("auto")
 
-    def _move(self, device: str) -> None:
-        """Compute with torch from now on, unless the device is a CPU after all."""
+    def _by_torch(self, device: str) -> None:
+        """Compute with torch from now on, unless NumPy can and the device is a CPU after all."""
         import torch
 
         from chargen.hardware import choose_device
         from chargen.models.classifier import Classifier, embeddings, label_logits
 
         where = choose_device(device)
-        if where.type != "cpu":
+        if where.type != "cpu" or not has_twin(self._config.encoder.cell):
             model = Classifier(self._config)
             model.load_state_dict({name: torch.from_numpy(weight) for name, weight in self._weights.items()})
             model.to(where).eval()

@@ -18,6 +18,7 @@ from torch.nn.functional import cross_entropy
 
 from chargen.errors import ChargenError
 from chargen.evaluation import TextLoss
+from chargen.models.cells import FusedCell
 from chargen.models.language_model import LanguageModel
 from chargen.text.tokenizers import Tokenizer
 
@@ -87,14 +88,15 @@ def _copy(model: LanguageModel) -> LanguageModel:
     """A copy in training mode, which cuDNN's way back needs."""
     copied = deepcopy(model).train()
     for layer in copied.encoder.layers:
-        layer.flatten_parameters()  # a copy's weights lie apart, which cuDNN would mend at every window
+        if isinstance(layer, FusedCell):
+            layer.flatten_parameters()  # a copy's weights lie apart, which cuDNN would mend at every window
     return copied
 
 
 def _read(model: LanguageModel, ids: np.ndarray, window: int) -> Iterator[tuple[Tensor, int]]:
     """Mean loss of each window of ids (N,), by the weights as they are when it is asked for, and its tokens."""
     device = model.projection.bias.device
-    state = model.encoder.start(1)
+    state = model.encoder.initial_state(1)
     for start in range(0, len(ids) - 1, window):
         tokens = torch.from_numpy(ids[start : start + window + 1].astype(np.int64)).to(device)[:, None]
         logits, after = model(tokens[:-1], state)

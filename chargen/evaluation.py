@@ -105,7 +105,7 @@ def sum_nats(
     was_training = model.training
     model.eval()
     shards = divide(streams, -(-streams // SHARD_STREAMS) if device.type == "cpu" else 1)
-    state = model.encoder.start(streams)
+    state = model.encoder.initial_state(streams)
     if streams > 1:
         state = _passed_on(workers.map(warm_up, shards))
     parts = [tuple(tuple(part[shard] for part in layer) for layer in state) for shard in shards]

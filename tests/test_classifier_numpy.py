@@ -21,7 +21,8 @@ from chargen.classification import Labeller
 from chargen.errors import ChargenError
 from chargen.models.classifier import Classifier, label_logits
 from chargen.models.classifier_numpy import NumpyClassifier, turned_round
-from chargen.models.config import CELLS, POOLINGS, ClassifierConfig, EncoderConfig, weight_shapes
+from chargen.models.config import POOLINGS, ClassifierConfig, EncoderConfig, weight_shapes
+from chargen.models.specs import SPECS
 from chargen.text.tokenizers import CharTokenizer
 
 V, E, H, LABELS = 7, 3, 5, 4
@@ -55,7 +56,7 @@ def some_texts(lengths: Sequence[int], seed: int = 1) -> list[np.ndarray]:
 @pytest.mark.parametrize("pooling", POOLINGS)
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("layers", [1, 2])
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", SPECS)
 def test_logits_are_those_of_torch(cell: str, layers: int, bidirectional: bool, pooling: str) -> None:
     model = make(cell, layers=layers, bidirectional=bidirectional, pooling=pooling)
     twin = torch_twin(model)
@@ -66,7 +67,7 @@ def test_logits_are_those_of_torch(cell: str, layers: int, bidirectional: bool, 
         np.testing.assert_allclose(logits, label_logits(twin, texts), rtol=TOLERANCE, atol=TOLERANCE)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", SPECS)
 def test_symbols_read_often_and_rarely_give_the_logits_of_torch(cell: str) -> None:
     model = make(cell, layers=1)
     often, rarely = [np.array([1] * 9), np.array([2, 1, 1])], [np.array([3, 1, 4]), np.array([0, 5])]
@@ -78,7 +79,7 @@ def test_symbols_read_often_and_rarely_give_the_logits_of_torch(cell: str) -> No
 
 @given(lengths=st.lists(st.integers(1, 9), min_size=1, max_size=8), batch=st.integers(1, 9), data=st.data())
 def test_no_text_depends_on_its_neighbours(lengths: list[int], batch: int, data: st.DataObject) -> None:
-    model = make(data.draw(st.sampled_from(CELLS)), pooling=data.draw(st.sampled_from(POOLINGS)))
+    model = make(data.draw(st.sampled_from(list(SPECS))), pooling=data.draw(st.sampled_from(POOLINGS)))
     texts = some_texts(lengths)
     alone = np.concatenate([model.logits([text]) for text in texts])
     np.testing.assert_allclose(model.logits(texts, batch), alone, rtol=TOLERANCE, atol=TOLERANCE)
@@ -110,7 +111,7 @@ def test_texts_and_weights_are_left_as_they_are_and_logits_belong_to_the_caller(
         np.testing.assert_array_equal(text, copy)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", SPECS)
 def test_threads_that_share_a_classifier_agree_with_one(cell: str) -> None:
     model = make(cell)
     sets = [some_texts(range(1, 40), seed) for seed in range(16)]
@@ -164,7 +165,7 @@ def test_auto_looks_for_a_gpu_once_when_much_is_read(
     monkeypatch.setattr(classification, "has_gpu_driver", lambda: driver)
     run = make_run(tmp_path / "run")
     moved: list[str] = []
-    monkeypatch.setattr(Labeller, "_move", lambda self, device: moved.append(device))
+    monkeypatch.setattr(Labeller, "_by_torch", lambda self, device: moved.append(device))
     always, auto = Labeller(run, "cpu"), Labeller(run)
     for classifier in (always, auto):
         assert classifier.classify(["abcd", "abc"])[0].label in ("x", "y")  # 7 symbols

@@ -268,8 +268,8 @@ def test_much_text_in_many_samples_takes_torch(
             made.append((device, precision))
             super().__init__(config, weights, device, precision)
 
-    monkeypatch.setattr("chargen.cli.sample.MANY_SAMPLES", 4)
-    monkeypatch.setattr("chargen.cli.sample.MANY_CHARACTERS", 200)
+    monkeypatch.setattr("chargen.generation.engines.MANY_SAMPLES", 4)
+    monkeypatch.setattr("chargen.generation.engines.MANY_CHARACTERS", 200)
     monkeypatch.setattr("chargen.hardware.choose_precision", lambda name, device: precision)
     monkeypatch.setattr("chargen.hardware.choose_device", lambda name: torch.device("cpu"))
     monkeypatch.setattr("chargen.generation.engine_torch.TorchEngine", Recorded)

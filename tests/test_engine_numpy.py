@@ -9,8 +9,9 @@ from processes import run_python
 
 from chargen.generation import engine_numpy
 from chargen.generation.engine_numpy import NumpyEngine
-from chargen.models.config import CELLS, EncoderConfig, LanguageModelConfig, weight_shapes
+from chargen.models.config import EncoderConfig, LanguageModelConfig, weight_shapes
 from chargen.models.layers_numpy import GEMV_STREAMS
+from chargen.models.specs import SPECS
 
 V, E, H, L, B = 7, 4, 5, 2, 3
 Weights = dict[str, np.ndarray]
@@ -58,7 +59,7 @@ def some_ids(steps: int, batch: int = B) -> np.ndarray:
 
 
 @pytest.mark.parametrize("tied", [False, True])
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", SPECS)
 def test_a_thousand_steps_give_the_logits_of_torch(cell: str, tied: bool) -> None:
     config, weights = make(cell, tied=tied)
     for name in weights:
@@ -75,7 +76,7 @@ def test_a_thousand_steps_give_the_logits_of_torch(cell: str, tied: bool) -> Non
 
 @pytest.mark.parametrize("batch", [1, 2, GEMV_STREAMS + 1])
 @pytest.mark.parametrize("layers", [1, 3])
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", SPECS)
 def test_batches_and_depths_give_the_logits_of_torch(cell: str, layers: int, batch: int) -> None:
     config, weights = make(cell, layers=layers)
     engine = NumpyEngine(config, weights)
@@ -87,7 +88,7 @@ def test_batches_and_depths_give_the_logits_of_torch(cell: str, layers: int, bat
 
 
 @pytest.mark.parametrize("table", [True, False])
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", SPECS)
 def test_reading_is_stepping(cell: str, table: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_numpy, "CHUNK_ROWS", 4 * B)  # 11 steps are three chunks, the last of them short
     if not table:
@@ -105,7 +106,7 @@ def test_reading_is_stepping(cell: str, table: bool, monkeypatch: pytest.MonkeyP
         np.testing.assert_allclose(after, state, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", SPECS)
 def test_state_and_logits_belong_to_the_caller(cell: str) -> None:
     engine = NumpyEngine(*make(cell))
     state = some_state(engine)
@@ -119,7 +120,7 @@ def test_state_and_logits_belong_to_the_caller(cell: str) -> None:
     np.testing.assert_array_equal(after, copies[1])
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", SPECS)
 def test_streams_do_not_touch_each_other(cell: str) -> None:
     engine = NumpyEngine(*make(cell))
     state, ids = some_state(engine), np.array([1, 2, 3])

@@ -13,7 +13,8 @@ from chargen.generation.engine_numpy import NumpyEngine
 from chargen.generation.engine_torch import TorchEngine
 from chargen.generation.generate import generate, score
 from chargen.generation.samplers import Sampling, draw, probabilities
-from chargen.models.config import CELLS, EncoderConfig, LanguageModelConfig, weight_shapes
+from chargen.models.config import EncoderConfig, LanguageModelConfig, weight_shapes
+from chargen.models.specs import SPECS
 from chargen.text.tokenizers import CharTokenizer
 
 TOKENIZER = CharTokenizer("\n abcdefgh")
@@ -29,7 +30,7 @@ def engines(cell: str, *, tied: bool = False) -> tuple[NumpyEngine, TorchEngine]
 
 
 @pytest.mark.parametrize("tied", [False, True])
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", SPECS)
 def test_logits_agree_over_a_thousand_steps(cell: str, tied: bool) -> None:
     ours, theirs = engines(cell, tied=tied)
     states = ours.start(3), theirs.start(3)
@@ -40,7 +41,7 @@ def test_logits_agree_over_a_thousand_steps(cell: str, tied: bool) -> None:
         states = state, twin
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", SPECS)
 def test_a_seed_writes_the_same_text_in_both(cell: str) -> None:
     ours, theirs = engines(cell)
     for samples in (1, 4):
@@ -123,7 +124,7 @@ def test_drawing_in_the_engine_writes_the_same(sampling: Sampling) -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", SPECS)
 def test_a_gpu_writes_what_a_cpu_writes(cell: str) -> None:
     ours, theirs = engines(cell)
     config, weights = theirs.model.config, {n: w.numpy() for n, w in theirs.model.named_parameters()}

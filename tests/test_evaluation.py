@@ -31,7 +31,7 @@ def make_model(cell: str = "gru", scale: float = 3.0) -> LanguageModel:
 def plain_nats(model: LanguageModel, ids: np.ndarray) -> float:
     """One step after the other, from the first symbol to the last."""
     model = model.eval()
-    state, total = model.encoder.start(1), 0.0
+    state, total = model.encoder.initial_state(1), 0.0
     for before, after in pairwise(ids):
         logits, state = model.step(torch.tensor([before]), state)
         total -= torch.log_softmax(logits[0], -1)[after].item()

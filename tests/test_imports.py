@@ -25,6 +25,7 @@ ROAD = [
     "hardware",
     "workers",
     "text",
+    "models.specs",
     "models.config",  # shapes, without torch
     "models.ngrams",  # runs in NumPy
     "explaining",
@@ -46,6 +47,7 @@ WITHOUT_TORCH = (
     "errors",
     "workers",
     "text",
+    "models.specs",
     "models.config",
     "models.ngrams",
     "explaining",

@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from chargen.errors import ChargenError
 from chargen.hardware import autocast
-from chargen.models.cells import CELLS, GRU, LSTM, RecurrentLayer, ReluRNN, initialise
+from chargen.models.cells import CELLS, GRU, LSTM, FusedCell, ReluRNN
 from chargen.models.classifier import Classifier, label_logits, pool
 from chargen.models.config import (
     POOLINGS,
@@ -83,7 +83,7 @@ def some_ids(steps: int = T, batch: int = B) -> Tensor:
 
 def some_state(encoder: Encoder) -> StackState:
     generator = torch.Generator().manual_seed(3)
-    start = encoder.start(B)
+    start = encoder.initial_state(B)
     return tuple(tuple(torch.randn(part.shape, generator=generator) for part in layer) for layer in start)
 
 
@@ -113,7 +113,7 @@ def test_the_way_back_is_the_textbooks_equations_from_each_texts_end(cell: str) 
     for stream, length in enumerate(lengths):
         x = encoder.embedding.weight.detach().numpy()[ids[:length, stream].numpy()][:, None]  # (T, 1, E)
         for forwards, back in zip(encoder.layers, encoder.backward_layers, strict=True):
-            zero = [np.zeros((1, H), np.float32)] * forwards.state_size
+            zero = [np.zeros((1, H), np.float32)] * len(forwards.spec.state)
             there, _ = textbook_layer(cell, x, zero, weights_of(forwards))
             home, _ = textbook_layer(cell, x[::-1], zero, weights_of(back))
             x = np.concatenate([there, home[::-1]], axis=-1)
@@ -181,20 +181,20 @@ def test_a_models_step_is_its_forward() -> None:
     torch.manual_seed(0)
     model = LanguageModel(LanguageModelConfig(EncoderConfig(V, "gru", L, H, E))).eval()
     logits, _ = model(some_ids())
-    first, state = model.step(some_ids()[0], model.encoder.start(B))
+    first, state = model.step(some_ids()[0], model.encoder.initial_state(B))
     second, _ = model.step(some_ids()[1], state)
     torch.testing.assert_close(torch.stack([first, second]), logits[:2], atol=TOLERANCE, rtol=0)
 
 
 def test_recurrences_begin_orthogonal_and_the_forget_gate_open() -> None:
     layer = LSTM(E, H)
-    initialise(layer)
+    layer.initialise()
     for gate in layer.weight_hh_l0.chunk(4):
         torch.testing.assert_close(gate @ gate.T, torch.eye(H))
     assert layer.bias_ih_l0.chunk(4)[1].tolist() == [1.0] * H
     assert layer.bias_hh_l0.abs().sum() == 0
     relu = ReluRNN(E, H)
-    initialise(relu)
+    relu.initialise()
     assert torch.equal(relu.weight_hh_l0, torch.eye(H))
 
 
@@ -286,7 +286,7 @@ def test_a_gru_applies_reset_after_the_product() -> None:
         for weight in layer.parameters():
             weight.zero_()
         layer.bias_hh_l0[2] = 2.0  # inside the reset, which is a half
-    outputs, _ = layer.step(torch.zeros(1, 1), layer.start(1))
+    outputs, _ = layer.step(torch.zeros(1, 1), layer.initial_state(1))
     assert outputs.item() == pytest.approx(0.5 * np.tanh(1.0))
 
 
@@ -310,7 +310,7 @@ def test_the_gru_scan_is_the_kernel_forwards_and_back() -> None:
     state = torch.randn(B, H, dtype=torch.float64, requires_grad=True)
     pull = torch.randn(T, B, H, dtype=torch.float64)
     wanted = [inputs, state, *layer.parameters()]
-    expected, _ = RecurrentLayer.over_time(layer, inputs, (state,), list(layer.parameters()))
+    expected, _ = FusedCell.over_time(layer, inputs, (state,), list(layer.parameters()))
     scanned, _ = layer(inputs, (state,))
     assert "GRUScan" in repr(scanned.grad_fn) and "GRUScan" not in repr(expected.grad_fn)
     torch.testing.assert_close(scanned, expected, atol=1e-12, rtol=0)

@@ -18,9 +18,10 @@ from torch import Tensor
 from chargen.api import evaluate
 from chargen.checkpoint import Run, load_run
 from chargen.errors import ChargenError
-from chargen.models.config import CELLS, EncoderConfig, LanguageModelConfig
+from chargen.models.config import EncoderConfig, LanguageModelConfig
 from chargen.models.encoder import Dropout
 from chargen.models.language_model import LanguageModel
+from chargen.models.specs import SPECS
 from chargen.text.tokenizers import CharTokenizer
 from chargen.training import loop
 from chargen.training.batches import Streams
@@ -806,7 +807,7 @@ def test_state_passes_from_window_to_window_without_gradient(shards: int) -> Non
     torch.testing.assert_close(loss_of(task, 1), expected)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", SPECS)
 def test_shards_have_the_loss_and_the_gradient_of_the_whole_batch(cell: str) -> None:
     everything = Dropout(0.2, 0.2, 0.2, 0.2, 0.2)
     found = []

@@ -21,6 +21,30 @@ class RunName(click.types.StringParamType):
         return _among(runs, incomplete) or [CompletionItem(incomplete, type="dir")]
 
 
+class CellName(click.types.StringParamType):
+    """A cell by its name."""
+
+    name = "cell"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name, if a cell has it."""
+        from chargen.models.specs import SPECS
+
+        return click.Choice(list(SPECS)).convert(value, param, ctx)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """The names, as the help shows them."""
+        from chargen.models.specs import SPECS
+
+        return f"[{'|'.join(SPECS)}]"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """The cells there are."""
+        from chargen.models.specs import SPECS
+
+        return _among(SPECS, incomplete)
+
+
 class Input(click.types.StringParamType):
     """A text: a file, a folder, a pattern, - or a named corpus."""
 

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 STREAM_LENGTH = 500
 DOCUMENT_LENGTH = 10_000  # where a model that never ends a document is stopped
 TURN_LENGTH = 200
-MANY_SAMPLES = 32  # at once; from here on, and from so many characters in all, torch's engine repays its import
-MANY_CHARACTERS = 200_000
 SEPARATORS = {"line": "", "blank-line": "\n"}  # between samples of such documents; all others get a rule
 RULE = "-" * 40 + "\n"
 # Options that have no use with another one.
@@ -136,7 +134,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
 
 
 def _engine(run: Run, options: dict[str, Any]) -> Engine:
-    """The engine that was asked for, or the one that writes so much text sooner."""
+    from chargen.generation.engines import choose_engine
     from chargen.models.config import LanguageModelConfig
 
     config = run.model_config()
@@ -145,18 +143,7 @@ def _engine(run: Run, options: dict[str, Any]) -> Engine:
     if kind == "numpy" and device is not None:
         raise click.UsageError("--device is for the engine torch: leave it out, or choose --engine torch")
     characters = samples * _length(options, bool(run.config["data"]["documents"]))
-    much = kind == "auto" and samples >= MANY_SAMPLES and characters >= MANY_CHARACTERS
-    if much or kind == "torch" or device is not None:
-        from chargen.generation.engine_torch import TorchEngine
-        from chargen.hardware import choose_device, choose_precision
-
-        where = choose_device(device or "auto")
-        precision = choose_precision("auto", where) if much else "fp32"
-        if where.type == "cuda" or precision == "bf16" or not much:
-            return TorchEngine(config, run.weights(), str(where), precision)
-    from chargen.generation.engine_numpy import NumpyEngine
-
-    return NumpyEngine(config, run.weights())
+    return choose_engine(config, run.weights(), kind, device, samples=samples, characters=characters)
 
 
 def _sample(run: Run, engine: Engine, tokenizer: Tokenizer, options: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from chargen.cli.completion import Input, RunName
+from chargen.cli.completion import CellName, Input, RunName
 
 if TYPE_CHECKING:
     from chargen.checkpoint import Run
@@ -97,7 +97,7 @@ REPLACES = {  # what is no longer taken from a replayed config when the option i
 )
 @click.option("--label-column", help="Column of the labels; needed where two columns fit equally well.")
 @click.option("--size", help="auto, tiny, small, medium or large.  [default: auto, by budget and device]")
-@click.option("--cell", type=click.Choice(["lstm", "gru", "rnn", "rnn-relu"]), help="[default: gru]")
+@click.option("--cell", type=CellName(), help="[default: gru]")
 @click.option("--layers", type=int, help="Recurrent layers.")
 @click.option("--hidden", type=int, help="Units a layer.")
 @click.option("--embedding", type=int, help="Numbers a symbol.")

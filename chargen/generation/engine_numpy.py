@@ -39,6 +39,7 @@ class NumpyEngine:
         self.projection = self.embedding if config.tied else weights["projection.weight"]  # (V, H)
         self.projection_bias = weights["projection.bias"]  # (V,)
         self.state_shape = (self.layers[0].states, encoder.num_layers, encoder.hidden_size)
+        self.output_size = encoder.hidden_size
         first = self.layers[0]
         small = encoder.vocab_size * first.bias.nbytes <= TABLE_BYTES
         self.table = first.inputs(self.embedding) if small else None  # (V, G*H)
@@ -92,7 +93,7 @@ class NumpyEngine:
         state: that (S, L, B, H) in which each text begins. At most CHUNK_ROWS outputs are held at once.
         """
         lengths = np.array([len(text) for text in ids])
-        sums = np.zeros((len(ids), self.state_shape[-1]))  # float64, (B, H)
+        sums = np.zeros((len(ids), self.output_size))  # float64, (B, H)
         start, left = 0, np.arange(len(ids))  # streams that have not ended
         while True:
             going = lengths[left] > start

@@ -9,7 +9,7 @@ B streams, T steps, V vocabulary. State is a tuple of a tuple of (B, H) tensors 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,13 +59,14 @@ class TorchEngine:
         self.model.load_state_dict(tensors, strict=not config.tied)  # what is tied is stored once
         self.model.to(self.device, torch.bfloat16 if precision == "bf16" else torch.float32)
         self.model.eval().requires_grad_(False)
+        self.output_size = config.encoder.output_size
         self.draws = self.device.type == "cuda"
         self._turn: _Turn | None = None  # the last one, with its graph
         self.stepping = KernelThreads(lambda: [_TorchThreads()] if self.device.type == "cpu" else [])
 
     def start(self, batch: int) -> StackState:
         """The state of streams that have read nothing."""
-        return self.model.encoder.start(batch)
+        return self.model.encoder.initial_state(batch)
 
     def select(self, state: StackState, streams: Ids) -> StackState:
         """The state of some streams, in any order and number."""
@@ -114,6 +115,20 @@ class TorchEngine:
             logits, new = self.model(torch.from_numpy(np.asarray(ids, np.int64)).to(self.device), state)
         return logits.float().cpu().numpy(), new
 
+    def mean_outputs(self, ids: Sequence[Ids], state: StackState) -> Array:
+        """The mean (B, H) of the last layer's outputs over each text's ids (N,), of any lengths; zeros for none."""
+        means = np.zeros((len(ids), self.output_size), np.float32)
+        with torch.inference_mode():
+            for stream, text in enumerate(ids):
+                own = self.select(state, np.array([stream]))
+                total = torch.zeros(self.output_size, dtype=torch.float64, device=self.device)
+                for start in range(0, len(text), CHUNK_ROWS):
+                    part = torch.from_numpy(np.asarray(text[start : start + CHUNK_ROWS], np.int64)).to(self.device)
+                    outputs, own = self.model.encoder(part[:, None], own)
+                    total += outputs[:, 0].sum(0, dtype=torch.float64)
+                means[stream] = (total / max(1, len(text))).cpu().numpy()
+        return means
+
 
 class _Turn:
     """A draw and the step after it, in place: tensors stay where they are, as a CUDA graph needs them to."""
@@ -123,7 +138,7 @@ class _Turn:
         self.model, self.sampling, self.bias = model, sampling, np.array(bias, np.float64)
         self.device_bias = torch.from_numpy(self.bias).to(device)
         self.logits = torch.zeros(batch, len(bias), device=device)
-        self.state = tuple(tuple(part.clone() for part in layer) for layer in model.encoder.start(batch))
+        self.state = tuple(tuple(part.clone() for part in layer) for layer in model.encoder.initial_state(batch))
         self.uniform = torch.zeros(batch, dtype=torch.float64, device=device)
         self.ids = torch.zeros(batch, dtype=torch.long, device=device)
         self.advance = self._captured() if device.type == "cuda" else self._advance

@@ -40,6 +40,15 @@ class Engine(Protocol):
         """Read ids (T, B); gives logits (T, B, V) after each of them, and the new state."""
 
 
+class EmbeddingEngine(Engine, Protocol):
+    """An engine that gives texts as vectors, too."""
+
+    output_size: int  # H, numbers that the last layer gives a step
+
+    def mean_outputs(self, ids: Sequence[Ids], state: Any) -> Array:
+        """The mean (B, H) of the last layer's outputs over each text's ids (N,), of any lengths; zeros for none."""
+
+
 @runtime_checkable
 class DrawingEngine(Engine, Protocol):
     """An engine that can draw where it runs, many symbols in a row, so that it need not wait for each."""

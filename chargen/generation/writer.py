@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chargen.checkpoint import Run
-from chargen.generation.engine_numpy import NumpyEngine
+from chargen.generation.engines import choose_engine
 from chargen.generation.generate import Score, beginning, generate, score, symbol_bias
 from chargen.generation.samplers import Sampling
 from chargen.models.config import LanguageModelConfig
@@ -26,7 +26,7 @@ class TextWriter:
         config = run.model_config()
         assert isinstance(config, LanguageModelConfig)  # of the kind that was asked for
         self.tokenizer = run.tokenizer()
-        self.engine = NumpyEngine(config, run.weights())
+        self.engine = choose_engine(config, run.weights())
         self.documents = bool(run.config["data"]["documents"])
 
     def stream(
@@ -82,7 +82,7 @@ class TextWriter:
         >>> writer.embed(["Once upon a time", "The end"]).shape  # doctest: +SKIP
         (2, 256)
         """
-        vectors = np.zeros((len(texts), self.engine.state_shape[-1]), np.float32)
+        vectors = np.zeros((len(texts), self.engine.output_size), np.float32)
         before = beginning(self.tokenizer, self.documents, bare=True)
         state = self.engine.start(1)
         if len(before):

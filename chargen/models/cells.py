@@ -1,9 +1,9 @@
-"""Recurrent layers: a cell run over time by torch's fused kernels, and the same cell spelled out for one step.
+"""Recurrent layers: a cell run over time, and the same cell spelled out for one step.
 
-`step` is the slow, readable twin of `forward`; a test holds them equal. A new cell is one class and one line in
-`CELLS`. Weights have torch.nn's names, shapes and gate order.
+`step` is the slow, readable twin of `forward`; a test holds them equal. A new cell is a class here, in `CELLS`, and a
+row in `specs.SPECS`. Weights of torch.nn's cells have its names, shapes and gate order.
 
-Shapes: T steps, B streams, I inputs, H hidden, G gates. A state is a tuple of (B, H) tensors, h first.
+Shapes: T steps, B streams, I inputs, H hidden, G gates. A state is a tuple of tensors (B, ·), the output first.
 """
 
 from __future__ import annotations
@@ -16,16 +16,50 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, pad
 
 from chargen.models.scan import gru_scan
+from chargen.models.specs import SPECS, CellSpec
 
 State = tuple[Tensor, ...]
 
 
-class RecurrentLayer(nn.RNNBase):
-    """One layer of one cell, read forwards. Subclasses give the fused kernel and the equations."""
+class Cell(nn.Module):
+    """One recurrent layer, read forwards: what every cell has in common. State goes in and comes out."""
+
+    spec: ClassVar[CellSpec]
+    input_size: int
+    hidden_size: int
+
+    @property
+    def output_size(self) -> int:
+        """Numbers it gives a step."""
+        return self.hidden_size
+
+    def initial_state(self, batch: int) -> State:
+        """The zero state of `batch` streams."""
+        zeros = next(self.parameters()).new_zeros(batch, self.hidden_size)
+        return (zeros,) * len(self.spec.state)
+
+    def initialise(self) -> None:
+        """Give the weights the random values that a training begins with."""
+        raise NotImplementedError(f"{type(self).__name__} is abstract")
+
+    def forward(self, inputs: Tensor, state: State, mask: Tensor | None = None) -> tuple[Tensor, State]:
+        """Outputs (T, B, H) and the state after them, from inputs (T, B, I) and the state before.
+
+        `mask`: factors of the weight `spec.recurrent`, the same at every step of the call (DropConnect on the
+        recurrence, Merity et al. 2017, arXiv:1708.02182).
+        """
+        raise NotImplementedError(f"{type(self).__name__} is abstract")
+
+    def step(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+        """One step of the cell's equations: inputs (B, I) and a state to outputs (B, H) and the next state."""
+        raise NotImplementedError(f"{type(self).__name__} is abstract")
+
+
+class FusedCell(nn.RNNBase, Cell):
+    """A cell of torch.nn, run by its fused kernel. Subclasses give the kernel and the equations."""
 
     mode_name: ClassVar[str]  # what torch.nn calls the cell
     fused: ClassVar[Callable[..., Any]]  # the kernel over time
-    state_size: ClassVar[int] = 1  # tensors in a state
 
     weight_ih_l0: nn.Parameter  # (G·H, I)
     weight_hh_l0: nn.Parameter  # (G·H, H)
@@ -35,16 +69,25 @@ class RecurrentLayer(nn.RNNBase):
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(self.mode_name, input_size, hidden_size)
 
-    def start(self, batch: int) -> State:
-        """The zero state of `batch` streams."""
-        return (self.weight_hh_l0.new_zeros(batch, self.hidden_size),) * self.state_size
+    @torch.no_grad()
+    def initialise(self) -> None:
+        """Glorot inputs and orthogonal recurrences gate by gate, biases zero.
+
+        Orthogonal: Saxe et al. 2014, arXiv:1312.6120.
+        """
+        for weight in torch.split(self.weight_ih_l0, self.hidden_size):
+            nn.init.xavier_uniform_(weight)
+        for weight in torch.split(self.weight_hh_l0, self.hidden_size):
+            self.initialise_recurrence(weight)
+        self.bias_ih_l0.zero_()
+        self.bias_hh_l0.zero_()
+
+    def initialise_recurrence(self, weight: Tensor) -> None:
+        """Give one gate's recurrent weight (H, H) its first values."""
+        nn.init.orthogonal_(weight)
 
     def forward(self, inputs: Tensor, state: State, mask: Tensor | None = None) -> tuple[Tensor, State]:
-        """Outputs (T, B, H) and the state after them, from inputs (T, B, I) and the state before.
-
-        `mask` (G·H, H): factors of the recurrent weights, the same at every step of the call (DropConnect on the
-        recurrence, Merity et al. 2017, arXiv:1708.02182).
-        """
+        """See `Cell.forward`; `mask` is (G·H, H)."""
         (weights,) = self.all_weights
         if mask is not None:
             weights = [weights[0], cast("nn.Parameter", weights[1] * mask), *weights[2:]]
@@ -55,7 +98,7 @@ class RecurrentLayer(nn.RNNBase):
         hidden = tuple(part[None] for part in state)
         # has_biases, num_layers, dropout, train, bidirectional, batch_first
         flags = (True, 1, 0.0, self.training, False, False)
-        outputs, *after = type(self).fused(inputs, hidden if self.state_size > 1 else hidden[0], weights, *flags)
+        outputs, *after = type(self).fused(inputs, hidden if len(hidden) > 1 else hidden[0], weights, *flags)
         return outputs, tuple(part[0] for part in after)
 
     def step(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
@@ -70,12 +113,18 @@ class RecurrentLayer(nn.RNNBase):
         raise NotImplementedError(f"{type(self).__name__} is abstract")
 
 
-class LSTM(RecurrentLayer):
+class LSTM(FusedCell):
     """Long short-term memory with a forget gate (Gers et al. 2000); gates in the order i f g o."""
 
+    spec = SPECS["lstm"]
     mode_name = "LSTM"
     fused = staticmethod(torch.lstm)
-    state_size = 2
+
+    @torch.no_grad()
+    def initialise(self) -> None:
+        """With the forget gate open: a bias of 1 (Jozefowicz et al. 2015)."""
+        super().initialise()
+        self.bias_ih_l0[self.hidden_size : 2 * self.hidden_size] = 1.0
 
     def equations(self, given: Tensor, carried: Tensor, *state: Tensor) -> State:
         """C' = f·c + i·g and h' = o·tanh(c')."""
@@ -84,9 +133,10 @@ class LSTM(RecurrentLayer):
         return o.sigmoid() * c.tanh(), c
 
 
-class GRU(RecurrentLayer):
+class GRU(FusedCell):
     """Gated recurrent unit, reset applied after the product (cuDNN's variant of Cho et al. 2014); gates r z n."""
 
+    spec = SPECS["gru"]
     mode_name = "GRU"
     fused = staticmethod(torch.gru)
 
@@ -119,9 +169,10 @@ class GRU(RecurrentLayer):
         return ((1 - z) * n + z * state[0],)
 
 
-class RNN(RecurrentLayer):
+class RNN(FusedCell):
     """The simple recurrent network of Elman (1990), with tanh."""
 
+    spec = SPECS["rnn"]
     mode_name = "RNN_TANH"
     fused = staticmethod(torch.rnn_tanh)
 
@@ -130,35 +181,20 @@ class RNN(RecurrentLayer):
         return ((given + carried).tanh(),)
 
 
-class ReluRNN(RecurrentLayer):
+class ReluRNN(FusedCell):
     """The simple recurrent network with relu, from an identity recurrence (Le et al. 2015, arXiv:1504.00941)."""
 
+    spec = SPECS["rnn-relu"]
     mode_name = "RNN_RELU"
     fused = staticmethod(torch.rnn_relu)
+
+    def initialise_recurrence(self, weight: Tensor) -> None:
+        """The identity, since it neither grows nor shrinks what is carried."""
+        nn.init.eye_(weight)
 
     def equations(self, given: Tensor, carried: Tensor, *state: Tensor) -> State:
         """H' = relu(given + carried)."""
         return ((given + carried).relu(),)
 
 
-CELLS: dict[str, type[RecurrentLayer]] = {"lstm": LSTM, "gru": GRU, "rnn": RNN, "rnn-relu": ReluRNN}
-
-
-@torch.no_grad()
-def initialise(layer: RecurrentLayer) -> None:
-    """Glorot inputs and orthogonal recurrences gate by gate, biases zero but an LSTM's forget gate, which opens.
-
-    Orthogonal: Saxe et al. 2014, arXiv:1312.6120. Forget bias 1: Jozefowicz et al. 2015. A relu recurrence starts
-    from the identity instead, since it neither grows nor shrinks what is carried.
-    """
-    for weight in torch.split(layer.weight_ih_l0, layer.hidden_size):
-        nn.init.xavier_uniform_(weight)
-    for weight in torch.split(layer.weight_hh_l0, layer.hidden_size):
-        if isinstance(layer, ReluRNN):
-            nn.init.eye_(weight)
-        else:
-            nn.init.orthogonal_(weight)
-    layer.bias_ih_l0.zero_()
-    layer.bias_hh_l0.zero_()
-    if isinstance(layer, LSTM):
-        layer.bias_ih_l0[layer.hidden_size : 2 * layer.hidden_size] = 1.0
+CELLS: dict[str, type[Cell]] = {"lstm": LSTM, "gru": GRU, "rnn": RNN, "rnn-relu": ReluRNN}

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from chargen.errors import ChargenError
+from chargen.models.specs import spec_of
 
-GATES = {"lstm": 4, "gru": 3, "rnn": 1, "rnn-relu": 1}  # matrices stacked in one weight, in torch.nn's order
-CELLS = tuple(GATES)
 POOLINGS = ("final", "mean", "max", "concat")
 
 
@@ -17,15 +16,14 @@ class EncoderConfig:
     """The embedding and the stack of recurrent layers that every model shares."""
 
     vocab_size: int  # V, symbols the embedding knows
-    cell: str = "gru"  # one of CELLS
+    cell: str = "gru"  # one of specs.SPECS
     num_layers: int = 2  # L
     hidden_size: int = 256  # H, units a layer and direction
     embedding_size: int = 128  # E, numbers a symbol
     bidirectional: bool = False  # a second stack reads from the end; for classifiers only
 
     def __post_init__(self) -> None:
-        if self.cell not in CELLS:
-            raise ChargenError(f"unknown cell {self.cell!r}: choose one of {', '.join(CELLS)}")
+        spec_of(self.cell)  # raises where there is none
         for field in ("vocab_size", "num_layers", "hidden_size", "embedding_size"):
             if getattr(self, field) < 1:
                 raise ChargenError(f"{field} is {getattr(self, field)}, but must be at least 1")
@@ -89,16 +87,14 @@ ModelConfig = LanguageModelConfig | ClassifierConfig
 def weight_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     """Name and shape of every weight that a model of this config stores, in order."""
     encoder = config.encoder
-    gates = GATES[encoder.cell] * encoder.hidden_size
+    of_layer = spec_of(encoder.cell).weight_shapes
     shapes: dict[str, tuple[int, ...]] = {"encoder.embedding.weight": (encoder.vocab_size, encoder.embedding_size)}
     stacks = ("layers", "backward_layers") if encoder.bidirectional else ("layers",)
     for stack in stacks:
         for layer in range(encoder.num_layers):
             inputs = encoder.output_size if layer else encoder.embedding_size
-            shapes[f"encoder.{stack}.{layer}.weight_ih_l0"] = (gates, inputs)
-            shapes[f"encoder.{stack}.{layer}.weight_hh_l0"] = (gates, encoder.hidden_size)
-            shapes[f"encoder.{stack}.{layer}.bias_ih_l0"] = (gates,)
-            shapes[f"encoder.{stack}.{layer}.bias_hh_l0"] = (gates,)
+            for name, shape in of_layer(inputs, encoder.hidden_size).items():
+                shapes[f"encoder.{stack}.{layer}.{name}"] = shape
     if isinstance(config, ClassifierConfig):
         shapes["head.weight"] = (config.num_labels, config.pooled_size)
         shapes["head.bias"] = (config.num_labels,)

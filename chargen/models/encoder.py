@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout
 
 from chargen.errors import ChargenError
-from chargen.models.cells import CELLS, RecurrentLayer, State, initialise
+from chargen.models.cells import CELLS, Cell, State
 from chargen.models.config import EncoderConfig
 
 StackState = tuple[State, ...]  # a state a layer
@@ -71,8 +71,8 @@ NO_MASKS = Masks()
 class Stack(nn.ModuleList):
     """A list of recurrent layers, told so to the type checker."""
 
-    def __iter__(self) -> Iterator[RecurrentLayer]:
-        return iter(cast("Iterator[RecurrentLayer]", super().__iter__()))
+    def __iter__(self) -> Iterator[Cell]:
+        return iter(cast("Iterator[Cell]", super().__iter__()))
 
 
 class Encoder(nn.Module):
@@ -88,11 +88,11 @@ class Encoder(nn.Module):
         self.backward_layers = Stack(cell(size, config.hidden_size) for size in sizes if config.bidirectional)
         nn.init.normal_(self.embedding.weight, std=0.1)
         for layer in [*self.layers, *self.backward_layers]:
-            initialise(layer)
+            layer.initialise()
 
-    def start(self, batch: int) -> StackState:
+    def initial_state(self, batch: int) -> StackState:
         """The zero state of `batch` streams."""
-        return tuple(layer.start(batch) for layer in self.layers)
+        return tuple(layer.initial_state(batch) for layer in self.layers)
 
     def draw_masks(self, shares: Dropout, batch: int) -> Masks:
         """Masks for one step of `batch` streams, drawn by torch's global generator."""
@@ -107,7 +107,8 @@ class Encoder(nn.Module):
             tuple(draw(shares.between, 1, batch, config.output_size) for _ in self.layers[1:]),
             draw(shares.output, 1, batch, config.output_size),
             tuple(
-                draw(shares.recurrent, *layer.weight_hh_l0.shape) for layer in [*self.layers, *self.backward_layers]
+                draw(shares.recurrent, *getattr(layer, layer.spec.recurrent).shape) if layer.spec.recurrent else None
+                for layer in [*self.layers, *self.backward_layers]
             ),
         )
 
@@ -120,7 +121,7 @@ class Encoder(nn.Module):
         it starts there. The state is that of the way forwards, after all T steps. `masks` are of the same B streams,
         as `draw_masks` gives them; none outside of training.
         """
-        states = state or self.start(ids.shape[1])
+        states = state or self.initial_state(ids.shape[1])
         outputs = _masked(self._embed(ids, masks), masks.input)  # (T, B, E)
         passing: Sequence[Tensor | None] = (None, *masks.between)
         recurrent = masks.recurrent or (None,) * (len(self.layers) + len(self.backward_layers))
@@ -129,7 +130,9 @@ class Encoder(nn.Module):
             inputs = _masked(outputs, passing[i] if i < len(passing) else None)
             outputs, last = layer(inputs, states[i], recurrent[i])  # (T, B, H)
             if back is not None:
-                turned, _ = back(reverse(inputs, lengths), back.start(ids.shape[1]), recurrent[len(self.layers) + i])
+                turned, _ = back(
+                    reverse(inputs, lengths), back.initial_state(ids.shape[1]), recurrent[len(self.layers) + i]
+                )
                 outputs = torch.cat([outputs, reverse(turned, lengths)], dim=-1)  # (T, B, 2·H)
             after.append(last)
         return _masked(outputs, masks.output), tuple(after)

@@ -44,7 +44,7 @@ class Layer:
         blocks[: self.sigmoids] *= 0.5
         return blocks.reshape(rows.shape)
 
-    def start(self, batch: int) -> Array:
+    def initial_state(self, batch: int) -> Array:
         """The state (S, B, H) of streams that have read nothing."""
         return np.zeros((self.states, batch, self.hidden), dtype=np.float32)
 
@@ -182,6 +182,11 @@ class _GRULayer(Layer):
 
 LAYERS: dict[str, type[Layer]] = {"lstm": _LSTMLayer, "gru": _GRULayer, "rnn": _TanhLayer, "rnn-relu": _ReluLayer}
 WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+
+
+def has_twin(cell: str) -> bool:
+    """Whether NumPy can run a cell; torch runs the others."""
+    return cell in LAYERS
 
 
 def stack(cell: str, weights: Mapping[str, Array], prefix: str) -> list[Layer]:

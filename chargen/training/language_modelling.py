@@ -144,7 +144,7 @@ class LanguageModelling:
         ]
 
     def _zero_states(self) -> list[StackState]:
-        return [self.model.encoder.start(part.stop - part.start) for part in self.parts]
+        return [self.model.encoder.initial_state(part.stop - part.start) for part in self.parts]
 
     def _tokens(self, places: np.ndarray) -> Tensor:
         """Ids (T + 1, B) at places of the text, on the device."""

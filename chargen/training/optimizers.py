@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
-from chargen.models.cells import RecurrentLayer
+from chargen.models.cells import Cell
 from chargen.workers import ONE_WORKER, Workers
 
 OPTIMIZERS = ("muon", "adamw")
@@ -30,8 +30,8 @@ def make_optimizers(
 
     AdamW: Loshchilov & Hutter 2019, arXiv:1711.05101, in one fused kernel.
     """
-    layers = [part for part in model.modules() if kind == "muon" and isinstance(part, RecurrentLayer)]
-    matrices = [weight for layer in layers for weight in (layer.weight_ih_l0, layer.weight_hh_l0)]
+    layers = [part for part in model.modules() if kind == "muon" and isinstance(part, Cell)]
+    matrices = [getattr(layer, name) for layer in layers for name in layer.spec.matrices]
     taken = {id(weight) for weight in matrices}
     others = [weight for weight in model.parameters() if id(weight) not in taken]
     groups = [

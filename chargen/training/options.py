@@ -37,7 +37,7 @@ class Options:
     steps: int | None = None
 
     size: str | None = None  # one of SIZES
-    cell: str | None = None  # one of models.config.CELLS
+    cell: str | None = None  # one of models.specs.SPECS
     layers: int | None = None
     hidden: int | None = None  # units a layer
     embedding: int | None = None  # numbers a symbol

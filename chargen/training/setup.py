@@ -97,7 +97,7 @@ def precision_of(name: str, cell: str, device: torch.device) -> tuple[str, list[
     layer = CELLS[cell](8, 8).to(device)
     try:
         with autocast(device, precision):
-            outputs, _ = layer(torch.zeros(2, 2, 8, device=device), layer.start(2))
+            outputs, _ = layer(torch.zeros(2, 2, 8, device=device), layer.initial_state(2))
             outputs.sum().backward()
     except RuntimeError as error:
         if name == "auto":
