@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from chargen.evaluation import (
 from chargen.explaining import strongest_ngrams
 from chargen.generation.writer import TextWriter
 from chargen.hardware import choose_device
+from chargen.kinds import CLASSIFIER, LANGUAGE_MODEL, kind_of
 from chargen.models.config import LanguageModelConfig
 from chargen.models.language_model import LanguageModel
 from chargen.text.labelled import read_labelled
@@ -51,7 +52,9 @@ def train(
     `LanguageModelOptions`, such as minutes, hidden or documents; on_event: told each event of the training.
     ChargenError for what cannot be done.
     """
-    asked = LanguageModelOptions(inputs=tuple(map(str, inputs)) or ("python-docs",), **options)
+    asked = LanguageModelOptions(
+        inputs=tuple(map(str, inputs)) or (kind_of(LANGUAGE_MODEL).default_input,), **options
+    )
     return TextWriter(_finish(asked, out, overwrite, on_event))
 
 
@@ -63,7 +66,8 @@ def train_classifier(
     **options: Any,
 ) -> TextClassifier:
     """Train a classifier on labelled texts and load it; arguments as for `train`, of `ClassifierOptions`."""
-    asked = ClassifierOptions(inputs=tuple(map(str, inputs)) or ("python-lines",), **options)
+    named = tuple(map(str, inputs)) or (kind_of(CLASSIFIER).default_input,)
+    asked = ClassifierOptions(inputs=named, **options)
     return TextClassifier.from_run(_finish(asked, out, overwrite, on_event))
 
 
@@ -90,30 +94,36 @@ def evaluate(
     options = options_of(run)
     if foreign := reading.keys() - {field.name for field in fields(options)}:
         raise ChargenError(
-            f"{run.name} is a {run.kind.replace('-', ' ')}, which reads no {min(foreign).replace('_', ' ')}"
+            f"{run.name} is a {kind_of(run.kind).title}, which reads no {min(foreign).replace('_', ' ')}"
         )
     if "-" in options.inputs and (dynamic or not inputs):
         advice = "measure it without adapting" if inputs else "name a text to measure it on"
         raise ChargenError(f"{run.name} was trained on standard input, which is gone: {advice}")
     options = replace(options, **reading)
-    if isinstance(options, ClassifierOptions):
-        if dynamic:
-            raise ChargenError(f"{run.name} is a classifier: only a language model adapts to what it reads")
-        return _evaluate_classifier(run, options, inputs, device, reading, mistakes, explain)
-    if mistakes or explain:
-        raise ChargenError(f"{run.name} is a language model and has no labels: ask for no mistakes or n-grams")
-    assert isinstance(options, LanguageModelOptions)
-    return _evaluate_language_model(run, options, inputs, device, dynamic, progress)
+    asked = Measuring(device, dynamic, progress, mistakes, explain, reading)
+    figures: dict[str, Any] = kind_of(run.kind).get("evaluate")(run, options, inputs, asked)
+    return figures
 
 
-def _evaluate_language_model(
-    run: Run,
-    options: LanguageModelOptions,
-    inputs: Sequence[str],
-    device: str,
-    dynamic: Adaptation | None,
-    progress: Callable[[float], object] | None,
+@dataclass(frozen=True)
+class Measuring:
+    """What may be asked of an evaluation, see `evaluate`."""
+
+    device: str
+    dynamic: Adaptation | None
+    progress: Callable[[float], object] | None
+    mistakes: int
+    explain: bool
+    reading: Mapping[str, Any]
+
+
+def evaluate_language_model(
+    run: Run, options: LanguageModelOptions, inputs: Sequence[str], asked: Measuring
 ) -> dict[str, Any]:
+    """The figures of a language model."""
+    if asked.mistakes or asked.explain:
+        raise ChargenError(f"{run.name} is a language model and has no labels: ask for no mistakes or n-grams")
+    device, dynamic, progress = asked.device, asked.dynamic, asked.progress
     tokenizer, config = run.tokenizer(), run.model_config()
     assert isinstance(config, LanguageModelConfig)
     if inputs:
@@ -148,16 +158,14 @@ def _own_text(run: Run, options: LanguageModelOptions) -> tuple[np.ndarray, np.n
     return train_ids, validation
 
 
-def _evaluate_classifier(
-    run: Run,
-    options: ClassifierOptions,
-    inputs: Sequence[str],
-    device: str,
-    reading: Mapping[str, Any],
-    mistakes: int,
-    explain: bool,
+def evaluate_classifier(
+    run: Run, options: ClassifierOptions, inputs: Sequence[str], asked: Measuring
 ) -> dict[str, Any]:
-    classifier = Labeller(run, device)
+    """The figures of a classifier."""
+    if asked.dynamic:
+        raise ChargenError(f"{run.name} is a classifier: only a language model adapts to what it reads")
+    mistakes, explain, reading = asked.mistakes, asked.explain, asked.reading
+    classifier = Labeller(run, asked.device)
     if explain and classifier.ngrams is None:
         raise ChargenError(f"{run.name} has no n-grams to explain it with: train it again with --ngrams")
     recorded = run.config["data"]

@@ -28,13 +28,12 @@ from typing import Any
 import numpy as np
 
 from chargen.errors import ChargenError
-from chargen.models.config import ClassifierConfig, LanguageModelConfig, ModelConfig, weight_shapes
+from chargen.kinds import KINDS, kind_of
+from chargen.models.config import ClassifierConfig, ModelConfig, weight_shapes
 from chargen.models.ngrams import NgramClassifier
 from chargen.text.tokenizers import Tokenizer, load_tokenizer
 
 FORMAT_VERSION = 1
-LANGUAGE_MODEL = "language-model"
-CLASSIFIER = "classifier"
 CHECKPOINTS = Path("checkpoints")
 NGRAMS = "ngrams.safetensors"
 SCALES, CONFIDENCE, RIGHT = "scales", "held_out.confidence", "held_out.right"
@@ -61,14 +60,15 @@ class Run:
 
     @property
     def kind(self) -> str:
-        """`language-model` or `classifier`."""
+        """One of `kinds.KINDS`."""
         return str(self.config["kind"])
 
     def model_config(self) -> ModelConfig:
         """The shape of the model; ChargenError when the record is not one this version can build."""
-        maker = ClassifierConfig if self.kind == CLASSIFIER else LanguageModelConfig
+        maker = kind_of(self.kind).get("model")
         try:
-            return maker.from_dict(self.config["model"])
+            made: ModelConfig = maker.from_dict(self.config["model"])
+            return made
         except (KeyError, TypeError) as error:
             raise ChargenError(f"{self.path / 'config.json'} describes no model chargen knows: {error}") from error
 
@@ -102,8 +102,6 @@ class Run:
 
         ChargenError when its file is missing.
         """
-        if self.kind != CLASSIFIER:
-            return None
         if not self._has(NGRAMS):
             if self.config.get("options", {}).get("ngrams"):
                 raise ChargenError(f"{self.path} lacks {NGRAMS}: it is no whole run of chargen; train it again")
@@ -340,9 +338,7 @@ def _is_ours(path: Path) -> bool:
         config = json.loads((path / "config.json").read_bytes())
     except (OSError, ValueError):
         return False
-    return (
-        isinstance(config, dict) and "format_version" in config and config.get("kind") in (LANGUAGE_MODEL, CLASSIFIER)
-    )
+    return isinstance(config, dict) and "format_version" in config and config.get("kind") in KINDS
 
 
 def is_run(path: Path) -> bool:
@@ -355,7 +351,7 @@ def load_run(path: Path) -> Run:
     if not is_run(path):
         raise ChargenError(f"{path} is not a run of chargen: it has no config.json")
     config = Run(path, {})._read_json("config.json")
-    if not isinstance(config, dict) or config.get("kind") not in (LANGUAGE_MODEL, CLASSIFIER):
+    if not isinstance(config, dict) or config.get("kind") not in KINDS:
         raise ChargenError(f"{path / 'config.json'} does not describe a run of chargen")
     if missing := [name for name in ("model", "tokenizer") if name not in config]:
         raise ChargenError(f"{path / 'config.json'} lacks {missing[0]}: the run is damaged or another program's")
@@ -386,8 +382,7 @@ def find_run(name: str | None, kind: str | None = None) -> Run:
         for run in runs():
             if kind in (None, run.kind):
                 return run
-        what = {LANGUAGE_MODEL: "language model", CLASSIFIER: "classifier"}.get(kind or "", "run")
-        train = "chargen train --task classify" if kind == CLASSIFIER else "chargen train"
+        what, train = (KINDS[kind].title, KINDS[kind].train) if kind else ("run", "chargen train")
         raise ChargenError(f"no {what} under {CHECKPOINTS}/ yet: make one with `{train}`, or name one with -m")
     for path in (Path(name),) if _is_path(name) else (CHECKPOINTS / name, Path(name)):
         if is_run(path):
@@ -398,13 +393,8 @@ def find_run(name: str | None, kind: str | None = None) -> Run:
             load_run(Path(name))  # says what is wrong with the folder
         names = ", ".join(run.name for run in runs()) or "none yet"
         raise ChargenError(f"no run called {name!r} under {CHECKPOINTS}/ nor at that path; there are: {names}")
-    if kind == LANGUAGE_MODEL and run.kind == CLASSIFIER:
-        raise ChargenError(f"{name} is a classifier and writes no text: use `chargen classify -m {name}`")
-    if kind == CLASSIFIER and run.kind == LANGUAGE_MODEL:
-        raise ChargenError(
-            f"{name} is a language model and knows no labels: "
-            f"`chargen train --task classify --from {name}` makes a classifier of it"
-        )
+    if kind not in (None, run.kind):
+        raise ChargenError(kind_of(run.kind).otherwise.format(name))
     return run
 
 

@@ -17,10 +17,11 @@ from sklearn.base import BaseEstimator, ClassifierMixin, ClassNamePrefixFeatures
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
-from chargen.checkpoint import CLASSIFIER, LANGUAGE_MODEL, Run, RunInMemory, find_run
+from chargen.checkpoint import Run, RunInMemory, find_run
 from chargen.classification import Labeller, Verdict
 from chargen.errors import ChargenError
 from chargen.generation.writer import TextWriter
+from chargen.kinds import CLASSIFIER, kind_of
 from chargen.text.labelled import LabelledSet
 
 READ_LABEL: dict[str, Callable[[str], Any]] = {"str": str, "int": int, "bool": "True".__eq__}  # as a run records it
@@ -330,7 +331,8 @@ def _run(run: Run | str | Path | None, kind: str | None = None) -> Run:
 
 
 def _embedding_model(run: Run) -> TextWriter | Labeller:
-    return TextWriter(run) if run.kind == LANGUAGE_MODEL else Labeller(run)
+    model: TextWriter | Labeller = kind_of(run.kind).get("embed")(run)
+    return model
 
 
 def _without_models(state: dict[str, Any]) -> dict[str, Any]:

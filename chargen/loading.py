@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chargen.checkpoint import LANGUAGE_MODEL, find_run
+from chargen.checkpoint import find_run
+from chargen.kinds import kind_of
 
 if TYPE_CHECKING:
     from chargen.estimators import TextClassifier
@@ -18,10 +19,5 @@ def load(name: str | Path | None = None) -> TextWriter | TextClassifier:
     A language model comes as a `TextWriter`, a classifier as a fitted `TextClassifier`.
     """
     run = find_run(None if name is None else str(name))
-    if run.kind == LANGUAGE_MODEL:
-        from chargen.generation.writer import TextWriter
-
-        return TextWriter(run)
-    from chargen.estimators import TextClassifier  # scikit-learn takes a while to import
-
-    return TextClassifier.from_run(run)
+    loaded: TextWriter | TextClassifier = kind_of(run.kind).get("load")(run)
+    return loaded

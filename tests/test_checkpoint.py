@@ -12,8 +12,6 @@ import numpy as np
 import pytest
 
 from chargen.checkpoint import (
-    CLASSIFIER,
-    LANGUAGE_MODEL,
     Run,
     create_run,
     find_run,
@@ -21,6 +19,7 @@ from chargen.checkpoint import (
     runs,
 )
 from chargen.errors import ChargenError
+from chargen.kinds import CLASSIFIER, LANGUAGE_MODEL
 from chargen.models.config import ClassifierConfig, EncoderConfig, LanguageModelConfig, weight_shapes
 from chargen.text.tokenizers import ByteTokenizer, CharTokenizer
 

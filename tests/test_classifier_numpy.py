@@ -16,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chargen import classification
-from chargen.checkpoint import CLASSIFIER, Run, create_run
+from chargen.checkpoint import Run, create_run
 from chargen.classification import Labeller
 from chargen.errors import ChargenError
+from chargen.kinds import CLASSIFIER
 from chargen.models.classifier import Classifier, label_logits
 from chargen.models.classifier_numpy import NumpyClassifier, turned_round
 from chargen.models.config import POOLINGS, ClassifierConfig, EncoderConfig, weight_shapes

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from chargen.api import evaluate
-from chargen.checkpoint import LANGUAGE_MODEL, Run, load_run
+from chargen.checkpoint import Run, load_run
 from chargen.classification import Labeller
 from chargen.errors import ChargenError
+from chargen.kinds import LANGUAGE_MODEL
 from chargen.text.labelled import read_labelled
 from chargen.training.classifying import rare_words
 from chargen.training.events import Done, Evaluated, Note

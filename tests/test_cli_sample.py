@@ -16,11 +16,12 @@ import torch
 from click.testing import CliRunner, Result
 from processes import run_python, start_python
 
-from chargen.checkpoint import CLASSIFIER, LANGUAGE_MODEL, create_run
+from chargen.checkpoint import create_run
 from chargen.cli import main
 from chargen.generation.engine_torch import TorchEngine
 from chargen.generation.samplers import Sampling
-from chargen.models.config import ClassifierConfig, EncoderConfig, LanguageModelConfig, ModelConfig, weight_shapes
+from chargen.kinds import CLASSIFIER, LANGUAGE_MODEL
+from chargen.models.config import ClassifierConfig, EncoderConfig, LanguageModelConfig, weight_shapes
 from chargen.text.tokenizers import CharTokenizer
 
 TOKENIZER = CharTokenizer("\n -abcdeé")
@@ -29,7 +30,7 @@ TOKENIZER = CharTokenizer("\n -abcdeé")
 def make_run(path: Path, documents: str | None = None, *, classifier: bool = False) -> str:
     """A run of random weights that writes TOKENIZER's characters; gives its path."""
     encoder = EncoderConfig(TOKENIZER.vocab_size, "lstm", num_layers=2, hidden_size=6, embedding_size=4)
-    model: ModelConfig = ClassifierConfig(encoder, 2) if classifier else LanguageModelConfig(encoder)
+    model = ClassifierConfig(encoder, 2) if classifier else LanguageModelConfig(encoder)
     data = {"documents": documents, "text_column": "text", "encoding": "utf-8"}
     config = {"kind": CLASSIFIER if classifier else LANGUAGE_MODEL, "model": asdict(model), "data": data}
     run = create_run(path, config, TOKENIZER, ["x", "y"] if classifier else None)

@@ -12,7 +12,8 @@ import pytest
 from processes import run_python
 
 import chargen
-from chargen.checkpoint import CLASSIFIER, create_run
+from chargen.checkpoint import create_run
+from chargen.kinds import CLASSIFIER
 from chargen.models.config import ClassifierConfig, EncoderConfig, weight_shapes
 from chargen.text.tokenizers import CharTokenizer
 
@@ -20,6 +21,7 @@ PACKAGE = Path(chargen.__file__).parent
 # Each room may import the rooms before it in this list, and its own files.
 ROAD = [
     "errors",
+    "kinds",
     "calibration",
     "plotting",
     "hardware",
@@ -45,6 +47,7 @@ ROAD = [
 ]
 WITHOUT_TORCH = (
     "errors",
+    "kinds",
     "workers",
     "text",
     "models.specs",

@@ -19,7 +19,6 @@ from chargen.models.config import (
     ClassifierConfig,
     EncoderConfig,
     LanguageModelConfig,
-    ModelConfig,
     weight_shapes,
 )
 from chargen.models.encoder import Dropout, Encoder, Masks, StackState, reverse
@@ -156,7 +155,7 @@ def test_gradients_are_those_of_the_step_loop(cell: str) -> None:
         torch.testing.assert_close(ours, theirs, atol=1e-10, rtol=1e-8)
 
 
-CONFIGS: list[ModelConfig] = [
+CONFIGS: list[LanguageModelConfig | ClassifierConfig] = [
     LanguageModelConfig(EncoderConfig(V, "lstm", 3, H, E)),
     LanguageModelConfig(EncoderConfig(V, "gru", 1, H, H), tied=True),
     ClassifierConfig(EncoderConfig(V, "rnn", 2, H, E, bidirectional=True), 3, "concat"),
@@ -165,7 +164,7 @@ CONFIGS: list[ModelConfig] = [
 
 
 @pytest.mark.parametrize("config", CONFIGS)
-def test_a_config_tells_every_weight(config: ModelConfig) -> None:
+def test_a_config_tells_every_weight(config: LanguageModelConfig | ClassifierConfig) -> None:
     model = LanguageModel(config) if isinstance(config, LanguageModelConfig) else Classifier(config)
     assert weight_shapes(config) == {name: tuple(weight.shape) for name, weight in model.named_parameters()}
 

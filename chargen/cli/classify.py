@@ -122,7 +122,8 @@ def command(
     """
     from tqdm import tqdm
 
-    from chargen.checkpoint import CLASSIFIER, find_run
+    from chargen.checkpoint import find_run
+    from chargen.kinds import CLASSIFIER
     from chargen.text.tables import Table
 
     if texts and files:

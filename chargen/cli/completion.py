@@ -9,6 +9,8 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
+from chargen.kinds import KINDS
+
 
 class RunName(click.types.StringParamType):
     """A run: its name under `checkpoints/`, or a path."""
@@ -19,6 +21,25 @@ class RunName(click.types.StringParamType):
         """The runs there are, or folders."""
         runs = sorted(config.parent.name for config in Path("checkpoints").glob("*/config.json"))
         return _among(runs, incomplete) or [CompletionItem(incomplete, type="dir")]
+
+
+class Task(click.types.StringParamType):
+    """What a training is to make, by its name; the kind of run comes out."""
+
+    name = "task"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The kind of run."""
+        kinds = {kind.task: kind.name for kind in KINDS.values()}
+        return kinds[click.Choice(list(kinds)).convert(value, param, ctx)]
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """The names, as the help shows them."""
+        return f"[{'|'.join(kind.task for kind in KINDS.values())}]"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """The tasks there are."""
+        return _among([kind.task for kind in KINDS.values()], incomplete)
 
 
 class CellName(click.types.StringParamType):

@@ -69,14 +69,16 @@ def command(
     """
     from tqdm import tqdm
 
-    from chargen.checkpoint import CLASSIFIER, find_run
+    from chargen.checkpoint import find_run
     from chargen.errors import ChargenError
+    from chargen.kinds import kind_of
     from chargen.plotting import plot_classifier, require_plot
 
     run = find_run(model)
+    kind = kind_of(run.kind)
     for name, given in (("--mistakes", mistakes), ("--explain", explain), ("--plot", plot)):
-        if given and run.kind != CLASSIFIER:
-            raise ChargenError(f"{name} is for classifiers, and {run.name} is a language model: leave it out")
+        if given and not kind.has_labels:
+            raise ChargenError(f"{name} is for classifiers, and {run.name} is a {kind.title}: leave it out")
     if plot:
         require_plot(plot)
     from chargen.api import evaluate
@@ -108,13 +110,12 @@ def command(
         click.echo(f"plot: {plot}", err=True)
     if as_json:
         click.echo(json.dumps({"model": run.name, **figures}, ensure_ascii=False))
-    elif run.kind == CLASSIFIER:
-        _show_classifier(run, figures)
     else:
-        _show_language_model(run, figures)
+        kind.get("show")(run, figures)
 
 
-def _show_language_model(run: Run, figures: dict[str, Any]) -> None:
+def show_language_model(run: Run, figures: dict[str, Any]) -> None:
+    """Print the figures of a language model."""
     click.echo(f"model               {run.name}")
     click.echo(f"text                {figures['characters']:,} characters, {figures['tokens']:,} tokens")
     click.echo(f"nats a token        {figures['nats_per_token']:.4f}")
@@ -125,7 +126,8 @@ def _show_language_model(run: Run, figures: dict[str, Any]) -> None:
         click.echo(f"unknown             {figures['unknown']:,} characters the model never saw", err=True)
 
 
-def _show_classifier(run: Run, figures: dict[str, Any]) -> None:
+def show_classifier(run: Run, figures: dict[str, Any]) -> None:
+    """Print the figures of a classifier."""
     low, high = figures["accuracy_interval"]
     click.echo(f"model              {run.name}")
     click.echo(f"texts              {figures['examples']:,}")

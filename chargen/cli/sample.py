@@ -119,7 +119,8 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     chargen sample -m names -n 20 --temperature 1
     chargen sample "ROMEO:" --stop "JULIET:" --json
     """
-    from chargen.checkpoint import LANGUAGE_MODEL, find_run
+    from chargen.checkpoint import find_run
+    from chargen.kinds import LANGUAGE_MODEL
 
     _refuse_contradictions(ctx)
     run = find_run(options["model"], LANGUAGE_MODEL)

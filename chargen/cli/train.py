@@ -15,17 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from chargen.cli.completion import CellName, Input, RunName
+from chargen.cli.completion import CellName, Input, RunName, Task
+from chargen.kinds import LANGUAGE_MODEL, kind_of
 
 if TYPE_CHECKING:
-    from chargen.checkpoint import Run
     from chargen.training.events import Done, Evaluated, Event, Started, Step
-    from chargen.training.options import Options
 
-TASKS = {"language-model": "language-model", "classify": "classifier"}  # each with the kind of run it makes
-DEFAULT_INPUTS = {"language-model": "python-docs", "classifier": "python-lines"}  # for each kind
 AS_LONG_AS = ("minutes", "epochs", "steps", "device", "precision")  # what may change when a run goes on
-SAMPLE_LENGTH = 160  # characters shown at an evaluation
 BAR = "{percentage:3.0f}%|{bar}| {desc}"
 SMOOTHING = 0.05  # of the loss that the bar shows
 REPLACES = {  # what is no longer taken from a replayed config when the option is typed
@@ -50,7 +46,7 @@ REPLACES = {  # what is no longer taken from a replayed config when the option i
 
 @click.command()
 @click.argument("inputs", type=Input(), metavar="[INPUT]...", nargs=-1)
-@click.option("--task", type=click.Choice(list(TASKS)), help="[default: language-model]")
+@click.option("--task", type=Task(), help=f"[default: {LANGUAGE_MODEL}]")
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path), help="The run's folder.  [default: checkpoints/<input>]"
 )
@@ -168,7 +164,7 @@ def command(**given: Any) -> None:
     chargen train reviews.csv --task classify
     chargen train reviews.csv --task classify --from book
     """
-    kind = TASKS.get(given.pop("task"))
+    kind = given.pop("task")
     out, quiet, log = given.pop("out"), given.pop("quiet"), given.pop("log")
     overwrite, resume, config = given.pop("overwrite"), given.pop("resume"), given.pop("config")
     asked = {name: value for name, value in given.items() if value not in (None, ())}
@@ -197,10 +193,9 @@ def _start(
     stop: Callable[[], bool],
     quiet: bool,
 ) -> Iterator[Event]:
-    from chargen.checkpoint import LANGUAGE_MODEL
-    from chargen.training.options import from_record
+    from chargen.training.options import from_record, options_type
     from chargen.training.recipes import asked_again
-    from chargen.training.start import OPTIONS, Hooks, start
+    from chargen.training.start import Hooks, start
 
     record: dict[str, Any] = {}
     if config:
@@ -208,10 +203,10 @@ def _start(
         _refuse_other_kind(kind, recorded, str(config))
         kind = recorded
     kind = kind or LANGUAGE_MODEL
-    _refuse_foreign(asked, OPTIONS, kind)
+    _refuse_foreign(asked, kind)
     record = _replayed(asked_again(record), asked)
-    record.setdefault("inputs", (DEFAULT_INPUTS[kind],))
-    options = from_record(OPTIONS[kind], record)
+    record.setdefault("inputs", (kind_of(kind).default_input,))
+    options = from_record(options_type(kind), record)
     with _encoding_bar(quiet) as encoding:
         yield from start(options, out, overwrite=overwrite, hooks=Hooks(stop, encoding))
 
@@ -268,17 +263,17 @@ def _read_config(path: Path) -> tuple[str, dict[str, Any]]:
 
 def _refuse_other_kind(asked: str | None, kind: str, name: str) -> None:
     if asked not in (None, kind):
-        raise click.UsageError(f"{name} is a {kind.replace('-', ' ')}, which contradicts --task: leave --task out")
+        raise click.UsageError(f"{name} is a {kind_of(kind).title}, which contradicts --task: leave --task out")
 
 
-def _refuse_foreign(asked: dict[str, Any], known: dict[str, type[Options]], kind: str) -> None:
-    own = {field.name for field in fields(known[kind])}
+def _refuse_foreign(asked: dict[str, Any], kind: str) -> None:
+    from chargen.training.options import options_type
+
+    own = {field.name for field in fields(options_type(kind))}
     foreign = sorted(asked.keys() - own)
     if foreign:
         flag = "--tied/--untied" if foreign[0] == "tied" else _flag(foreign[0])
-        raise click.UsageError(
-            f"{flag} is not for a {kind.replace('-', ' ')}: leave it out, or choose another --task"
-        )
+        raise click.UsageError(f"{flag} is not for a {kind_of(kind).title}: leave it out, or choose another --task")
 
 
 def _flag(name: str) -> str:
@@ -310,8 +305,8 @@ def _show(events: Iterator[Event], quiet: bool) -> Done | None:
                     bar.write(_beginning(event), file=sys.stderr)
                 case Evaluated() if not quiet:
                     bar.write(_evaluation(event), file=sys.stderr)
-                    if event.best and event.run.kind == "language-model":
-                        bar.write(_sample(event.run), file=sys.stderr)
+                    if event.best and (kind := kind_of(event.run.kind)).preview:
+                        bar.write(_indented(kind.get("preview")(event.run)), file=sys.stderr)
                 case Done():
                     done = event
     if done is not None and launched_rank() == 0:
@@ -338,6 +333,8 @@ def _progress(event: Step, loss: float) -> str:
 def _figures(record: dict[str, Any]) -> str:
     if "accuracy" in record:
         return f"accuracy {record['accuracy']:.4f}, macro-F1 {record['macro_f1']:.4f}, loss {record['val_loss']:.4f}"
+    if "val_bpc" not in record:
+        return f"loss {record['val_loss']:.4f}"
     return (
         f"{record['val_loss']:.4f} nats a token, {record['val_bpc']:.4f} bits per character, "
         f"perplexity {math.exp(min(record['val_loss'], 700)):.2f}"
@@ -350,11 +347,7 @@ def _evaluation(event: Evaluated) -> str:
     return line if event.best else f"{line}, not the best"
 
 
-def _sample(run: Run) -> str:
-    """A short text by the best weights so far, indented."""
-    from chargen.generation.writer import TextWriter
-
-    text = TextWriter(run).generate(length=SAMPLE_LENGTH, seed=0)
+def _indented(text: str) -> str:
     return "\n".join(f"    {line}" for line in text.splitlines() if line.strip())
 
 
@@ -370,10 +363,7 @@ def _ending(event: Done) -> str:
     if "ngrams" in summary:
         alone = (("n-grams", summary["ngrams"]), ("the network", summary["network"]))
         lines += [f"  {name} alone: {_figures(figures)}" for name, figures in alone]
-    if run.kind == "language-model":
-        lines.append(f"next: chargen sample -m {run.name}")
-    else:
-        lines.append(f'next: chargen classify -m {run.name} "some text"')
+    lines.append(f"next: {kind_of(run.kind).use.format(run.name)}")
     return "\n".join(lines)
 
 

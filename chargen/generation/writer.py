@@ -16,6 +16,7 @@ from chargen.models.config import LanguageModelConfig
 from chargen.text.labelled import batches_by_length
 
 EMBEDDED_AT_ONCE = 32  # texts
+PREVIEW_LENGTH = 160  # characters shown while a model trains
 
 
 class TextWriter:
@@ -91,3 +92,8 @@ class TextWriter:
             ids = [self.tokenizer.encode(texts[i]) for i in chosen]
             vectors[chosen] = self.engine.mean_outputs(ids, self.engine.select(state, np.zeros_like(chosen)))
         return vectors
+
+
+def preview(run: Run) -> str:
+    """A short text by the run's weights as they are now."""
+    return TextWriter(run).generate(length=PREVIEW_LENGTH, seed=0)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from chargen.errors import ChargenError
-from chargen.models.specs import spec_of
+from chargen.models.specs import Shapes, spec_of
 
 POOLINGS = ("final", "mean", "max", "concat")
 
@@ -55,6 +55,12 @@ class LanguageModelConfig:
         """The config that `dataclasses.asdict` wrote."""
         return cls(**{**record, "encoder": EncoderConfig(**record["encoder"])})
 
+    def output_shapes(self) -> Shapes:
+        """Name and shape of each weight above the encoder, in order."""
+        vocab_size, hidden_size = self.encoder.vocab_size, self.encoder.hidden_size
+        own: Shapes = {} if self.tied else {"projection.weight": (vocab_size, hidden_size)}
+        return own | {"projection.bias": (vocab_size,)}
+
 
 @dataclass(frozen=True)
 class ClassifierConfig:
@@ -80,26 +86,31 @@ class ClassifierConfig:
         """The config that `dataclasses.asdict` wrote."""
         return cls(**{**record, "encoder": EncoderConfig(**record["encoder"])})
 
+    def output_shapes(self) -> Shapes:
+        """Name and shape of each weight above the encoder, in order."""
+        return {"head.weight": (self.num_labels, self.pooled_size), "head.bias": (self.num_labels,)}
 
-ModelConfig = LanguageModelConfig | ClassifierConfig
+
+class ModelConfig(Protocol):
+    """The shape of a model: an encoder's, and what reads its outputs."""
+
+    @property
+    def encoder(self) -> EncoderConfig:
+        """The encoder's shape."""
+
+    def output_shapes(self) -> Shapes:
+        """Name and shape of each weight above the encoder, in order."""
 
 
-def weight_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+def weight_shapes(config: ModelConfig) -> Shapes:
     """Name and shape of every weight that a model of this config stores, in order."""
     encoder = config.encoder
     of_layer = spec_of(encoder.cell).weight_shapes
-    shapes: dict[str, tuple[int, ...]] = {"encoder.embedding.weight": (encoder.vocab_size, encoder.embedding_size)}
+    shapes: Shapes = {"encoder.embedding.weight": (encoder.vocab_size, encoder.embedding_size)}
     stacks = ("layers", "backward_layers") if encoder.bidirectional else ("layers",)
     for stack in stacks:
         for layer in range(encoder.num_layers):
             inputs = encoder.output_size if layer else encoder.embedding_size
             for name, shape in of_layer(inputs, encoder.hidden_size).items():
                 shapes[f"encoder.{stack}.{layer}.{name}"] = shape
-    if isinstance(config, ClassifierConfig):
-        shapes["head.weight"] = (config.num_labels, config.pooled_size)
-        shapes["head.bias"] = (config.num_labels,)
-    else:
-        if not config.tied:
-            shapes["projection.weight"] = (encoder.vocab_size, encoder.hidden_size)
-        shapes["projection.bias"] = (encoder.vocab_size,)
-    return shapes
+    return shapes | config.output_shapes()

@@ -23,7 +23,7 @@ from chargen.calibration import (
     nats,
     softmax,
 )
-from chargen.checkpoint import CLASSIFIER, CONFIDENCE, RIGHT, SCALES, Run
+from chargen.checkpoint import CONFIDENCE, RIGHT, SCALES
 from chargen.errors import ChargenError
 from chargen.evaluation import classification_report
 from chargen.hardware import autocast, choose_device
@@ -56,6 +56,7 @@ from chargen.training.recipes import (
 )
 from chargen.training.setup import (
     Prepared,
+    Setting,
     dropout_of,
     encoder_of,
     give_weights,
@@ -64,7 +65,7 @@ from chargen.training.setup import (
     unknown_note,
     why_unknown,
 )
-from chargen.training.splitting import shown
+from chargen.training.splitting import read_split, shown, split_examples
 from chargen.workers import ONE_WORKER, Workers
 
 MEASURED = 2000  # texts held out, whose rare words are counted
@@ -199,24 +200,17 @@ class Classification:
         """Nothing to take up."""
 
 
-def prepare_classifier(
-    options: ClassifierOptions,
-    train: LabelledSet,
-    validation: LabelledSet,
-    world: World,
-    workers: Workers,
-    *,
-    source: Run | None = None,
-    tokenizer: Tokenizer | None = None,
-    recorded: Mapping[str, Any] | None = None,
-) -> Prepared:
-    """Texts encoded, every choice made, the model built.
+def prepare_classifier(options: ClassifierOptions, setting: Setting) -> Prepared:
+    """Texts read, split and encoded, every choice made, the model built.
 
-    train, validation: examples as `read_split` or `split_examples` gives them;
-    source: the run to start from, which brings its encoder and tokenizer; tokenizer: one to use as it is;
-    recorded: the data record of a run that goes on, for its columns, and for how texts begin and end.
     ChargenError for whatever data or options are refused.
     """
+    world, workers, source = setting.world, setting.workers, setting.source
+    recorded, tokenizer = setting.recorded, setting.tokenizer
+    if recorded is not None and options.ngrams is None:  # runs of old recorded no choice, and have none
+        options = replace(options, ngrams=False)
+    sets = split_examples(options, setting.examples) if setting.examples else read_split(options, recorded)
+    train, validation = sets
     device = choose_device(options.device)
     fingerprint = train.fingerprint(), validation.fingerprint()
     require_same(world.agree(fingerprint) == fingerprint, options.inputs, world, device)
@@ -313,7 +307,7 @@ def prepare_classifier(
         "label_counts": {label: counts[label] for label in labels},
         "rows_dropped": train.reading.rows_dropped + validation.reading.rows_dropped,
     }
-    return Prepared(task, CLASSIFIER, chosen, asdict(config), data, tokenizer, labels, notes, ngrams, adapt_to)
+    return Prepared(task, chosen, asdict(config), data, tokenizer, labels, notes, ngrams, adapt_to)
 
 
 def _make_tokenizer(

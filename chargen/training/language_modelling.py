@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from chargen.checkpoint import LANGUAGE_MODEL, Run
 from chargen.errors import ChargenError
 from chargen.evaluation import text_loss
 from chargen.hardware import autocast, choose_device
@@ -30,6 +29,7 @@ from chargen.training.planner import Planner
 from chargen.training.recipes import DEFAULT_CELL, WINDOW, Speed, language_model_recipe, tokens_read
 from chargen.training.setup import (
     Prepared,
+    Setting,
     dropout_of,
     encoder_of,
     give_weights,
@@ -153,23 +153,14 @@ class LanguageModelling:
         return torch.from_numpy(self.streams.ids[places].astype(np.int64))
 
 
-def prepare_language_model(
-    options: LanguageModelOptions,
-    world: World,
-    workers: Workers,
-    *,
-    source: Run | None = None,
-    tokenizer: Tokenizer | None = None,
-    progress: Callable[[float], object] | None = None,
-) -> Prepared:
+def prepare_language_model(options: LanguageModelOptions, setting: Setting) -> Prepared:
     """Text encoded, every choice made, the model built.
-
-    source: the run to start from, which brings weights and tokenizer; tokenizer: one to use as it is.
 
     ChargenError for a text too short to train on, and for whatever text or options are refused.
     """
+    world, workers, source, progress = setting.world, setting.workers, setting.source, setting.progress
     device = choose_device(options.device)
-    given = source.tokenizer() if source else tokenizer
+    given = source.tokenizer() if source else setting.tokenizer
     # One process encodes, then all open.
     first = world.agree(lambda: encode(options, given, progress).fingerprint) if world.size > 1 else None
     corpus = encode(options, given, progress)
@@ -233,9 +224,8 @@ def prepare_language_model(
         "text_column": chosen.text_column,
         "encoding": chosen.encoding,
     }
-    return Prepared(
-        task, LANGUAGE_MODEL, chosen, asdict(config), data, corpus.tokenizer, None, notes, planner=planner
-    )
+    correct = partial(planner.correct, chosen)
+    return Prepared(task, chosen, asdict(config), data, corpus.tokenizer, None, notes, correct=correct)
 
 
 def _timed(

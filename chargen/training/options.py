@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from chargen.errors import ChargenError
+from chargen.kinds import CLASSIFIER, LANGUAGE_MODEL, kind_of
 from chargen.text.tables import names_of
 from chargen.training.optimizers import OPTIMIZERS
 from chargen.training.schedule import Budget
@@ -22,7 +23,9 @@ METRICS = ("loss", "accuracy", "macro-f1")
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What both tasks share."""
+    """What all kinds of run share."""
+
+    kind: ClassVar[str]  # of run, as `kinds.KINDS` calls it
 
     inputs: tuple[str, ...]  # files, folders, patterns, `-`, named corpora
     encoding: str = "utf-8"
@@ -90,6 +93,8 @@ class Options:
 class LanguageModelOptions(Options):
     """A language model on text."""
 
+    kind = LANGUAGE_MODEL
+
     documents: str | None = None  # one of text.documents.DOCUMENT_MODES; None: one stream of text
     text_column: str = "text"  # of JSONL documents
     window: int | None = None  # steps of truncated BPTT
@@ -112,6 +117,8 @@ class LanguageModelOptions(Options):
 @dataclass(frozen=True, kw_only=True)
 class ClassifierOptions(Options):
     """A classifier on labelled texts."""
+
+    kind = CLASSIFIER
 
     text_column: tuple[str, ...] = ()  # joined by a line break; one name will do, none leaves it to be found
     label_column: str | None = None
@@ -154,6 +161,12 @@ AnyOptions = TypeVar("AnyOptions", bound=Options)
 def filled(options: AnyOptions, **choices: Any) -> AnyOptions:
     """The options with `choices` where they leave a choice."""
     return replace(options, **{name: value for name, value in choices.items() if getattr(options, name) is None})
+
+
+def options_type(kind: str) -> type[Options]:
+    """What may be asked of the training of a kind of run."""
+    made: type[Options] = kind_of(kind).get("options")
+    return made
 
 
 def to_record(options: Options) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -12,15 +12,16 @@ from torch import nn
 from chargen.checkpoint import Run
 from chargen.errors import ChargenError, ToldError
 from chargen.hardware import FASTER, autocast, bf16_gain, choose_precision
+from chargen.kinds import kind_of
 from chargen.models.cells import CELLS
-from chargen.models.config import LanguageModelConfig
 from chargen.models.encoder import Dropout
 from chargen.models.ngrams import NgramClassifier
+from chargen.text.labelled import LabelledSet
 from chargen.text.tokenizers import Tokenizer
 from chargen.training.distributed import World
 from chargen.training.loop import Optimisation, Task
-from chargen.training.options import ClassifierOptions, LanguageModelOptions, Options
-from chargen.training.planner import Planner
+from chargen.training.options import ClassifierOptions, Options
+from chargen.workers import Workers
 
 BUDGET = ("minutes", "epochs", "steps", "patience")
 OPTIMISATION = ("batch", "crop", "shards", "optimizer", "learning_rate", "weight_decay", "clip")
@@ -29,11 +30,23 @@ TRAINING_ONLY = ("adapt", *BUDGET, *OPTIMISATION, *DROPOUT)  # options that a pr
 
 
 @dataclass(frozen=True)
+class Setting:
+    """What a training is prepared with, beside its options."""
+
+    world: World
+    workers: Workers
+    source: Run | None = None  # to start from, which brings its encoder and tokenizer
+    tokenizer: Tokenizer | None = None  # to use as it is
+    recorded: Mapping[str, Any] | None = None  # the data record of a run that goes on
+    examples: LabelledSet | None = None  # labelled texts that are in no files
+    progress: Callable[[float], object] | None = None  # told the share, 0 to 1, of the text that is encoded
+
+
+@dataclass(frozen=True)
 class Prepared:
     """A task ready for the loop, and what its run's folder says of it."""
 
     task: Task
-    kind: str  # of the run
     options: Options  # every choice made
     model: dict[str, Any]  # the model's config
     data: dict[str, Any]  # where the text came from, and how it was read
@@ -42,7 +55,7 @@ class Prepared:
     notes: list[str]  # what a person should know, in sentences
     ngrams: NgramClassifier | None = None  # what a classifier is combined with
     adapt_to: list[str] | None = None  # texts whose language its network is to learn before
-    planner: Planner | None = None  # to be told how fast the training was
+    correct: Callable[[float, float], None] | None = None  # told the seconds and tokens a second of the training
 
     @property
     def optimisation(self) -> Optimisation:
@@ -123,14 +136,14 @@ def encoder_of(source: Run, asked: Options) -> dict[str, Any]:
         "vocab_size": None,
         "min_frequency": None,
     }
-    config = source.model_config()
-    if isinstance(config, LanguageModelConfig) and isinstance(asked, LanguageModelOptions):
+    config, own = source.model_config(), {field.name for field in fields(asked)}
+    if "tied" in own and hasattr(config, "tied"):
         made["tied"] = config.tied
-    if isinstance(asked, ClassifierOptions):
+    if "bidirectional" in own:
         made["bidirectional"] = encoder.bidirectional
     elif encoder.bidirectional:
         raise ChargenError(
-            f"{source.name} reads from both ends, which a language model cannot: start from another run"
+            f"{source.name} reads from both ends, which a {kind_of(asked.kind).title} cannot: start from another run"
         )
     for name, value in made.items():
         wanted = getattr(asked, name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import sys
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import count
@@ -16,34 +16,21 @@ import numpy as np
 import torch
 
 import chargen
-from chargen.checkpoint import (
-    CHECKPOINTS,
-    CLASSIFIER,
-    LANGUAGE_MODEL,
-    Run,
-    create_run,
-    find_run,
-    is_run,
-    refuse_existing,
-)
+from chargen.checkpoint import CHECKPOINTS, Run, create_run, find_run, is_run, refuse_existing
 from chargen.errors import ChargenError
 from chargen.hardware import choose_device, keep_freed_memory
+from chargen.kinds import kind_of
 from chargen.text.labelled import LabelledSet
-from chargen.text.tokenizers import Tokenizer
-from chargen.training.classifying import Classification, prepare_classifier
+from chargen.training.classifying import Classification
 from chargen.training.distributed import World, join, leave
 from chargen.training.events import Done, Event, Note, Step
-from chargen.training.language_modelling import prepare_language_model
 from chargen.training.loop import INTERRUPTED, train
-from chargen.training.options import ClassifierOptions, LanguageModelOptions, Options, from_record, to_record
+from chargen.training.options import ClassifierOptions, Options, from_record, options_type, to_record
 from chargen.training.probing import fit_probe, store_probe
 from chargen.training.recipes import after_language, language_options
 from chargen.training.schedule import Budget
-from chargen.training.setup import Prepared, refuse_beside_probe
-from chargen.training.splitting import read_split, split_examples
+from chargen.training.setup import Prepared, Setting, refuse_beside_probe
 from chargen.workers import Workers, workers_for
-
-OPTIONS: dict[str, type[Options]] = {LANGUAGE_MODEL: LanguageModelOptions, CLASSIFIER: ClassifierOptions}
 
 
 @dataclass(frozen=True)
@@ -74,7 +61,8 @@ def start(
         path = out or default_folder(options)
         world.agree(lambda: refuse_existing(path, overwrite=overwrite))
         source = find_run(options.start_from) if options.start_from else None
-        prepared = _prepare(options, world, workers, hooks, examples=examples, source=source)
+        setting = Setting(world, workers, source, examples=examples, progress=hooks.encoding)
+        prepared = _prepare(options, setting)
         yield from map(Note, prepared.notes)
         if prepared.adapt_to is not None:
             assert isinstance(prepared.options, ClassifierOptions) and isinstance(options, ClassifierOptions)
@@ -83,7 +71,7 @@ def start(
                 return
             options = after_language(options, str(source.path))
             told = prepared.notes
-            prepared = _prepare(options, world, workers, hooks, examples=examples, source=source)
+            prepared = _prepare(options, replace(setting, source=source))
             assert isinstance(prepared.options, ClassifierOptions)
             prepared = replace(prepared, options=replace(prepared.options, adapt=True))
             yield from (Note(note) for note in prepared.notes if note not in told)
@@ -102,9 +90,8 @@ def start(
             world=world,
             workers=workers,
         ):
-            if isinstance(event, Done) and prepared.planner and isinstance(prepared.options, LanguageModelOptions):
-                summary = event.summary
-                prepared.planner.correct(prepared.options, summary["seconds"], summary["tokens_per_second"])
+            if isinstance(event, Done) and prepared.correct:
+                prepared.correct(event.summary["seconds"], event.summary["tokens_per_second"])
             yield event
 
 
@@ -159,10 +146,9 @@ def resume(
     with _joined(options) as (world, workers):
         # A run killed before its first save still needs the weights that it was to start from.
         source = find_run(options.start_from) if options.start_from and not run.is_begun else None
-        if isinstance(options, ClassifierOptions):  # runs of old recorded no choice, and have none
-            options = replace(options, ngrams=run.ngrams() is not None)
-        own: dict[str, Any] = {"tokenizer": run.tokenizer(), "recorded": run.config["data"]}
-        prepared = _prepare(options, world, workers, hooks, source=source, **own)
+        run.ngrams()  # raises where they are missing
+        setting = Setting(world, workers, source, run.tokenizer(), run.config["data"], progress=hooks.encoding)
+        prepared = _prepare(options, setting)
         run.refuse_changed(prepared.data["fingerprint"], prepared.data["validation"])
         renewed = options != options_of(run)
         if world.is_writer and renewed:
@@ -182,7 +168,7 @@ def resume(
 
 def options_of(run: Run) -> Options:
     """The options that a run was trained with, every choice made."""
-    return from_record(OPTIONS[run.kind], run.config["options"])
+    return from_record(options_type(run.kind), run.config["options"])
 
 
 def default_folder(options: Options) -> Path:
@@ -209,31 +195,14 @@ def _joined(options: Options) -> Iterator[tuple[World, Workers]]:
         leave()
 
 
-def _prepare(
-    options: Options,
-    world: World,
-    workers: Workers,
-    hooks: Hooks,
-    *,
-    examples: LabelledSet | None = None,
-    source: Run | None = None,
-    tokenizer: Tokenizer | None = None,
-    recorded: Mapping[str, Any] | None = None,
-) -> Prepared:
-    if isinstance(options, ClassifierOptions):
-        sets = split_examples(options, examples) if examples else read_split(options, recorded)
-        return prepare_classifier(
-            options, *sets, world, workers, source=source, tokenizer=tokenizer, recorded=recorded
-        )
-    assert isinstance(options, LanguageModelOptions) and examples is None
-    return prepare_language_model(
-        options, world, workers, source=source, tokenizer=tokenizer, progress=hooks.encoding
-    )
+def _prepare(options: Options, setting: Setting) -> Prepared:
+    prepared: Prepared = kind_of(options.kind).get("prepare")(options, setting)
+    return prepared
 
 
 def _create(path: Path, prepared: Prepared, *, overwrite: bool) -> Run:
     config: dict[str, Any] = {
-        "kind": prepared.kind,
+        "kind": prepared.options.kind,
         "model": prepared.model,
         "data": prepared.data,
         "options": to_record(prepared.options),
