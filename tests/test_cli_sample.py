@@ -53,6 +53,10 @@ def sample(*arguments: str) -> Result:
     return CliRunner().invoke(main, ["sample", *arguments])
 
 
+def score(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["score", *arguments])
+
+
 def written(*arguments: str) -> str:
     result = sample(*arguments)
     assert result.exit_code == 0, result.output
@@ -164,15 +168,22 @@ def test_what_cannot_be_done_is_one_sentence(stream: str, options: list[str], se
 
 
 def test_a_wrong_command_line_is_code_2(stream: str) -> None:
-    for options in (
-        ["--logit-bias", "e"],
-        ["--logit-bias", "e=much"],
-        ["--score", "text", "--seed", "1"],
-        ["a", "--score", "b"],
-    ):
+    for options in (["--logit-bias", "e"], ["--logit-bias", "e=much"]):
         result = sample("-m", stream, *options)
-        assert (result.exit_code, result.stdout) == (2, "")
-        assert "--logit-bias" in result.stderr or "--score only reads" in result.stderr
+        assert (result.exit_code, result.stdout) == (2, "") and "--logit-bias" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (("--score", "x"), "--score is a command of its own now: chargen score FILE"),
+        (("--interactive",), "--interactive is a command of its own now: chargen write\n"),
+        (("--co-write",), "--co-write is a command of its own now: chargen write --choose\n"),
+    ],
+)
+def test_options_that_became_commands_say_so(stream: str, old: tuple[str, ...], new: str) -> None:
+    result = sample("-m", stream, *old)
+    assert result.exit_code == 2 and new in result.stderr
 
 
 def test_a_classifier_is_sent_to_classify(tmp_path: Path) -> None:
@@ -184,8 +195,9 @@ def test_a_classifier_is_sent_to_classify(tmp_path: Path) -> None:
 def test_score_prints_a_line_a_symbol(stream: str, tmp_path: Path) -> None:
     file = tmp_path / "text"
     file.write_text("ab\nc?é", encoding="utf-8")
-    result = sample("-m", stream, "--score", str(file))
+    result = score("-m", stream, str(file))
     assert result.exit_code == 0
+    assert CliRunner().invoke(main, ["score", "-m", stream], input="ab\nc?é").stdout == result.stdout
     rows = [line.split("\t") for line in result.stdout.splitlines()]
     assert [json.loads(symbol) for _, symbol in rows] == ["a", "b", "\n", "c", "\ufffd", "é"]
     nats = -sum(float(value) for value, _ in rows) / 6
@@ -193,7 +205,7 @@ def test_score_prints_a_line_a_symbol(stream: str, tmp_path: Path) -> None:
     assert found
     assert [float(number) for number in found.groups()] == pytest.approx([nats, nats / math.log(2)], abs=1e-3)
     assert "never saw them: 1 characters" in result.stderr
-    record = json.loads(written("-m", stream, "--score", str(file), "--json"))
+    record = json.loads(score("-m", stream, str(file), "--json").stdout)
     assert record["text"] == "ab\nc?é"
     assert record["log_probability"] == pytest.approx(-6 * nats, abs=1e-3)
     assert record["tokens"] == 6
@@ -203,7 +215,7 @@ def test_score_prints_a_line_a_symbol(stream: str, tmp_path: Path) -> None:
 def test_score_reads_documents_as_documents(documents: str, tmp_path: Path) -> None:
     file = tmp_path / "text"
     file.write_text("abc\nde\n", encoding="utf-8")
-    records = [json.loads(line) for line in written("-m", documents, "--score", str(file), "--json").splitlines()]
+    records = [json.loads(line) for line in score("-m", documents, str(file), "--json").stdout.splitlines()]
     assert [[symbol for symbol, _ in record["symbols"]] for record in records] == [
         ["a", "b", "c", ""],
         ["d", "e", ""],
@@ -359,9 +371,9 @@ def test_heat_colours_what_surprises(stream: str) -> None:
 def test_heat_is_hotter_the_more_it_surprises(stream: str, tmp_path: Path) -> None:
     path = tmp_path / "text.txt"
     path.write_text("abc dé eca", encoding="utf-8")
-    hot = painted(written("-m", stream, "--score", str(path), "--heat"))
+    hot = painted(score("-m", stream, str(path), "--heat").stdout)
     assert "".join(character for character, _ in hot) == "abc dé eca\n"
-    symbols = json.loads(written("-m", stream, "--score", str(path), "--json"))["symbols"]
+    symbols = json.loads(score("-m", stream, str(path), "--json").stdout)["symbols"]
     for (character, colour), (symbol, value) in zip(hot, symbols, strict=False):
         expected = next(
             (number for least, number in ((6, 196), (4, 208), (2.5, 220), (1.2, 229)) if -value >= least), 0
@@ -371,11 +383,11 @@ def test_heat_is_hotter_the_more_it_surprises(stream: str, tmp_path: Path) -> No
 
 
 def turns(path: str, typed: str, *arguments: str) -> Result:
-    return CliRunner().invoke(main, ["sample", "-m", path, *arguments], input=typed)
+    return CliRunner().invoke(main, ["write", "-m", path, *arguments], input=typed)
 
 
 def test_turns_go_from_standard_input_to_standard_output(stream: str) -> None:
-    options = ("--interactive", "-l", "30", "--seed", "1", "--forbid", r"\n")
+    options = ("-l", "30", "--seed", "1", "--forbid", r"\n")
     result = turns(stream, "abc\ncannot read z\nde\n", *options)
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
@@ -389,23 +401,23 @@ def test_turns_go_from_standard_input_to_standard_output(stream: str) -> None:
 
 @pytest.mark.parametrize("bad", [("-l", "0"), ("--stop", ""), ("z",)])
 def test_a_turn_that_cannot_be_is_refused_before_anything_is_typed(stream: str, bad: tuple[str, ...]) -> None:
-    result = turns(stream, "abc\n", "--interactive", *bad)
+    result = turns(stream, "abc\n", *bad)
     assert (result.exit_code, result.stdout) == (1, "")
     assert "> " not in result.stderr
 
 
 def test_co_writing_takes_numbers_and_texts(stream: str) -> None:
-    result = turns(stream, "cde\n", "ab", "--co-write")
+    result = turns(stream, "cde\n", "ab", "--choose")
     assert (result.exit_code, result.stdout) == (0, "abcde\n")
     menus = [
         [json.loads(line.split("%  ")[1].replace("'", '"')) for line in menu.splitlines() if "%" in line]
         for menu in result.stderr.split("+ ")
     ]
     for number, expected in (("2", menus[1][1]), ("", menus[1][0]), (r"a\nb", "a\nb")):
-        assert turns(stream, f"cde\n{number}\n", "ab", "--co-write").stdout.removesuffix("\n") == (
+        assert turns(stream, f"cde\n{number}\n", "ab", "--choose").stdout.removesuffix("\n") == (
             f"abcde{expected}".removesuffix("\n")
         )
-    refused = turns(stream, "", "z", "--co-write")
+    refused = turns(stream, "", "z", "--choose")
     assert (refused.exit_code, refused.stdout) == (1, "")
 
 
@@ -418,7 +430,7 @@ def test_co_writing_gives_the_text_whatever_ends_it(stream: str) -> None:
         "        for line in self.lines: return line\n"
         "        raise KeyboardInterrupt\n"
         "sys.stdin = Typed()\n"
-        f"main(['sample', 'ab', '-m', {stream!r}, '--co-write'])"
+        f"main(['write', 'ab', '-m', {stream!r}, '--choose'])"
     )
     ended = run_python("-c", code)
     assert (ended.returncode, ended.stdout) == (130, "abcde\n")
@@ -428,13 +440,11 @@ def test_co_writing_gives_the_text_whatever_ends_it(stream: str) -> None:
     ("arguments", "expected"),
     [
         (("--beam", "3", "--temperature", "1"), "--beam writes the one likeliest text, so --temperature has no use"),
-        (("--interactive", "--json"), "--interactive writes in turns, so --json has no use"),
         (("--json", "--heat"), "--json prints JSON, so --heat has no use"),
         (("--show-copied", "--heat"), "--show-copied shows what is copied, so --heat"),
         (("--copied-length", "5"), "--copied-length has no use without --originality"),
         (("--engine", "numpy", "--device", "cpu"), "--device is for the engine torch"),
         (("--repetition-window", "3"), "--repetition-window has no use without --repetition-penalty"),
-        (("--score", "x", "--verbose"), "--score only reads a text, so --verbose has no use"),
     ],
 )
 def test_options_that_contradict_are_a_wrong_command_line(
@@ -443,6 +453,13 @@ def test_options_that_contradict_are_a_wrong_command_line(
     result = sample("-m", stream, *arguments)
     assert result.exit_code == 2
     assert expected in result.stderr
+
+
+def test_what_has_no_use_where_a_person_chooses_is_told(stream: str) -> None:
+    result = turns(stream, "", "--choose", "--seed", "1")
+    assert result.exit_code == 2 and "with --choose you write, so --seed has no use" in result.stderr
+    result = score("-m", stream, "x", "--json", "--heat")
+    assert result.exit_code == 2 and "--json prints JSON, so --heat has no use" in result.stderr
 
 
 @pytest.mark.parametrize("arguments", [("--beam", "0"), ("--originality", "--copied-length", "0")])

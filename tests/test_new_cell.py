@@ -77,7 +77,7 @@ def test_it_trains_resumes_writes_and_is_measured() -> None:
         "the engine numpy cannot run the cell leaky"
         in call("sample", "-m", "./whole", "once", "--engine", "numpy", code=1).stderr
     )
-    call("sample", "-m", "./whole", "--score", "book.txt")
+    call("score", "-m", "./whole", "book.txt")
     assert "bits" in call("evaluate", "-m", "./whole").stdout
     call("evaluate", "-m", "./whole", "--dynamic")
 

@@ -17,6 +17,8 @@ from chargen.errors import ChargenError, ToldError
 COMMANDS = {
     "train": "Train a language model, or a classifier, on your text.",
     "sample": "Write new text with a trained model.",
+    "write": "Write with a trained model, in turns.",
+    "score": "See how surprised a model is by a text.",
     "classify": "Label texts with a trained classifier.",
     "evaluate": "Measure a run on a text or on labelled data.",
     "corpus": "List, fetch and inspect the named corpora.",

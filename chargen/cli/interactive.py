@@ -1,4 +1,4 @@
-"""`chargen sample --interactive` and `--co-write`: a person and a model write in turns."""
+"""A person and a model write in turns, by lines or by choosing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `chargen sample` says of texts: how much of them is copied from the training text, and how likely they are."""
+"""What is said of texts: how much of them is copied from the training text, and how likely they are."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ def copied_length(options: dict[str, Any]) -> int:
     return LENGTH if options["copied_length"] is None else int(options["copied_length"])
 
 
-def print_score(run: Run, engine: Engine, tokenizer: Tokenizer, options: dict[str, Any]) -> None:
-    """Print how likely each symbol of a text is, and what that comes to."""
+def print_score(run: Run, engine: Engine, tokenizer: Tokenizer, file: str, form: str) -> None:
+    """Print how likely each symbol of a file's text is, as lines, json or heat, and what that comes to."""
     documents = bool(run.config["data"]["documents"])
     nats, characters, unknown = 0.0, 0, Counter[str]()
-    texts = _texts(run, [options["score"]])
+    texts = _texts(run, [file])
     for text in texts if documents else ["".join(texts)]:
         scores = score(engine, tokenizer, text, documents=documents)
         ids, log_probabilities = scores
         symbols = spelled(tokenizer, scores)
-        if options["as_json"]:
+        if form == "json":
             record = {"model": run.name, "text": text, "tokens": len(ids), "log_probability": log_probabilities.sum()}
             sys.stdout.write(json.dumps(record | {"symbols": list(symbols)}, ensure_ascii=False) + "\n")
-        elif options["heat"]:
+        elif form == "heat":
             shown = (showing.warm(symbol, -value) for symbol, value in symbols)
             sys.stdout.write("".join(shown).removesuffix("\n") + "\n")
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import sys
@@ -27,3 +28,10 @@ def escape(text: str) -> str:
 def unescape(text: str) -> str:
     r"""The text with `\n`, `\t` and `\\` as line break, tab and backslash, which are hard to type in a shell."""
     return re.sub(r"\\([nt\\])", lambda found: {"n": "\n", "t": "\t"}.get(found[1], "\\"), text)
+
+
+def show_anything() -> None:
+    """Let standard input and output replace what they cannot read or show, so that it does not end the text."""
+    for stream in (sys.stdin, sys.stdout):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")

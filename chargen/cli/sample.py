@@ -2,103 +2,67 @@
 
 from __future__ import annotations
 
-import io
 import json
-import math
-import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import fields
+from collections.abc import Callable, Iterator
 from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
-from chargen.cli.completion import RunName
-from chargen.cli.output import reader_may_leave, unescape
+from chargen.cli.drawing import (
+    CHOOSING,
+    bias_of,
+    drawing_options,
+    engine_of,
+    engine_options,
+    flag,
+    model_option,
+    refuse_idle_window,
+    sampling_of,
+    seed_of,
+    typed,
+)
+from chargen.cli.output import reader_may_leave, show_anything, unescape
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from chargen.checkpoint import Run
     from chargen.generation.generate import Engine, Piece
     from chargen.generation.originality import Originality
-    from chargen.generation.samplers import Sampling
     from chargen.text.tokenizers import Tokenizer
 
 STREAM_LENGTH = 500
 DOCUMENT_LENGTH = 10_000  # where a model that never ends a document is stopped
-TURN_LENGTH = 200
 SEPARATORS = {"line": "", "blank-line": "\n"}  # between samples of such documents; all others get a rule
 RULE = "-" * 40 + "\n"
-# Options that have no use with another one.
-CHOOSING = {"temperature", "top_k", "top_p", "min_p", "typical", "repetition_penalty", "repetition_window", "seed"}
 JUDGING = {"originality", "show_copied", "copied_length"}
-TURNS = {"samples", "as_json", "heat", "beam", "score", "verbose", *JUDGING}
-WITHOUT_USE = {
-    "score": {"prompt", "length", "stop", "allow", "forbid", "logit_bias", "end", "samples", "beam", "interactive"}
-    | {"co_write", "verbose", *CHOOSING, *JUDGING},
-    "beam": {"samples", "stop", "logit_bias", "heat", "interactive", "co_write", "verbose", *CHOOSING, *JUDGING},
-    "interactive": {"co_write", *TURNS},
-    "co_write": {"interactive", "length", "stop", "logit_bias", *CHOOSING, *TURNS},
+WITHOUT_USE = {  # with another option
+    "beam": {"samples", "stop", "logit_bias", "heat", "verbose", *CHOOSING, *JUDGING},
     "as_json": {"heat", "show_copied"},
     "show_copied": {"heat"},
+}
+MOVED = {  # what other commands do now
+    "score": "chargen score FILE",
+    "interactive": "chargen write",
+    "co_write": "chargen write --choose",
 }
 
 
 @click.command()
 @click.argument("prompt", default="")
-@click.option(
-    "-m", "--model", type=RunName(), help="A run: its name under checkpoints/, or a path.  [default: the newest]"
-)
+@model_option
 @click.option(
     "-l",
     "--length",
     type=int,
-    help=f"Characters to write.  [default: {STREAM_LENGTH}; in turns {TURN_LENGTH}; documents until they end, "
-    f"at most {DOCUMENT_LENGTH}]",
+    help=f"Characters to write.  [default: {STREAM_LENGTH}; documents until they end, at most {DOCUMENT_LENGTH}]",
 )
-@click.option(
-    "-t", "--temperature", type=float, help="Below 1 safer, above 1 wilder, 0 the likeliest.  [default: 0.8]"
-)
-@click.option("--top-k", type=int, help="Choose among the K likeliest symbols.")
-@click.option("--top-p", type=float, help="Choose among the fewest symbols that have this probability together.")
-@click.option("--min-p", type=float, help="Choose among symbols with this share of the likeliest one's probability.")
-@click.option("--typical", type=float, help="As --top-p, of the symbols nearest to the expected surprise.")
-@click.option("--repetition-penalty", type=float, help="Above 1: what has just been written becomes less likely.")
-@click.option("--repetition-window", type=int, help="Symbols that count as just written.  [default: 64]")
-@click.option("--stop", multiple=True, metavar="TEXT", help=r"End before this text; repeatable; \n is a line break.")
-@click.option("--allow", metavar="CHARACTERS", help=r"Write these characters only; \n and \t as in --stop.")
-@click.option("--forbid", default="", metavar="CHARACTERS", help="Write none of these characters.")
-@click.option(
-    "--logit-bias",
-    multiple=True,
-    metavar="TEXT=NUMBER",
-    help="Make one symbol likelier, or with -2 rarer; repeatable.",
-)
+@drawing_options
 @click.option("-n", "--samples", type=int, default=1, show_default=True, help="Texts to write, one after another.")
-@click.option("--seed", type=int, help="The same seed and engine write the same text.  [default: another each time]")
 @click.option("--beam", type=int, metavar="W", help="Write the likeliest text that keeping W beginnings finds.")
-@click.option(
-    "--end",
-    type=click.Choice(["document", "length"]),
-    help="Documents: stop at the end symbol, or never write one.  [default: document, where the model has them]",
-)
-@click.option(
-    "--engine",
-    type=click.Choice(["auto", "numpy", "torch"]),
-    default="auto",
-    show_default=True,
-    help="auto: numpy; for much text in many samples torch, in bfloat16 where the hardware has it.",
-)
-@click.option("--device", help="For the engine torch: cpu, cuda, …  [default: the GPU, if there is one]")
-@click.option(
-    "--interactive", is_flag=True, help="Write in turns: a line by you, then --length characters by the model."
-)
-@click.option("--co-write", is_flag=True, help="Choose among the likeliest next pieces, or type your own.")
+@engine_options
 @click.option("--originality", is_flag=True, help="Report how much of the text is copied from the training text.")
 @click.option("--show-copied", is_flag=True, help="The same, with the copied runs marked.")
 @click.option(
@@ -106,10 +70,10 @@ WITHOUT_USE = {
 )
 @click.option("--heat", is_flag=True, help="Colour the text by how surprised the model is.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object a text: text, log-probability, seconds, …")
-@click.option(
-    "--score", metavar="FILE", help="Write nothing: print the log-probability (nats) of each symbol of a text."
-)
 @click.option("-v", "--verbose", is_flag=True, help="Report run, seed and speed even if no terminal shows it.")
+@click.option("--score", hidden=True, metavar="FILE")
+@click.option("--interactive", hidden=True, is_flag=True)
+@click.option("--co-write", hidden=True, is_flag=True)
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> None:
     """Write new text with a language model, going on from PROMPT.
@@ -124,27 +88,13 @@ def command(ctx: click.Context, /, **options: Any) -> None:
 
     _refuse_contradictions(ctx)
     run = find_run(options["model"], LANGUAGE_MODEL)
-    engine = _engine(run, options)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # what a terminal cannot show must not end the text
-    act = next((act for name, act in MODES.items() if not (options[name] is None or options[name] is False)), _sample)
-    if isinstance(sys.stdin, io.TextIOWrapper):
-        sys.stdin.reconfigure(errors="replace")
-    with reader_may_leave():
-        act(run, engine, run.tokenizer(), options)
-
-
-def _engine(run: Run, options: dict[str, Any]) -> Engine:
-    from chargen.generation.engines import choose_engine
-    from chargen.models.config import LanguageModelConfig
-
-    config = run.model_config()
-    assert isinstance(config, LanguageModelConfig)  # of the kind that was asked for
-    kind, device, samples = options["engine"], options["device"], options["samples"]
-    if kind == "numpy" and device is not None:
-        raise click.UsageError("--device is for the engine torch: leave it out, or choose --engine torch")
+    samples = options["samples"]
     characters = samples * _length(options, bool(run.config["data"]["documents"]))
-    return choose_engine(config, run.weights(), kind, device, samples=samples, characters=characters)
+    engine = engine_of(run, options, samples, characters)
+    show_anything()
+    with reader_may_leave():
+        act = _sample if options["beam"] is None else _beam
+        act(run, engine, run.tokenizer(), options)
 
 
 def _sample(run: Run, engine: Engine, tokenizer: Tokenizer, options: dict[str, Any]) -> None:
@@ -152,7 +102,7 @@ def _sample(run: Run, engine: Engine, tokenizer: Tokenizer, options: dict[str, A
     from chargen.cli import judging, showing
 
     began = time.perf_counter()
-    seed = _seed(options)
+    seed = seed_of(options)
     judge = judging.judge(run, options) if options["originality"] or options["show_copied"] else None
     pieces = showing.one_after_another(_pieces(run, engine, tokenizer, options, seed))
     separator = SEPARATORS.get(run.config["data"]["documents"], RULE)
@@ -207,8 +157,8 @@ def _pieces(run: Run, engine: Engine, tokenizer: Tokenizer, options: dict[str, A
         tokenizer,
         options["prompt"],
         length=_length(options, documents),
-        sampling=_sampling(options),
-        bias=_bias(run, tokenizer, options),
+        sampling=sampling_of(options),
+        bias=bias_of(run, tokenizer, options),
         seed=seed,
         samples=options["samples"],
         stop=[unescape(text) for text in options["stop"]],
@@ -223,7 +173,7 @@ def _beam(run: Run, engine: Engine, tokenizer: Tokenizer, options: dict[str, Any
 
     began = time.perf_counter()
     documents = bool(run.config["data"]["documents"])
-    session = Session(engine, tokenizer, documents=documents, bias=_bias(run, tokenizer, options))
+    session = Session(engine, tokenizer, documents=documents, bias=bias_of(run, tokenizer, options))
     session.read(options["prompt"])
     best = session.search(options["beam"], _length(options, documents))
     if options["as_json"]:
@@ -241,120 +191,28 @@ def _beam(run: Run, engine: Engine, tokenizer: Tokenizer, options: dict[str, Any
         click.echo(options["prompt"] + best.text)
 
 
-def _turns(run: Run, engine: Engine, tokenizer: Tokenizer, options: dict[str, Any]) -> None:
-    """Write with a person."""
-    from chargen.cli import interactive
-    from chargen.generation.session import Session
-
-    session = Session(
-        engine,
-        tokenizer,
-        documents=bool(run.config["data"]["documents"]),
-        sampling=_sampling(options),
-        bias=_bias(run, tokenizer, options),
-        seed=_seed(options),
-    )
-    if options["co_write"]:
-        interactive.co_write(session, options["prompt"])
-    else:
-        stop = tuple(unescape(text) for text in options["stop"])
-        length = TURN_LENGTH if options["length"] is None else options["length"]
-        line_break = "" if run.config["data"]["documents"] == "line" or tokenizer.unknown("\n") else "\n"
-        interactive.talk(session, options["prompt"], length, stop, line_break)
-
-
-def _score(run: Run, engine: Engine, tokenizer: Tokenizer, options: dict[str, Any]) -> None:
-    """Print how likely a text is."""
-    from chargen.cli.judging import print_score
-
-    print_score(run, engine, tokenizer, options)
-
-
-# What else than sampling an option asks for.
-MODES: dict[str, Callable[[Run, Engine, Tokenizer, dict[str, Any]], None]] = {
-    "score": _score,
-    "beam": _beam,
-    "interactive": _turns,
-    "co_write": _turns,
-}
-
-
-def _sampling(options: dict[str, Any]) -> Sampling:
-    from chargen.generation.samplers import Sampling
-
-    settings = {field.name: options[field.name] for field in fields(Sampling)}
-    return Sampling(**{name: value for name, value in settings.items() if value is not None})
-
-
-def _bias(run: Run, tokenizer: Tokenizer, options: dict[str, Any]) -> np.ndarray:
-    """What the options add to the logits."""
-    from chargen.errors import ChargenError
-    from chargen.generation.generate import symbol_bias
-
-    bias = symbol_bias(
-        tokenizer,
-        allow=None if options["allow"] is None else unescape(options["allow"]),
-        forbid=unescape(options["forbid"]),
-        add=_sums(_named_number(text) for text in options["logit_bias"]),
-    )
-    documents = run.config["data"]["documents"]
-    if options["end"] == "document" and not documents:
-        raise ChargenError(
-            f"{run.name} was trained on one stream of text, where nothing ends: leave --end document out"
-        )
-    if options["end"] == "length":
-        bias[tokenizer.eos_id] = -math.inf
-    return bias
-
-
 def _length(options: dict[str, Any], documents: bool) -> int:
     if options["length"] is not None:
         return int(options["length"])
     return DOCUMENT_LENGTH if documents and options["end"] != "length" else STREAM_LENGTH
 
 
-def _seed(options: dict[str, Any]) -> int:
-    return int.from_bytes(os.urandom(4), "big") if options["seed"] is None else int(options["seed"])
-
-
 def _refuse_contradictions(ctx: click.Context) -> None:
-    """UsageError for options that have no use with one that asks for something else than sampling."""
-    given = {name for name in ctx.params if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT}
+    """UsageError for options that another command has now, and for those that have no use with another one."""
+    given = typed(ctx)
+    for name, command_line in MOVED.items():
+        if name in given:
+            raise click.UsageError(f"{flag(name)} is a command of its own now: {command_line}")
     for name, does in (
-        ("score", "only reads a text"),
         ("beam", "writes the one likeliest text"),
-        ("interactive", "writes in turns"),
-        ("co_write", "writes in turns"),
         ("as_json", "prints JSON"),
         ("show_copied", "shows what is copied"),
     ):
         idle = sorted(given & WITHOUT_USE[name]) if name in given else []
         if idle:
             raise click.UsageError(
-                f"{_flag(name)} {does}, so {_flag(idle[0])} has no use with it: leave one of them out"
+                f"{flag(name)} {does}, so {flag(idle[0])} has no use with it: leave one of them out"
             )
-    if "repetition_window" in given and "repetition_penalty" not in given:
-        raise click.UsageError("--repetition-window has no use without --repetition-penalty: give both or none")
+    refuse_idle_window(given)
     if "copied_length" in given and not given & {"originality", "show_copied"}:
         raise click.UsageError("--copied-length has no use without --originality or --show-copied: give one of them")
-
-
-def _flag(name: str) -> str:
-    """An option or argument as it is typed."""
-    return {"prompt": "prompt", "as_json": "--json"}.get(name, f"--{name.replace('_', '-')}")
-
-
-def _sums(pairs: Iterable[tuple[str, float]]) -> dict[str, float]:
-    total: dict[str, float] = {}
-    for name, number in pairs:
-        total[name] = total.get(name, 0.0) + number
-    return total
-
-
-def _named_number(text: str) -> tuple[str, float]:
-    """TEXT=NUMBER as what it says; TEXT may hold `=` too."""
-    name, _, number = text.rpartition("=")
-    try:
-        return unescape(name), float(number)
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is not TEXT=NUMBER, as in e=-2", param_hint="--logit-bias") from None
