@@ -13,9 +13,10 @@ import pytest
 
 from chargen.errors import ChargenError
 from chargen.text import sources
+from chargen.text.columns import Columns
 from chargen.text.labelled import LabelledSet, read_labelled
 from chargen.text.sources import resolve
-from chargen.text.tables import Columns, open_table
+from chargen.text.tables import open_table
 
 FOUR = LabelledSet(["good film", "bad film", "fine film", "poor film"], ["pos", "neg", "pos", "neg"])
 RECORDS = [{"text": text, "label": label} for text, label in zip(FOUR.texts, FOUR.labels, strict=True)]

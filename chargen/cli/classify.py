@@ -209,9 +209,10 @@ def _open(
 
     data: how the run read its own.
     """
+    from chargen.text.columns import Columns, joined, open_texts
     from chargen.text.documents import read_lines
     from chargen.text.sources import Source, read_source, resolve
-    from chargen.text.tables import Columns, is_table, joined, open_texts
+    from chargen.text.tables import is_table
 
     recorded, whole_files = Columns.from_record(data.get("columns")), data.get("whole_files", False)
     sources = resolve(list(files))

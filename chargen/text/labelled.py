@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from chargen.errors import ChargenError
+from chargen.text.columns import Columns, find_columns, joined, names_of, reading_note
 from chargen.text.documents import read_lines
 from chargen.text.ngrams import words_of
 from chargen.text.sources import Source, read_source, resolve
-from chargen.text.tables import PARQUET, SUFFIXES, Columns, find_columns, joined, names_of, read_table, reading_note
+from chargen.text.tables import PARQUET, SUFFIXES, read_table
 from chargen.text.tokenizers import Ids, Tokenizer
 
 Example = tuple[str, str]  # text, label

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, TypeVar
 
 from chargen.errors import ChargenError
 from chargen.kinds import CLASSIFIER, LANGUAGE_MODEL, kind_of
-from chargen.text.tables import names_of
+from chargen.text.columns import names_of
 from chargen.training.optimizers import OPTIMIZERS
 from chargen.training.schedule import Budget
 

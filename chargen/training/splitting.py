@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from chargen.errors import ChargenError
+from chargen.text.columns import Columns
 from chargen.text.labelled import LabelledSet, Reading, groups_of, read_labelled, stratified_split
-from chargen.text.tables import Columns
 from chargen.training.options import ClassifierOptions
 
 MOST_HELD_OUT, LEAST_HELD_OUT = 0.2, 0.02  # part of the labelled texts that is measured on

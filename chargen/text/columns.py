@@ -1,0 +1,214 @@
+"""Which columns of a table have the texts, and which the labels: as named, by usual names, by what is in them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from chargen.errors import ChargenError
+from chargen.text.delimited import LABEL_NAMES, TEXT_NAMES
+from chargen.text.sources import Source
+from chargen.text.tables import DELIMITERS, Row, Table, as_text, open_table
+
+NAMES_SHOWN = 12
+NUMBER = re.compile(r"[-+]?\d+([.,]\d+)?(e[-+]?\d+)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns of a table are read, as a run records them."""
+
+    text: tuple[str, ...]  # joined by a line break where there are several
+    label: str
+    header: bool = True  # without one, columns are called 1, 2, …
+    delimiter: str | None = None  # None in JSON and Parquet
+
+    def to_record(self) -> dict[str, Any]:
+        """The columns as JSON holds them."""
+        return asdict(self) | {"text": list(self.text)}
+
+    @staticmethod
+    def from_record(record: Mapping[str, Any] | None) -> Columns | None:
+        """The columns of a record; None for data that came from no table."""
+        if record is None:
+            return None
+        try:
+            return Columns(**{**record, "text": tuple(record["text"])})
+        except (KeyError, TypeError) as error:
+            raise ChargenError(
+                f"the run's config does not say which columns it read ({error}): train again"
+            ) from error
+
+
+def names_of(given: str | Iterable[str] | None) -> tuple[str, ...]:
+    """The names of columns that somebody gave as one, several or none."""
+    return (given,) if isinstance(given, str) else tuple(given or ())
+
+
+def find_columns(
+    table: Table, rows: Sequence[Row], text: Sequence[str] = (), label: str | None = None, *, sure: bool = True
+) -> Columns:
+    """The columns of texts and of labels: by the names given, by usual names, by what is in them.
+
+    The names `text` and `label` win over the other usual names, and those over content. By content, a column fits as
+    labels if it has two values or more and each comes twice on average (if none does, if any value comes again). The
+    longest other column has the texts, and must be at least twice as long as the next.
+
+    sure: False chooses among those that fit, too: by the order of the usual names, the longest, the fewest values.
+    Raises ChargenError for a column that is absent or holds lists or objects, and where several fit equally well.
+    """
+    if len(table.columns) < 2:
+        raise ChargenError(f"{table.name} has one column only, but needs one of texts and one of labels")
+    label_index = _named(table, names_of(label), "label") or _usual(table, LABEL_NAMES, "label", sure)
+    text_index = _named(table, text, "text") or _usual(table, TEXT_NAMES, "text", sure)
+    values = [[row.cells[index] for row in rows] for index in range(len(table.columns))]
+    plain = [index for index, name in enumerate(table.columns) if name not in table.nested]
+    everything = plain if len(plain) > 1 else list(range(len(table.columns)))
+    if not text_index:
+        others = [index for index in everything if index not in label_index]
+        text_index = [_text_by_content(table, values, others, sure)]
+    if not label_index:
+        others = [index for index in everything if index not in text_index]
+        label_index = [_label_by_content(table, values, others, sure)]
+    names = [table.columns[index] for index in (*text_index, *label_index)]
+    _refuse_unclear(table, names[:-1], names[-1])
+    return Columns(tuple(names[:-1]), names[-1], bool(table.header), table.dialect and table.dialect.delimiter)
+
+
+def open_texts(
+    source: Source, encoding: str, named: Sequence[str] = (), columns: Columns | None = None
+) -> tuple[Table, list[int]]:
+    """A table, of labels or without, and the indices of its columns of texts.
+
+    Columns are those `named`, else those recorded in `columns`, else the one of a usual name, or the only one.
+    ChargenError for a table without them.
+    """
+    wanted = tuple(named) or (columns.text if columns else ())
+    known = columns.header if columns and not named else None
+    table = open_table(source, encoding, wanted=wanted, header=known)
+    indices = _named(table, wanted, "text") or _usual(table, TEXT_NAMES, "text", sure=True)
+    if not indices and table.header and len(table.columns) == 1:
+        indices = [0]
+    if not indices:
+        raise _no_telling(table, "texts", "text")
+    _refuse_unclear(table, [table.columns[index] for index in indices], None)
+    return table, indices
+
+
+def joined(cells: Sequence[Any], indices: Sequence[int]) -> str:
+    """The text of a row: the cells of these columns that are not blank, a line break between them."""
+    return "\n".join(text for text in (as_text(cells[index]) for index in indices) if text.strip())
+
+
+def reading_note(table: Table, columns: Columns) -> str:
+    """A sentence that says what is read."""
+    texts = " and ".join(map(repr, columns.text))
+    details = []
+    if columns.delimiter and columns.delimiter != DELIMITERS.get(table.source.plain.suffix.lower()):
+        details.append(f"delimiter {'tab' if columns.delimiter == chr(9) else columns.delimiter}")
+    if not columns.header:
+        details.append("no header, so columns are numbered")
+    if table.dialect and not table.dialect.quoted:
+        details.append("quotation marks are part of the cells")
+    several = "s" if len(columns.text) > 1 else ""
+    unread = [repr(name) for name in table.columns if name not in (*columns.text, columns.label)]
+    more = ", …" if len(unread) > NAMES_SHOWN else ""
+    return (
+        f"reading text from column{several} {texts} and labels from {columns.label!r}"
+        + (f", leaving out {', '.join(unread[:NAMES_SHOWN])}{more}" if unread else "")
+        + (f" ({', '.join(details)})" if details else "")
+    )
+
+
+def _named(table: Table, given: Sequence[str], what: str) -> list[int]:
+    for name in given:
+        if name not in table.columns:
+            raise ChargenError(
+                f"{table.name} has no column {name!r}: name one of {_listed(table.columns)} with --{what}-column"
+            )
+    return [table.columns.index(name) for name in given]
+
+
+def _usual(table: Table, usual: Sequence[str], what: str, sure: bool) -> list[int]:
+    """The column with a usual name; the first of the usual names wins, between the others there is no telling."""
+    names = [name.strip().casefold() for name in table.columns]
+    found = [index for name in usual for index, own in enumerate(names) if own == name]
+    best = [index for index in found if names[index] == usual[0]]
+    if len(best or found) > 1 and sure:
+        raise _equal(table, best or found, what)
+    return found[:1]
+
+
+def _text_by_content(table: Table, values: Sequence[Sequence[str]], others: Sequence[int], sure: bool) -> int:
+    lengths = [sum(map(len, column)) for column in values]
+    if sure:
+        others = [index for index in others if not _repeats(values[index])] or others
+    longest = max(others, key=lengths.__getitem__)
+    close = [index for index in others if 2 * lengths[index] > lengths[longest]]
+    if sure and len(close) > 1:
+        raise _equal(table, close, "text")
+    return longest
+
+
+def _label_by_content(table: Table, values: Sequence[Sequence[str]], others: Sequence[int], sure: bool) -> int:
+    varied = [index for index in others if len(set(values[index])) > 1] or others
+    repeating = [index for index in varied if _repeats(values[index])]
+    repeating = [index for index in repeating if not _is_measured(values[index])] or repeating
+    fitting = repeating or [index for index in varied if len(set(values[index])) < len(values[index])]
+    if len(fitting) > 1 and sure:
+        raise _equal(table, fitting, "label")
+    if not fitting and len(varied) > 1:
+        raise _no_telling(table, "labels", "label")
+    return min(fitting if sure and fitting else varied, key=lambda index: len(set(values[index])))
+
+
+def _is_measured(column: Sequence[str]) -> bool:
+    """Whether these are numbers, some with a fraction, which no labels are."""
+    cells = [cell.strip() for cell in column if cell.strip()]
+    return all(map(NUMBER.fullmatch, cells)) and any("." in cell or "," in cell for cell in cells)
+
+
+def _repeats(column: Sequence[str]) -> bool:
+    return 2 <= len(set(column)) <= len(column) / 2
+
+
+def _refuse_unclear(table: Table, texts: Sequence[str], label: str | None) -> None:
+    """Columns must be plain, once there, and not both texts and labels."""
+    if label in texts:
+        raise ChargenError(f"the column {label!r} of {table.name} cannot have both texts and labels: name another")
+    for name in (*texts, *names_of(label)):
+        what = "label" if name == label else "text"
+        if table.columns.count(name) > 1:
+            raise ChargenError(f"{table.name} has {table.columns.count(name)} columns {name!r}: rename all but one")
+        if name in table.nested:
+            place, thing = table.nested[name]
+            several = "several labels per text are not supported, so " if thing == "a list" and name == label else ""
+            raise ChargenError(
+                f"{table.name}, {place}: the {what} in {name!r} is {thing}: {several}name a column of plain values "
+                f"with --{what}-column, or write the parts of this one as columns of their own"
+            )
+
+
+def _equal(table: Table, indices: Sequence[int], what: str) -> ChargenError:
+    names = [repr(table.columns[index]) for index in sorted(indices)]
+    if len(set(names)) == 1:
+        return ChargenError(f"{table.name} has {len(names)} columns {names[0]}: rename all but one")
+    listed = f"{', '.join(names[:-1])} and {names[-1]}"
+    return ChargenError(
+        f"the columns {listed} of {table.name} fit equally well as {what}s: name one with --{what}-column"
+    )
+
+
+def _no_telling(table: Table, things: str, what: str) -> ChargenError:
+    names = table.first if table.header is None else table.columns
+    return ChargenError(
+        f"there is no telling which column of {table.name} has the {things}: name one of {_listed(names)} "
+        f"with --{what}-column"
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = [name if len(name) <= 40 else name[:39] + "…" for name in names[:NAMES_SHOWN]]
+    return ", ".join(name.replace("\n", " ") for name in shown) + (", …" if len(names) > NAMES_SHOWN else "")
