@@ -73,7 +73,7 @@ def train_classifier(
 
 def evaluate(
     run: Run | str | Path,
-    inputs: Sequence[str] = (),
+    inputs: str | Path | Sequence[str | Path] = (),
     *,
     device: str = "auto",
     dynamic: Adaptation | None = None,
@@ -91,6 +91,7 @@ def evaluate(
     are refused, for labels that the run does not know, and when its own text is needed but has changed.
     """
     run = run if isinstance(run, Run) else find_run(str(run))
+    inputs = (str(inputs),) if isinstance(inputs, str | Path) else tuple(map(str, inputs))
     options = options_of(run)
     if foreign := reading.keys() - {field.name for field in fields(options)}:
         raise ChargenError(

@@ -54,7 +54,7 @@ class Labeller:
         """`run`: of a classifier, as `checkpoint.find_run` gives it; ChargenError when it is damaged.
 
         device: cpu, cuda, …; auto is the CPU, and for many texts the GPU if there is one. ChargenError for a device
-        that cannot be had.
+        that is not available.
         """
         config = run.model_config()
         assert isinstance(config, ClassifierConfig)  # of the kind that was asked for

@@ -36,7 +36,7 @@ class Adaptation:
 
     def __post_init__(self) -> None:
         if not (0 < self.rate < math.inf and 0 <= self.decay <= 1 and self.window >= 1):
-            raise ChargenError(f"the adaptation {self} cannot be: rate above 0, decay from 0 to 1, window at least 1")
+            raise ChargenError(f"{self} is out of range: rate must be above 0, decay from 0 to 1, window at least 1")
 
 
 def dynamic_loss(

@@ -45,7 +45,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         min_frequency: Characters that occur less often are unknown.
         size: tiny, small, medium or large, where the next three are None.
         cell: gru, lstm, rnn or rnn-relu.
-        layers, hidden, embedding: Recurrent layers, units a layer and direction, embedding size.
+        layers, hidden, embedding: Recurrent layers, units per layer and direction, embedding size.
         bidirectional: Read texts from both ends.
         pooling: final, mean, max or concat: how outputs become one vector a text.
         max_length: Tokens of a text that are read.

@@ -18,7 +18,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # as <malloc.h> nu
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of a name, `auto` being the GPU if there is one; ChargenError when it cannot be had.
+    """The device of a name, `auto` being the GPU if there is one; ChargenError when it is not available.
 
     Each process that torch's launcher starts on a machine takes a GPU of its own, and makes it the current one.
     """

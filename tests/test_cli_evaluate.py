@@ -72,7 +72,7 @@ def test_a_run_without_n_grams_has_no_parts_to_compare() -> None:
 def test_people_read_all_of_it() -> None:
     shown = call("evaluate", "-m", "./mail", "--mistakes", "2", "--explain").stdout
     for part in (
-        "nats a text",
+        "nats per text",
         "network alone",
         "n-grams alone",
         "calibration error",

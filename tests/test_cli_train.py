@@ -58,7 +58,7 @@ def refused(*arguments: str, code: int = 1, given: str | bytes | None = None) ->
 def test_train_sample_evaluate(tmp_path: Path) -> None:
     trained = done("train", "book.txt", "--steps", "40", *SMALL)
     assert trained.stdout == ""
-    assert "nats a token" in trained.stderr and "bits per character" in trained.stderr
+    assert "nats per token" in trained.stderr and "bits per character" in trained.stderr
     assert trained.stderr.strip().endswith("next: chargen sample -m book")
     assert done("sample", "the", "--length", "30").stdout.startswith("the")
     figures = json.loads(done("evaluate", "--json").stdout)

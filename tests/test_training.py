@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -834,3 +835,30 @@ def test_tensorboard_gets_the_figures(text: str, tmp_path: Path) -> None:
     assert [scalar.value for scalar in log.Scalars("train/loss")] == pytest.approx(losses)
     evaluations = [event.record["val_bpc"] for event in events if isinstance(event, Evaluated)]
     assert [scalar.value for scalar in log.Scalars("validation/val_bpc")] == pytest.approx(evaluations)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"minutes": "3"}, "minutes is '3', but must be a number"),
+        ({"hidden": 2.5}, "hidden is 2.5, but must be a whole number"),
+        ({"hidden": True}, "hidden is True, but must be a whole number"),
+        ({"seed": None}, "seed is None, but must be a whole number"),
+        ({"tied": "no"}, "tied is 'no', but must be True or False"),
+        ({"device": 5}, "device is 5, but must be a text"),
+        ({"val": 5}, "val is 5, but must be a sequence of texts"),
+    ],
+)
+def test_options_of_a_wrong_type_are_a_sentence(options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ChargenError, match=f"^{re.escape(sentence)}$"):
+        LanguageModelOptions(inputs=("x",), **options)
+
+
+def test_options_take_what_means_the_same() -> None:
+    made = LanguageModelOptions(
+        inputs="a.txt", val=Path("v.txt"), hidden=np.int64(8), dropout=np.float32(0.5), tied=np.bool_(True), epochs=2
+    )
+    assert (made.inputs, made.val, made.hidden, made.dropout, made.tied, made.epochs) == (
+        ("a.txt",), ("v.txt",), 8, 0.5, True, 2.0,
+    )  # fmt: skip
+    assert from_record(LanguageModelOptions, json.loads(json.dumps(to_record(made)))) == made

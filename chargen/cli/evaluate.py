@@ -118,7 +118,7 @@ def show_language_model(run: Run, figures: dict[str, Any]) -> None:
     """Print the figures of a language model."""
     click.echo(f"model               {run.name}")
     click.echo(f"text                {figures['characters']:,} characters, {figures['tokens']:,} tokens")
-    click.echo(f"nats a token        {figures['nats_per_token']:.4f}")
+    click.echo(f"nats per token      {figures['nats_per_token']:.4f}")
     click.echo(f"bits per character  {figures['bits_per_character']:.4f}")
     click.echo(f"perplexity          {figures['perplexity']:.3f}")
     click.echo(f"xz                  {figures['xz_bits_per_character']:.4f} bits per character")
@@ -133,7 +133,7 @@ def show_classifier(run: Run, figures: dict[str, Any]) -> None:
     click.echo(f"texts              {figures['examples']:,}")
     click.echo(f"accuracy           {figures['accuracy']:.4f} ({low:.4f} to {high:.4f})")
     click.echo(f"macro-F1           {figures['macro_f1']:.4f}")
-    click.echo(f"nats a text        {figures['loss']:.4f}")
+    click.echo(f"nats per text      {figures['loss']:.4f}")
     for name, what in (("network", "network alone"), ("ngrams", "n-grams alone")):
         if alone := figures.get(name):
             numbers = f"{alone['accuracy']:.4f}, macro-F1 {alone['macro_f1']:.4f}, {alone['loss']:.4f} nats"

@@ -96,7 +96,7 @@ REPLACES = {  # what is no longer taken from a replayed config when the option i
 @click.option("--cell", type=CellName(), help="[default: gru]")
 @click.option("--layers", type=int, help="Recurrent layers.")
 @click.option("--hidden", type=int, help="Units a layer.")
-@click.option("--embedding", type=int, help="Numbers a symbol.")
+@click.option("--embedding", type=int, help="Embedding size.")
 @click.option("--tied/--untied", default=None, help="Use one matrix for embedding and projection.")
 @click.option("--bidirectional/--unidirectional", default=None, help="Classifiers: read from both ends.")
 @click.option(
@@ -135,7 +135,7 @@ REPLACES = {  # what is no longer taken from a replayed config when the option i
     help="Parts of a step that cores compute side by side; the same number gives the same weights on any number of "
     "cores.  [default: a part a core, of 16 streams or texts at least]",
 )
-@click.option("--window", type=int, help="Steps that gradients go back.")
+@click.option("--window", type=int, help="Truncated BPTT length.")
 @click.option("--optimizer", help="muon or adamw.")
 @click.option("--learning-rate", type=float, help="At its peak.")
 @click.option("--weight-decay", type=float)
@@ -336,7 +336,7 @@ def _figures(record: dict[str, Any]) -> str:
     if "val_bpc" not in record:
         return f"loss {record['val_loss']:.4f}"
     return (
-        f"{record['val_loss']:.4f} nats a token, {record['val_bpc']:.4f} bits per character, "
+        f"{record['val_loss']:.4f} nats per token, {record['val_bpc']:.4f} bits per character, "
         f"perplexity {math.exp(min(record['val_loss'], 700)):.2f}"
     )
 

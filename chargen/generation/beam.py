@@ -43,7 +43,7 @@ def beam_search(
     ChargenError for a width or length below 1.
     """
     if width < 1 or length < 1:
-        raise ChargenError(f"a beam of {width} over {length} characters cannot be: both must be at least 1")
+        raise ChargenError(f"beam width and length must be at least 1, not {width} and {length}")
     alive = [_Beginning((), "", tokenizer.decoder())]
     scores = np.zeros(1)  # (beams,)
     finished: list[tuple[float, tuple[int, ...], str]] = []

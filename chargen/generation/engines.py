@@ -36,7 +36,7 @@ def choose_engine(
         characters: Of all samples together.
 
     Raises:
-        ChargenError: NumPy is asked for and cannot run the cell, or the device cannot be had.
+        ChargenError: NumPy is asked for and cannot run the cell, or the device is not available.
     """
     if kind == "numpy" and not has_twin(config.encoder.cell):
         raise ChargenError(f"the engine numpy cannot run the cell {config.encoder.cell}: choose the engine torch")

@@ -18,8 +18,8 @@ class EncoderConfig:
     vocab_size: int  # V, symbols the embedding knows
     cell: str = "gru"  # one of specs.SPECS
     num_layers: int = 2  # L
-    hidden_size: int = 256  # H, units a layer and direction
-    embedding_size: int = 128  # E, numbers a symbol
+    hidden_size: int = 256  # H, units per layer and direction
+    embedding_size: int = 128  # E
     bidirectional: bool = False  # a second stack reads from the end; for classifiers only
 
     def __post_init__(self) -> None:

@@ -18,7 +18,7 @@ from chargen.errors import ChargenError
 from chargen.models.cells import CELLS, Cell, State
 from chargen.models.config import EncoderConfig
 
-StackState = tuple[State, ...]  # a state a layer
+StackState = tuple[State, ...]  # one state per layer
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ class Classification:
     def losses(self, step: int) -> tuple[list[Callable[[], Tensor]], int]:
         """A function for each shard of this process's texts, and the tokens of all processes.
 
-        Each gives its part of the mean cross-entropy (nats a text).
+        Each gives its part of the mean cross-entropy (nats per text).
         """
         batch, texts = self.train.batch(step), self.train.read(step)
         # Neighbours in a batch are about as long, so parts of every n-th text cost about the same.

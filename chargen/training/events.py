@@ -29,7 +29,7 @@ class Step:
     """One update of the weights."""
 
     step: int  # updates so far
-    loss: float  # mean cross-entropy of this batch, nats a token (a text, for a classifier)
+    loss: float  # mean cross-entropy of this batch, nats per token (per text, for a classifier)
     bits: float | None  # the same in bits per character; None for a classifier
     learning_rate: float
     fraction: float  # of the budget spent, 0 to 1

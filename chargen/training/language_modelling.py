@@ -78,7 +78,7 @@ class LanguageModelling:
     def losses(self, step: int) -> tuple[list[Callable[[], Tensor]], int]:
         """A function for each shard of this process's streams, and the tokens of all processes.
 
-        Each gives its part of the mean cross-entropy (nats a token), with what activation regularisation adds
+        Each gives its part of the mean cross-entropy (nats per token), with what activation regularisation adds
         (Merity et al. 2017, arXiv:1708.01009), and keeps the shard's state for the next step.
         """
         if self.streams.is_fresh(step):
@@ -107,7 +107,7 @@ class LanguageModelling:
         return result
 
     def bits(self, nats: float) -> float:
-        """A loss in nats a token as bits per character."""
+        """A loss in nats per token as bits per character."""
         return nats / math.log(2) / self.characters_per_token
 
     def evaluate(self, most_tokens: int, *, last: bool = False) -> dict[str, Any]:

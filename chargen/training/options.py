@@ -7,8 +7,13 @@ an option of `chargen train`, with its underscores as hyphens.
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
+from numbers import Integral, Real
 from typing import Any, ClassVar, TypeVar
+
+import numpy as np
 
 from chargen.errors import ChargenError
 from chargen.kinds import CLASSIFIER, LANGUAGE_MODEL, kind_of
@@ -42,8 +47,8 @@ class Options:
     size: str | None = None  # one of SIZES
     cell: str | None = None  # one of models.specs.SPECS
     layers: int | None = None
-    hidden: int | None = None  # units a layer
-    embedding: int | None = None  # numbers a symbol
+    hidden: int | None = None  # units per layer
+    embedding: int | None = None  # embedding size
 
     batch: int | None = None  # streams, or texts
     shards: int | None = None  # parts of a batch that are computed side by side; they decide how sums are rounded
@@ -63,6 +68,8 @@ class Options:
     precision: str = "auto"  # one of PRECISIONS
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            object.__setattr__(self, field.name, _as_declared(field.name, str(field.type), getattr(self, field.name)))
         for name, known in (("size", SIZES), ("precision", PRECISIONS), ("optimizer", OPTIMIZERS)):
             value = getattr(self, name)
             if value is not None and value not in known:
@@ -97,17 +104,17 @@ class LanguageModelOptions(Options):
 
     documents: str | None = None  # one of text.documents.DOCUMENT_MODES; None: one stream of text
     text_column: str = "text"  # of JSONL documents
-    window: int | None = None  # steps of truncated BPTT
+    window: int | None = None  # truncated BPTT length
     tied: bool | None = None  # projection and embedding are one matrix
     activation_reg: float | None = None  # weight of the outputs' mean square in the loss
     temporal_reg: float | None = None  # weight of the mean square of their change from step to step
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         names = names_of(self.text_column)
         if len(names) != 1:
             raise ChargenError(f"a language model reads one text column, not {len(names)}: name one")
         object.__setattr__(self, "text_column", names[0])
+        super().__post_init__()
         if self.text_column != "text" and self.documents != "jsonl":
             raise ChargenError(
                 f"the text column {self.text_column!r} is for documents in JSON lines: set them to jsonl"
@@ -133,10 +140,37 @@ class ClassifierOptions(Options):
     metric: str | None = None  # one of METRICS: the weights of which it is best are kept
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "text_column", names_of(self.text_column))
         super().__post_init__()
         if self.metric not in (None, *METRICS):
             raise ChargenError(f"unknown metric {self.metric!r}: choose one of {', '.join(METRICS)}")
-        object.__setattr__(self, "text_column", names_of(self.text_column))
+
+
+def _as_declared(name: str, declared: str, value: Any) -> Any:
+    """A field's value in the type that its annotation declares; ChargenError where it has another.
+
+    One text will do for several, a path for its name, and NumPy's numbers for Python's.
+    """
+    kinds = declared.split(" | ")
+    if value is None and "None" in kinds:
+        return None
+    if kinds[0].startswith("tuple"):
+        several = (value,) if isinstance(value, str | os.PathLike) else value
+        if isinstance(several, Iterable):
+            return tuple(str(part) if isinstance(part, os.PathLike) else part for part in several)
+    if kinds[0] == "str" and isinstance(value, str | os.PathLike):
+        return str(value)
+    if kinds[0] == "bool" and isinstance(value, bool | np.bool_):
+        return bool(value)
+    if not isinstance(value, bool):
+        if kinds[0] == "int" and isinstance(value, Integral):
+            return int(value)
+        if kinds[0] == "float" and isinstance(value, Real):
+            return float(value)
+    wanted = {"bool": "True or False", "int": "a whole number", "float": "a number", "str": "a text"}
+    raise ChargenError(
+        f"{name.replace('_', ' ')} is {value!r}, but must be {wanted.get(kinds[0], 'a sequence of texts')}"
+    )
 
 
 def _at_least_one(value: float) -> bool:
@@ -144,7 +178,7 @@ def _at_least_one(value: float) -> bool:
 
 
 def _positive(value: float) -> bool:
-    return 0 < value < math.inf  # which what is not a number is not
+    return 0 < value < math.inf  # rejects NaN too
 
 
 def _not_negative(value: float) -> bool:
