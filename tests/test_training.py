@@ -855,10 +855,9 @@ def test_options_of_a_wrong_type_are_a_sentence(options: dict[str, Any], sentenc
 
 
 def test_options_take_what_means_the_same() -> None:
-    made = LanguageModelOptions(
-        inputs="a.txt", val=Path("v.txt"), hidden=np.int64(8), dropout=np.float32(0.5), tied=np.bool_(True), epochs=2
-    )
-    assert (made.inputs, made.val, made.hidden, made.dropout, made.tied, made.epochs) == (
-        ("a.txt",), ("v.txt",), 8, 0.5, True, 2.0,
-    )  # fmt: skip
+    given: dict[str, Any] = {"inputs": "a.txt", "val": Path("v.txt"), "epochs": 2}
+    given |= {"hidden": np.int64(8), "dropout": np.float32(0.5), "tied": np.bool_(True)}
+    made = LanguageModelOptions(**given)
+    assert (made.inputs, made.val, made.epochs) == (("a.txt",), ("v.txt",), 2.0)
+    assert (made.hidden, made.dropout, made.tied) == (8, 0.5, True)
     assert from_record(LanguageModelOptions, json.loads(json.dumps(to_record(made)))) == made
