@@ -166,7 +166,7 @@ def _as_declared(name: str, declared: str, value: Any) -> Any:
         if kinds[0] == "int" and isinstance(value, Integral):
             return int(value)
         if kinds[0] == "float" and isinstance(value, Real):
-            return float(value)
+            return int(value) if isinstance(value, Integral) else float(value)
     wanted = {"bool": "True or False", "int": "a whole number", "float": "a number", "str": "a text"}
     raise ChargenError(
         f"{name.replace('_', ' ')} is {value!r}, but must be {wanted.get(kinds[0], 'a sequence of texts')}"
