@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from chargen.errors import ChargenError
-from chargen.kinds import KINDS, kind_of
+from chargen.kinds import KINDS, is_kind, kind_of
 from chargen.models.config import ClassifierConfig, ModelConfig, weight_shapes
 from chargen.models.ngrams import NgramClassifier
 from chargen.text.tokenizers import Tokenizer, load_tokenizer
@@ -338,7 +338,7 @@ def _is_ours(path: Path) -> bool:
         config = json.loads((path / "config.json").read_bytes())
     except (OSError, ValueError):
         return False
-    return isinstance(config, dict) and "format_version" in config and config.get("kind") in KINDS
+    return isinstance(config, dict) and "format_version" in config and is_kind(config.get("kind"))
 
 
 def is_run(path: Path) -> bool:
@@ -351,7 +351,7 @@ def load_run(path: Path) -> Run:
     if not is_run(path):
         raise ChargenError(f"{path} is not a run of chargen: it has no config.json")
     config = Run(path, {})._read_json("config.json")
-    if not isinstance(config, dict) or config.get("kind") not in KINDS:
+    if not isinstance(config, dict) or not is_kind(config.get("kind")):
         raise ChargenError(f"{path / 'config.json'} does not describe a run of chargen")
     if missing := [name for name in ("model", "tokenizer") if name not in config]:
         raise ChargenError(f"{path / 'config.json'} lacks {missing[0]}: the run is damaged or another program's")

@@ -84,8 +84,13 @@ KINDS: dict[str, Kind] = {
 }
 
 
+def is_kind(name: object) -> bool:
+    """Whether it is the name of a kind, whatever a file may hold in its place."""
+    return isinstance(name, str) and name in KINDS
+
+
 def kind_of(name: str) -> Kind:
     """A kind by its name; ChargenError for one that this version does not know."""
-    if name not in KINDS:
+    if not is_kind(name):
         raise ChargenError(f"unknown kind of run {name!r}: this chargen knows {', '.join(KINDS)}")
     return KINDS[name]

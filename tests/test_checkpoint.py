@@ -16,6 +16,7 @@ from chargen.checkpoint import (
     create_run,
     find_run,
     load_run,
+    refuse_existing,
     runs,
 )
 from chargen.errors import ChargenError
@@ -132,9 +133,12 @@ def test_broken_configs_are_said(tmp_path: Path) -> None:
     rewrite(run, format_version=99)
     with pytest.raises(ChargenError, match="format version 99, but this chargen reads 1"):
         load_run(run.path)
-    rewrite(run, kind="transformer")
-    with pytest.raises(ChargenError, match="does not describe a run"):
-        load_run(run.path)
+    for kind in ("transformer", ["language-model"], {}, None):
+        rewrite(run, kind=kind)
+        with pytest.raises(ChargenError, match="does not describe a run"):
+            load_run(run.path)
+        with pytest.raises(ChargenError, match="is no run of chargen"):
+            refuse_existing(run.path, overwrite=True)
     rewrite(run, kind=LANGUAGE_MODEL, format_version=1, model={"layers": 3})
     with pytest.raises(ChargenError, match="describes no model chargen knows"):
         load_run(run.path).model_config()

@@ -12,19 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from chargen.cli.drawing import (
-    CHOOSING,
-    bias_of,
-    drawing_options,
-    engine_of,
-    engine_options,
-    flag,
-    model_option,
-    refuse_idle_window,
-    sampling_of,
-    seed_of,
-    typed,
-)
+from chargen.cli import drawing
 from chargen.cli.output import reader_may_leave, show_anything, unescape
 
 if TYPE_CHECKING:
@@ -39,7 +27,7 @@ SEPARATORS = {"line": "", "blank-line": "\n"}  # between samples of such documen
 RULE = "-" * 40 + "\n"
 JUDGING = {"originality", "show_copied", "copied_length"}
 WITHOUT_USE = {  # with another option
-    "beam": {"samples", "stop", "logit_bias", "heat", "verbose", *CHOOSING, *JUDGING},
+    "beam": {"samples", "stop", "logit_bias", "heat", "verbose", *drawing.CHOOSING, *JUDGING},
     "as_json": {"heat", "show_copied"},
     "show_copied": {"heat"},
 }
@@ -52,17 +40,17 @@ MOVED = {  # what other commands do now
 
 @click.command()
 @click.argument("prompt", default="")
-@model_option
+@drawing.model_option
 @click.option(
     "-l",
     "--length",
     type=int,
     help=f"Characters to write.  [default: {STREAM_LENGTH}; documents until they end, at most {DOCUMENT_LENGTH}]",
 )
-@drawing_options
+@drawing.drawing_options
 @click.option("-n", "--samples", type=int, default=1, show_default=True, help="Texts to write, one after another.")
 @click.option("--beam", type=int, metavar="W", help="Write the likeliest text that keeping W beginnings finds.")
-@engine_options
+@drawing.engine_options
 @click.option("--originality", is_flag=True, help="Report how much of the text is copied from the training text.")
 @click.option("--show-copied", is_flag=True, help="The same, with the copied runs marked.")
 @click.option(
@@ -90,7 +78,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     run = find_run(options["model"], LANGUAGE_MODEL)
     samples = options["samples"]
     characters = samples * _length(options, bool(run.config["data"]["documents"]))
-    engine = engine_of(run, options, samples, characters)
+    engine = drawing.engine_of(run, options, samples, characters)
     show_anything()
     with reader_may_leave():
         act = _sample if options["beam"] is None else _beam
@@ -102,7 +90,7 @@ def _sample(run: Run, engine: Engine, tokenizer: Tokenizer, options: dict[str, A
     from chargen.cli import judging, showing
 
     began = time.perf_counter()
-    seed = seed_of(options)
+    seed = drawing.seed_of(options)
     judge = judging.judge(run, options) if options["originality"] or options["show_copied"] else None
     pieces = showing.one_after_another(_pieces(run, engine, tokenizer, options, seed))
     separator = SEPARATORS.get(run.config["data"]["documents"], RULE)
@@ -157,8 +145,8 @@ def _pieces(run: Run, engine: Engine, tokenizer: Tokenizer, options: dict[str, A
         tokenizer,
         options["prompt"],
         length=_length(options, documents),
-        sampling=sampling_of(options),
-        bias=bias_of(run, tokenizer, options),
+        sampling=drawing.sampling_of(options),
+        bias=drawing.bias_of(run, tokenizer, options),
         seed=seed,
         samples=options["samples"],
         stop=[unescape(text) for text in options["stop"]],
@@ -173,7 +161,7 @@ def _beam(run: Run, engine: Engine, tokenizer: Tokenizer, options: dict[str, Any
 
     began = time.perf_counter()
     documents = bool(run.config["data"]["documents"])
-    session = Session(engine, tokenizer, documents=documents, bias=bias_of(run, tokenizer, options))
+    session = Session(engine, tokenizer, documents=documents, bias=drawing.bias_of(run, tokenizer, options))
     session.read(options["prompt"])
     best = session.search(options["beam"], _length(options, documents))
     if options["as_json"]:
@@ -199,10 +187,10 @@ def _length(options: dict[str, Any], documents: bool) -> int:
 
 def _refuse_contradictions(ctx: click.Context) -> None:
     """UsageError for options that another command has now, and for those that have no use with another one."""
-    given = typed(ctx)
+    given = drawing.typed(ctx)
     for name, command_line in MOVED.items():
         if name in given:
-            raise click.UsageError(f"{flag(name)} is a command of its own now: {command_line}")
+            raise click.UsageError(f"{drawing.flag(name)} is a command of its own now: {command_line}")
     for name, does in (
         ("beam", "writes the one likeliest text"),
         ("as_json", "prints JSON"),
@@ -211,8 +199,8 @@ def _refuse_contradictions(ctx: click.Context) -> None:
         idle = sorted(given & WITHOUT_USE[name]) if name in given else []
         if idle:
             raise click.UsageError(
-                f"{flag(name)} {does}, so {flag(idle[0])} has no use with it: leave one of them out"
+                f"{drawing.flag(name)} {does}, so {drawing.flag(idle[0])} has no use with it: leave one of them out"
             )
-    refuse_idle_window(given)
+    drawing.refuse_idle_window(given)
     if "copied_length" in given and not given & {"originality", "show_copied"}:
         raise click.UsageError("--copied-length has no use without --originality or --show-copied: give one of them")

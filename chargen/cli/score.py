@@ -6,18 +6,18 @@ from typing import Any
 
 import click
 
-from chargen.cli.drawing import engine_of, engine_options, model_option
+from chargen.cli import drawing
 from chargen.cli.output import reader_may_leave, show_anything
 
 
 @click.command()
 @click.argument("file", default="-")
-@model_option
+@drawing.model_option
 @click.option("--heat", is_flag=True, help="Show the text, coloured by how surprised the model is.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print a JSON object a text, with each symbol's log-probability."
 )
-@engine_options
+@drawing.engine_options
 def command(**options: Any) -> None:
     """Print the log-probability (nats) of each symbol of a text in FILE, by default of standard input.
 
@@ -38,4 +38,4 @@ def command(**options: Any) -> None:
     show_anything()
     with reader_may_leave():
         form = "json" if options["as_json"] else "heat" if options["heat"] else "lines"
-        print_score(run, engine_of(run, options), run.tokenizer(), options["file"], form)
+        print_score(run, drawing.engine_of(run, options), run.tokenizer(), options["file"], form)

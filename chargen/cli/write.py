@@ -6,32 +6,20 @@ from typing import Any
 
 import click
 
-from chargen.cli.drawing import (
-    CHOOSING,
-    bias_of,
-    drawing_options,
-    engine_of,
-    engine_options,
-    flag,
-    model_option,
-    refuse_idle_window,
-    sampling_of,
-    seed_of,
-    typed,
-)
+from chargen.cli import drawing
 from chargen.cli.output import reader_may_leave, show_anything, unescape
 
 TURN_LENGTH = 200
-IDLE = {"length", "stop", "logit_bias", *CHOOSING}  # where a person chooses
+IDLE = {"length", "stop", "logit_bias", *drawing.CHOOSING}  # where a person chooses
 
 
 @click.command()
 @click.argument("prompt", default="")
-@model_option
+@drawing.model_option
 @click.option("--choose", is_flag=True, help="Choose among the likeliest next pieces, or type your own.")
 @click.option("-l", "--length", type=int, help=f"Characters of the model's turn.  [default: {TURN_LENGTH}]")
-@drawing_options
-@engine_options
+@drawing.drawing_options
+@drawing.engine_options
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> None:
     """Write with a language model in turns, going on from PROMPT: a line by you, then --length characters by it.
@@ -48,19 +36,21 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     from chargen.generation.session import Session
     from chargen.kinds import LANGUAGE_MODEL
 
-    given = typed(ctx)
+    given = drawing.typed(ctx)
     if options["choose"] and (idle := sorted(given & IDLE)):
-        raise click.UsageError(f"with --choose you write, so {flag(idle[0])} has no use: leave one of them out")
-    refuse_idle_window(given)
+        raise click.UsageError(
+            f"with --choose you write, so {drawing.flag(idle[0])} has no use: leave one of them out"
+        )
+    drawing.refuse_idle_window(given)
     run = find_run(options["model"], LANGUAGE_MODEL)
     documents, tokenizer = run.config["data"]["documents"], run.tokenizer()
     session = Session(
-        engine_of(run, options),
+        drawing.engine_of(run, options),
         tokenizer,
         documents=bool(documents),
-        sampling=sampling_of(options),
-        bias=bias_of(run, tokenizer, options),
-        seed=seed_of(options),
+        sampling=drawing.sampling_of(options),
+        bias=drawing.bias_of(run, tokenizer, options),
+        seed=drawing.seed_of(options),
     )
     show_anything()
     with reader_may_leave():

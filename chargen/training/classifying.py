@@ -31,11 +31,7 @@ from chargen.models.classifier import Classifier, label_logits
 from chargen.models.config import ClassifierConfig, EncoderConfig
 from chargen.models.encoder import NO_DROPOUT, Dropout, Masks
 from chargen.models.ngrams import NgramClassifier
-from chargen.text.labelled import (
-    LabelledSet,
-    encode_example,
-    pad,
-)
+from chargen.text.labelled import LabelledSet, encode_example, pad
 from chargen.text.ngrams import words_of
 from chargen.text.tokenizers import Tokenizer, load_tokenizer, train_tokenizer
 from chargen.training.batches import Texts
