@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -133,7 +134,8 @@ def test_broken_configs_are_said(tmp_path: Path) -> None:
     rewrite(run, format_version=99)
     with pytest.raises(ChargenError, match="format version 99, but this chargen reads 1"):
         load_run(run.path)
-    for kind in ("transformer", ["language-model"], {}, None):
+    kinds: list[Any] = ["transformer", ["language-model"], {}, None]
+    for kind in kinds:
         rewrite(run, kind=kind)
         with pytest.raises(ChargenError, match="does not describe a run"):
             load_run(run.path)
