@@ -245,6 +245,8 @@ def test_a_run_of_whole_files_labels_whole_files() -> None:
     shown = call("classify", "-m", "./films-run", "--file", "films", "--file", "films/bad/0.txt").stdout.splitlines()
     names = [line.split("\t")[0] for line in shown]
     assert len(names) == 17 and names[0] == "films/bad/0.txt" == names[-1] and shown[0] == shown[-1]
+    piped = call("classify", "-m", "./films-run", given="fine film\n\nnumber 1, fine\n").stdout
+    assert piped.startswith("standard input\t") and piped.count("\n") == 1
     record = json.loads(call("classify", "-m", "./films-run", "--file", "films/good/1.txt", "--json").stdout)
     assert record["file"] == "films/good/1.txt" and record["text"] == "fine film\n\nnumber 1, fine"
 

@@ -104,8 +104,8 @@ def command(
 
     A table comes back with all its columns and two more, label and probability, called predicted_label and
     predicted_probability where it has such columns: CSV and TSV as they are, the others as JSON lines. A file that is
-    one text has its name before its label. What is blank gets no label. With --top there are further columns,
-    label_2, probability_2, …
+    one text, as standard input is to a run of whole files, has its name before its label. What is blank gets no
+    label. With --top there are further columns, label_2, probability_2, …
 
     Instead of a label that is not sure enough, `unsure` is printed, with the probability of the likeliest label; in
     JSON the label is null and "unsure" true. A text whose n-grams are unlike those in training ("familiar" false) is
@@ -237,7 +237,7 @@ def _open(
                 yield joined(cells, indices), row
 
     counts = [
-        found[0].count if found else sum(1 for _ in texts_of(source))
+        found[0].count if found else 1 if whole_files else sum(1 for _ in read_lines(source, encoding))
         for source, found in zip(sources, opened, strict=True)
     ]
     return sum(counts), [found and found[0] for found in opened], read()
