@@ -38,8 +38,8 @@ import click
 import numpy as np
 from conditions import apply_isa, conditions, neighbours, processor
 
-from chargen.calibration import calibration_error, error_by_chance, interval, softmax
-from chargen.classification import Labeller
+from chargen.classification.labeller import Labeller
+from chargen.evaluation.calibration import calibration_error, error_by_chance, interval, softmax
 from chargen.text.builtin import python_lines
 from chargen.text.labelled import LabelledSet, read_labelled
 from chargen.training.events import Done

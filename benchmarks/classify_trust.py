@@ -18,8 +18,8 @@ from classify_quality import data, sst2, write
 from conditions import apply_isa, conditions, neighbours, processor
 from sklearn.metrics import roc_auc_score
 
-from chargen.calibration import softmax
-from chargen.classification import Labeller, threshold_of
+from chargen.classification.labeller import Labeller, threshold_of
+from chargen.evaluation.calibration import softmax
 from chargen.text.labelled import read_labelled
 from chargen.training.events import Done
 from chargen.training.options import ClassifierOptions

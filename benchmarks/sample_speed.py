@@ -28,15 +28,17 @@ import numpy as np
 import torch
 from conditions import apply_isa, conditions, neighbours, processor
 
-from chargen.checkpoint import find_run
-from chargen.generation.engine_numpy import NumpyEngine
-from chargen.generation.engine_torch import TorchEngine
-from chargen.generation.engines import MANY_SAMPLES
-from chargen.generation.generate import Engine, generate, score
-from chargen.generation.writer import TextWriter
+from chargen.api.writer import TextWriter
+from chargen.generation.engines.choice import MANY_SAMPLES
+from chargen.generation.engines.contract import Engine
+from chargen.generation.engines.numpy_engine import NumpyEngine
+from chargen.generation.engines.torch_engine import TorchEngine
+from chargen.generation.generate import generate
+from chargen.generation.scoring import score
 from chargen.hardware import choose_precision
 from chargen.models.config import EncoderConfig, LanguageModelConfig
-from chargen.text.tokenizers import CharTokenizer
+from chargen.runs.search import find_run
+from chargen.text.tokenizers.char import CharTokenizer
 
 CASES = [("lstm", 512, 1), ("gru", 512, 1), ("lstm", 1024, 1), ("gru", 256, 1), ("lstm", 512, 64), ("gru", 512, 64)]
 LAYERS, EMBEDDING = 2, 128

@@ -32,12 +32,12 @@ from chargen.hardware import autocast, choose_device, choose_precision, keep_fre
 from chargen.models.classifier import Classifier
 from chargen.models.config import ClassifierConfig, EncoderConfig, LanguageModelConfig
 from chargen.models.language_model import LanguageModel
-from chargen.text.tokenizers import CharTokenizer
+from chargen.text.tokenizers.char import CharTokenizer
 from chargen.training.batches import Streams, Texts
-from chargen.training.classifying import Classification
-from chargen.training.language_modelling import LanguageModelling
 from chargen.training.loop import Task, update
 from chargen.training.optimizers import make_optimizers
+from chargen.training.tasks.classifier import Classification
+from chargen.training.tasks.language_model import LanguageModelling
 from chargen.workers import Workers, workers_for
 
 CASES = [("gru", 256), ("gru", 512), ("lstm", 256), ("lstm", 512)]

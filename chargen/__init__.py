@@ -6,11 +6,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from chargen.api import evaluate, train, train_classifier
+    from chargen.api.classifier import TextClassifier
+    from chargen.api.embedder import TextEmbedder
+    from chargen.api.evaluate import evaluate
+    from chargen.api.load import load
+    from chargen.api.train import train, train_classifier
+    from chargen.api.writer import TextWriter
     from chargen.errors import ChargenError
-    from chargen.estimators import TextClassifier, TextEmbedder
-    from chargen.generation.writer import TextWriter
-    from chargen.loading import load
 
 __version__ = "0.1.0"
 __all__ = [
@@ -27,13 +29,13 @@ __all__ = [
 # Where each name lives; it is loaded on first use, so that `import chargen` and `chargen --help` are instant.
 _HOMES = {
     "ChargenError": "chargen.errors",
-    "TextClassifier": "chargen.estimators",
-    "TextEmbedder": "chargen.estimators",
-    "TextWriter": "chargen.generation.writer",
-    "evaluate": "chargen.api",
-    "load": "chargen.loading",
-    "train": "chargen.api",
-    "train_classifier": "chargen.api",
+    "TextClassifier": "chargen.api.classifier",
+    "TextEmbedder": "chargen.api.embedder",
+    "TextWriter": "chargen.api.writer",
+    "evaluate": "chargen.api.evaluate",
+    "load": "chargen.api.load",
+    "train": "chargen.api.train",
+    "train_classifier": "chargen.api.train",
 }
 
 

@@ -10,10 +10,11 @@ import pytest
 
 from chargen.errors import ChargenError
 from chargen.generation.beam import beam_search
-from chargen.generation.engine_numpy import NumpyEngine
+from chargen.generation.engines.numpy_engine import NumpyEngine
 from chargen.generation.samplers import log_softmax
 from chargen.models.config import EncoderConfig, LanguageModelConfig, weight_shapes
-from chargen.text.tokenizers import ByteTokenizer, CharTokenizer
+from chargen.text.tokenizers.byte import ByteTokenizer
+from chargen.text.tokenizers.char import CharTokenizer
 
 TOKENIZER = CharTokenizer("\nab")
 V = TOKENIZER.vocab_size

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chargen.calibration import (
+from chargen.evaluation.calibration import (
     calibration_curve,
     calibration_error,
     combine,

@@ -12,18 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chargen.checkpoint import (
-    Run,
-    create_run,
-    find_run,
-    load_run,
-    refuse_existing,
-    runs,
-)
 from chargen.errors import ChargenError
 from chargen.kinds import CLASSIFIER, LANGUAGE_MODEL
 from chargen.models.config import ClassifierConfig, EncoderConfig, LanguageModelConfig, weight_shapes
-from chargen.text.tokenizers import ByteTokenizer, CharTokenizer
+from chargen.runs.folder import Run, create_run, load_run, refuse_existing
+from chargen.runs.search import find_run, runs
+from chargen.text.tokenizers.byte import ByteTokenizer
+from chargen.text.tokenizers.char import CharTokenizer
 
 TOKENIZER = CharTokenizer("\nabé")
 MODEL = LanguageModelConfig(EncoderConfig(TOKENIZER.vocab_size, "lstm", 2, 5, 5), tied=True)

@@ -15,16 +15,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chargen import classification
-from chargen.checkpoint import Run, create_run
-from chargen.classification import Labeller
+from chargen.classification import labeller
+from chargen.classification.labeller import Labeller
 from chargen.errors import ChargenError
 from chargen.kinds import CLASSIFIER
 from chargen.models.classifier import Classifier, label_logits
 from chargen.models.classifier_numpy import NumpyClassifier, turned_round
 from chargen.models.config import POOLINGS, ClassifierConfig, EncoderConfig, weight_shapes
 from chargen.models.specs import SPECS
-from chargen.text.tokenizers import CharTokenizer
+from chargen.runs.folder import Run, create_run
+from chargen.text.tokenizers.char import CharTokenizer
 
 V, E, H, LABELS = 7, 3, 5, 4
 TOLERANCE = 1e-5
@@ -162,8 +162,8 @@ def make_run(path: Path) -> Run:
 def test_auto_looks_for_a_gpu_once_when_much_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, driver: bool
 ) -> None:
-    monkeypatch.setattr(classification, "MANY_SYMBOLS", 8)
-    monkeypatch.setattr(classification, "has_gpu_driver", lambda: driver)
+    monkeypatch.setattr(labeller, "MANY_SYMBOLS", 8)
+    monkeypatch.setattr(labeller, "has_gpu_driver", lambda: driver)
     run = make_run(tmp_path / "run")
     moved: list[str] = []
     monkeypatch.setattr(Labeller, "_by_torch", lambda self, device: moved.append(device))
@@ -200,7 +200,7 @@ def test_a_driver_is_a_library_that_can_be_loaded(monkeypatch: pytest.MonkeyPatc
             raise OSError(name)
 
     monkeypatch.setattr(ctypes, "CDLL", load)
-    monkeypatch.setattr(classification, "DRIVERS", ("absent", "present"))
-    assert classification.has_gpu_driver()
-    monkeypatch.setattr(classification, "DRIVERS", ("absent",))
-    assert not classification.has_gpu_driver()
+    monkeypatch.setattr(labeller, "DRIVERS", ("absent", "present"))
+    assert labeller.has_gpu_driver()
+    monkeypatch.setattr(labeller, "DRIVERS", ("absent",))
+    assert not labeller.has_gpu_driver()

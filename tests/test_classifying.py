@@ -11,19 +11,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chargen.api import evaluate
-from chargen.checkpoint import Run, load_run
-from chargen.classification import Labeller
+from chargen.api.evaluate import evaluate
+from chargen.classification.labeller import Labeller
 from chargen.errors import ChargenError
 from chargen.kinds import LANGUAGE_MODEL
+from chargen.runs.folder import Run, load_run
 from chargen.text.labelled import read_labelled
-from chargen.training.classifying import rare_words
 from chargen.training.events import Done, Evaluated, Note
 from chargen.training.options import ClassifierOptions
 from chargen.training.recipes import asked_again, classifier_tokenizer, should_learn_language
 from chargen.training.schedule import Budget
 from chargen.training.splitting import held_out_share
 from chargen.training.start import Hooks, resume, start
+from chargen.training.tasks.classifier import rare_words
 
 BOLD = {"hidden": 24, "learning_rate": 0.02, "dropout": 0.0, "dropout_input": 0.0, "dropout_embedding": 0.0}
 BROUGHT = {"steps": 40, "hidden": None, "embedding": None}  # a shape that --from brings

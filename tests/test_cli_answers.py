@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from commands import call
 
-from chargen.checkpoint import CONFIDENCE, RIGHT, load_run
-from chargen.classification import threshold_of
+from chargen.classification.labeller import threshold_of
 from chargen.errors import ChargenError
+from chargen.runs.folder import CONFIDENCE, RIGHT, load_run
 
 SMALL = ("--task", "classify", "--steps", "3", "--hidden", "4", "--batch", "8", "--device", "cpu", "--quiet")
 WORDS = {"good": "pos", "poor": "neg", "fair": "so-so"}
@@ -101,7 +101,7 @@ def test_a_target_accuracy_finds_its_threshold_in_what_was_held_out(folder: Path
 def test_runs_of_old_have_no_record_to_find_a_threshold_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = load_run(folder / "mail")
     kept = {name: tensor for name, tensor in run._all_weights().items() if name not in (CONFIDENCE, RIGHT)}
-    monkeypatch.setattr("chargen.checkpoint.Run._all_weights", lambda run: kept)
+    monkeypatch.setattr("chargen.runs.folder.Run._all_weights", lambda run: kept)
     assert [len(part) for part in run.held_out()] == [0, 0]
     with pytest.raises(ChargenError, match="no record of how sure it was of texts held out"):
         threshold_of(run, 0.9)

@@ -13,8 +13,8 @@ import pytest
 from commands import call
 from safetensors.numpy import load_file, save_file
 
-from chargen.checkpoint import load_run
 from chargen.cli.output import escape, unescape
+from chargen.runs.folder import load_run
 from chargen.training.options import ClassifierOptions, LanguageModelOptions, from_record, to_record
 
 SMALL = ("--task", "classify", "--steps", "3", "--hidden", "4", "--batch", "4", "--device", "cpu", "--quiet")

@@ -16,13 +16,13 @@ import torch
 from click.testing import CliRunner, Result
 from processes import run_python, start_python
 
-from chargen.checkpoint import create_run
 from chargen.cli import main
-from chargen.generation.engine_torch import TorchEngine
+from chargen.generation.engines.torch_engine import TorchEngine
 from chargen.generation.samplers import Sampling
 from chargen.kinds import CLASSIFIER, LANGUAGE_MODEL
 from chargen.models.config import ClassifierConfig, EncoderConfig, LanguageModelConfig, weight_shapes
-from chargen.text.tokenizers import CharTokenizer
+from chargen.runs.folder import create_run
+from chargen.text.tokenizers.char import CharTokenizer
 
 TOKENIZER = CharTokenizer("\n -abcdeé")
 
@@ -281,11 +281,11 @@ def test_much_text_in_many_samples_takes_torch(
             made.append((device, precision))
             super().__init__(config, weights, device, precision)
 
-    monkeypatch.setattr("chargen.generation.engines.MANY_SAMPLES", 4)
-    monkeypatch.setattr("chargen.generation.engines.MANY_CHARACTERS", 200)
+    monkeypatch.setattr("chargen.generation.engines.choice.MANY_SAMPLES", 4)
+    monkeypatch.setattr("chargen.generation.engines.choice.MANY_CHARACTERS", 200)
     monkeypatch.setattr("chargen.hardware.choose_precision", lambda name, device: precision)
     monkeypatch.setattr("chargen.hardware.choose_device", lambda name: torch.device("cpu"))
-    monkeypatch.setattr("chargen.generation.engine_torch.TorchEngine", Recorded)
+    monkeypatch.setattr("chargen.generation.engines.torch_engine.TorchEngine", Recorded)
     records = [json.loads(line) for line in written("-m", stream, "--json", *arguments).splitlines()]
     assert made == expected
     assert {len(record["text"]) for record in records} == {int(arguments[3])}

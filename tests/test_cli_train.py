@@ -14,10 +14,10 @@ import torch
 from click.testing import CliRunner, Result
 from processes import run_python, start_python
 
-from chargen.checkpoint import load_run
 from chargen.cli import main
 from chargen.cli.train import _progress as progress_of
 from chargen.cli.train import command as train_command
+from chargen.runs.folder import load_run
 from chargen.training.events import Step
 from chargen.training.options import ClassifierOptions, LanguageModelOptions
 from chargen.training.recipes import language_model_recipe
@@ -377,7 +377,7 @@ def test_what_nobody_thought_of_is_one_sentence_too(monkeypatch: pytest.MonkeyPa
     def broken(*arguments: object) -> None:
         raise RuntimeError("out of luck\nand more")
 
-    monkeypatch.setattr("chargen.checkpoint.find_run", broken)
+    monkeypatch.setattr("chargen.runs.search.find_run", broken)
     assert refused("sample") == (
         "chargen: this failed unexpectedly (RuntimeError: out of luck): see where with chargen --debug\n"
     )
@@ -397,7 +397,7 @@ def of_a_gpu() -> None:
 
 @pytest.mark.parametrize("greedy", [of_torch, of_python, of_a_gpu])
 def test_too_little_memory_is_said(greedy: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chargen.checkpoint.find_run", lambda *_: greedy())
+    monkeypatch.setattr("chargen.runs.search.find_run", lambda *_: greedy())
     assert "there is not enough memory: train with a smaller --batch" in refused("sample")
 
 

@@ -11,9 +11,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from chargen.errors import ChargenError
-from chargen.text import corpus, tokenizers
+from chargen.text import code_points, corpus
 from chargen.text.corpus import Corpus, CorpusSettings, encode_corpus
-from chargen.text.tokenizers import KINDS, ByteTokenizer, Tokenizer, train_tokenizer
+from chargen.text.tokenizers import pieces
+from chargen.text.tokenizers.base import Tokenizer
+from chargen.text.tokenizers.byte import ByteTokenizer
+from chargen.text.tokenizers.char import CharTokenizer
+from chargen.text.tokenizers.registry import KINDS, train_tokenizer
 
 LINES = ["The cat  sat on the mat.", "", "Grüße, 猫!", "  the cat ate the rat"] * 9
 TEXT = "\n".join(LINES)
@@ -44,8 +48,8 @@ def fail(*_: object, **__: object) -> None:
 def test_ids_are_those_of_the_whole_text(
     kind: str, settings: CorpusSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tokenizers, "SEGMENT", 50)
-    monkeypatch.setattr(tokenizers, "SLICE", 50)
+    monkeypatch.setattr(pieces, "SEGMENT", 50)
+    monkeypatch.setattr(code_points, "SLICE", 50)
     encoded = encode_corpus(replace(settings, tokenizer=kind))
     tokenizer = train_tokenizer(kind, [TEXT])
     assert encoded.tokenizer.to_bytes() == tokenizer.to_bytes()
@@ -95,7 +99,7 @@ def test_documents_of_jsonl_are_in_a_column(tmp_path: Path) -> None:
 
 def test_unknown_characters_are_counted(settings: CorpusSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(corpus, "SLICE", 50)
-    monkeypatch.setattr(tokenizers, "SLICE", 50)
+    monkeypatch.setattr(code_points, "SLICE", 50)
     text = "".join(character for character in TEXT if character not in "üß猫")
     encoded = encode_corpus(settings, tokenizer=train_tokenizer("char", [text]))
     assert encoded.unknown == {"ü": 9, "ß": 9, "猫": 9}
@@ -172,7 +176,7 @@ def test_an_interrupted_encoding_leaves_nothing(
     settings: CorpusSettings, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(tokenizers.CharTokenizer, "to_bytes", fail)  # called when the ids are written
+        patch.setattr(CharTokenizer, "to_bytes", fail)  # called when the ids are written
         with pytest.raises(RuntimeError, match="disk is full"):
             encode_corpus(settings)
     assert list(data.iterdir()) == []

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from processes import run_python
 
-from chargen.checkpoint import Run, load_run
+from chargen.runs.folder import Run, load_run
 from chargen.training.distributed import World
 
 SHAPE = "--layers 2 --hidden 12 --embedding 6 --batch 4 --window 8 --dropout 0 --device cpu --precision fp32"

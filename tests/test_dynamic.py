@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from chargen.dynamic import Adaptation, dynamic_loss, usual_gradients
 from chargen.errors import ChargenError
-from chargen.evaluation import text_loss
+from chargen.evaluation.dynamic import Adaptation, dynamic_loss, usual_gradients
+from chargen.evaluation.losses import text_loss
 from chargen.models.config import EncoderConfig, LanguageModelConfig
 from chargen.models.language_model import LanguageModel
-from chargen.text.tokenizers import CharTokenizer
+from chargen.text.tokenizers.char import CharTokenizer
 
 TOKENIZER = CharTokenizer("abcdef")
 RANDOM = np.random.default_rng(0)

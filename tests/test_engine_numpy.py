@@ -7,8 +7,8 @@ import pytest
 import torch
 from processes import run_python
 
-from chargen.generation import engine_numpy
-from chargen.generation.engine_numpy import NumpyEngine
+from chargen.generation.engines import numpy_engine
+from chargen.generation.engines.numpy_engine import NumpyEngine
 from chargen.models.config import EncoderConfig, LanguageModelConfig, weight_shapes
 from chargen.models.layers_numpy import GEMV_STREAMS
 from chargen.models.specs import SPECS
@@ -90,9 +90,9 @@ def test_batches_and_depths_give_the_logits_of_torch(cell: str, layers: int, bat
 @pytest.mark.parametrize("table", [True, False])
 @pytest.mark.parametrize("cell", SPECS)
 def test_reading_is_stepping(cell: str, table: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_numpy, "CHUNK_ROWS", 4 * B)  # 11 steps are three chunks, the last of them short
+    monkeypatch.setattr(numpy_engine, "CHUNK_ROWS", 4 * B)  # 11 steps are three chunks, the last of them short
     if not table:
-        monkeypatch.setattr(engine_numpy, "TABLE_BYTES", 0)
+        monkeypatch.setattr(numpy_engine, "TABLE_BYTES", 0)
     engine = NumpyEngine(*make(cell))
     assert (engine.table is not None) == table
     ids, start = some_ids(11), some_state(engine)
@@ -148,7 +148,6 @@ def test_huge_weights_saturate_without_overflow(cell: str) -> None:
 
 
 def test_generating_imports_no_torch() -> None:
-    code = (
-        "import sys, chargen.generation.generate, chargen.generation.engine_numpy; assert 'torch' not in sys.modules"
-    )
+    modules = "chargen.generation.generate, chargen.generation.engines.numpy_engine"
+    code = f"import sys, {modules}; assert 'torch' not in sys.modules"
     run_python("-c", code, check=True)

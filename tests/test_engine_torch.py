@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from chargen.generation import samplers_torch
-from chargen.generation.engine_numpy import NumpyEngine
-from chargen.generation.engine_torch import TorchEngine
-from chargen.generation.generate import generate, score
+from chargen.generation.engines import torch_samplers
+from chargen.generation.engines.numpy_engine import NumpyEngine
+from chargen.generation.engines.torch_engine import TorchEngine
+from chargen.generation.generate import generate
 from chargen.generation.samplers import Sampling, draw, probabilities
+from chargen.generation.scoring import score
 from chargen.models.config import EncoderConfig, LanguageModelConfig, weight_shapes
 from chargen.models.specs import SPECS
-from chargen.text.tokenizers import CharTokenizer
+from chargen.text.tokenizers.char import CharTokenizer
 
 TOKENIZER = CharTokenizer("\n abcdefgh")
 V, H, L = TOKENIZER.vocab_size, 16, 2
@@ -56,7 +57,7 @@ def test_a_seed_writes_the_same_text_in_both(cell: str) -> None:
 
 
 def test_reading_at_once_is_reading_step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chargen.generation.engine_torch.CHUNK_ROWS", 8)
+    monkeypatch.setattr("chargen.generation.engines.torch_engine.CHUNK_ROWS", 8)
     _, engine = engines("lstm")
     ids = np.random.default_rng(1).integers(0, V, (9, 2))
     logits, state = engine.read(ids, engine.start(2))
@@ -105,9 +106,9 @@ def test_the_samplers_are_twins(sampling: Sampling) -> None:
     bias = np.where(np.arange(9) == 4, -np.inf, random.normal(0, 0.5, 9))
     uniform = random.random(50)
     expected = probabilities(logits, sampling, bias=bias)
-    ours = samplers_torch.probabilities(torch.from_numpy(logits), sampling, torch.from_numpy(bias))
+    ours = torch_samplers.probabilities(torch.from_numpy(logits), sampling, torch.from_numpy(bias))
     np.testing.assert_allclose(ours.numpy(), expected, atol=1e-12)
-    drawn = samplers_torch.draw(ours, torch.from_numpy(uniform))
+    drawn = torch_samplers.draw(ours, torch.from_numpy(uniform))
     assert drawn.tolist() == draw(expected, uniform).tolist()
 
 

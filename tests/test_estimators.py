@@ -23,12 +23,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 import chargen
 from chargen import ChargenError, TextClassifier, TextEmbedder, TextWriter
-from chargen.checkpoint import load_run
+from chargen.api.classifier import NO_OPTIONS
 from chargen.cli import main
-from chargen.estimators import NO_OPTIONS
 from chargen.models.classifier import Classifier, pool
 from chargen.models.config import ClassifierConfig, LanguageModelConfig
 from chargen.models.language_model import LanguageModel
+from chargen.runs.folder import load_run
 from chargen.text.labelled import encode_example
 from chargen.training.options import ClassifierOptions
 
@@ -242,7 +242,9 @@ def test_a_text_is_embedded_as_torch_pools_it(bidirectional: bool) -> None:
 def test_a_language_model_embeds_the_mean_of_its_outputs(
     writer: tuple[TextWriter, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chargen.generation.engine_numpy.CHUNK_ROWS", 7)  # so that texts are read in several parts
+    monkeypatch.setattr(
+        "chargen.generation.engines.numpy_engine.CHUNK_ROWS", 7
+    )  # so that texts are read in several parts
     model, out = writer
     run, texts = load_run(Path(out)), ["Once upon a time", "", "a", "model, a small model", "Äther"]
     config = run.model_config()

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from chargen.evaluation import classification_report, sum_nats, text_loss, xz_bits_per_character
+from chargen.evaluation.labels import classification_report
+from chargen.evaluation.losses import sum_nats, text_loss, xz_bits_per_character
 from chargen.models.config import EncoderConfig, LanguageModelConfig
 from chargen.models.language_model import LanguageModel
-from chargen.text.tokenizers import ByteTokenizer, CharTokenizer
+from chargen.text.tokenizers.byte import ByteTokenizer
+from chargen.text.tokenizers.char import CharTokenizer
 from chargen.workers import Workers
 
 V = 9

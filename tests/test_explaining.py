@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chargen.classification.explaining import explain, spans_of, strongest_ngrams, without_each
 from chargen.cli.showing import coloured, strongest
-from chargen.explaining import explain, spans_of, strongest_ngrams, without_each
 from chargen.models.ngrams import NgramClassifier
 from chargen.text.labelled import LabelledSet
 from chargen.text.ngrams import AT_ONCE, Vocabulary, count

@@ -12,11 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chargen.errors import ChargenError
-from chargen.generation.engine_numpy import NumpyEngine
-from chargen.generation.generate import Piece, generate, score, symbol_bias
+from chargen.generation.constraints import symbol_bias
+from chargen.generation.engines.numpy_engine import NumpyEngine
+from chargen.generation.generate import Piece, generate
 from chargen.generation.samplers import Sampling, log_softmax
+from chargen.generation.scoring import score
 from chargen.models.config import EncoderConfig, LanguageModelConfig, weight_shapes
-from chargen.text.tokenizers import ByteTokenizer, CharTokenizer, Tokenizer, train_tokenizer
+from chargen.text.tokenizers.base import Tokenizer
+from chargen.text.tokenizers.byte import ByteTokenizer
+from chargen.text.tokenizers.char import CharTokenizer
+from chargen.text.tokenizers.registry import train_tokenizer
 
 ABC = CharTokenizer("\nabcde")
 GREEDY = Sampling(temperature=0)

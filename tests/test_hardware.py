@@ -10,7 +10,7 @@ from processes import run_python
 
 from chargen.errors import ChargenError
 from chargen.hardware import autocast, bf16_gain, choose_device, choose_precision
-from chargen.models.cells import LSTM
+from chargen.models.cells.fused import LSTM
 from chargen.training.setup import precision_of
 
 

@@ -12,36 +12,30 @@ import pytest
 from processes import run_python
 
 import chargen
-from chargen.checkpoint import create_run
 from chargen.kinds import CLASSIFIER
 from chargen.models.config import ClassifierConfig, EncoderConfig, weight_shapes
-from chargen.text.tokenizers import CharTokenizer
+from chargen.runs.folder import create_run
+from chargen.text.tokenizers.char import CharTokenizer
 
 PACKAGE = Path(chargen.__file__).parent
 # Each room may import the rooms before it in this list, and its own files.
 ROAD = [
     "errors",
     "kinds",
-    "calibration",
-    "plotting",
     "hardware",
     "workers",
     "text",
     "models.specs",
     "models.config",  # shapes, without torch
     "models.ngrams",  # runs in NumPy
-    "explaining",
     "models.layers_numpy",
     "models.classifier_numpy",
-    "checkpoint",
+    "runs",
     "models",
     "evaluation",
-    "dynamic",
     "classification",
     "generation",
     "training",
-    "estimators",
-    "loading",
     "api",
     "cli",
 ]
@@ -53,18 +47,22 @@ WITHOUT_TORCH = (
     "models.specs",
     "models.config",
     "models.ngrams",
-    "explaining",
-    "calibration",
-    "plotting",
     "models.layers_numpy",
     "models.classifier_numpy",
-    "checkpoint",
+    "runs",
+    "evaluation",
     "classification",
     "generation",
-    "estimators",
-    "loading",
+    "api",
 )
-WITH_TORCH = ("generation.engine_torch", "generation.samplers_torch")
+WITH_TORCH = (
+    "evaluation.losses",
+    "evaluation.dynamic",
+    "generation.engines.torch_engine",
+    "generation.engines.torch_samplers",
+    "api.train",
+    "api.evaluate",
+)
 
 
 def room(module: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from chargen.generation.kernel_threads import WARM_UP, KernelThreads, blas
+from chargen.generation.engines.kernel_threads import WARM_UP, KernelThreads, blas
 
 
 class Library:

@@ -12,7 +12,8 @@ from torch.nn.functional import cross_entropy
 
 from chargen.errors import ChargenError
 from chargen.hardware import autocast
-from chargen.models.cells import CELLS, GRU, LSTM, FusedCell, ReluRNN
+from chargen.models.cells.fused import GRU, LSTM, FusedCell, ReluRNN
+from chargen.models.cells.registry import CELLS
 from chargen.models.classifier import Classifier, label_logits, pool
 from chargen.models.config import (
     POOLINGS,

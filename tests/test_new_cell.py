@@ -10,9 +10,10 @@ import torch
 from commands import call
 from torch import Tensor, nn
 
-from chargen.checkpoint import load_run
-from chargen.models.cells import CELLS, Cell, State
+from chargen.models.cells.cell import Cell, State
+from chargen.models.cells.registry import CELLS
 from chargen.models.specs import SPECS, CellSpec
+from chargen.runs.folder import load_run
 
 SMALL = ("--cell", "leaky", "--layers", "2", "--hidden", "6", "--embedding", "5", "--quiet")
 STEPS = ("--steps", "4", "--device", "cpu", "--precision", "fp32")

@@ -18,16 +18,16 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 import chargen
-from chargen.checkpoint import Run, load_run
 from chargen.errors import ChargenError
 from chargen.kinds import KINDS, Kind
 from chargen.models.config import EncoderConfig
 from chargen.models.encoder import Encoder
 from chargen.models.specs import Shapes
+from chargen.runs.folder import Run, load_run
 from chargen.text.documents import read_lines
 from chargen.text.labelled import pad
 from chargen.text.sources import fingerprint, resolve
-from chargen.text.tokenizers import train_tokenizer
+from chargen.text.tokenizers.registry import train_tokenizer
 from chargen.training.loop import weights_of
 from chargen.training.options import Options, filled
 from chargen.training.setup import Prepared, Setting

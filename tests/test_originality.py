@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chargen.errors import ChargenError
-from chargen.generation.originality import originality
+from chargen.evaluation.originality import originality
 
 
 def plain(text: str, training: str, length: int) -> tuple[list[bool], int]:

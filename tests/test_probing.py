@@ -15,20 +15,20 @@ from commands import call
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from chargen.api import evaluate
-from chargen.checkpoint import Run, load_run
-from chargen.classification import Labeller
+from chargen.api.classifier import TextClassifier
+from chargen.api.evaluate import evaluate
+from chargen.classification.labeller import Labeller
 from chargen.cli.train import REPLACES
 from chargen.errors import ChargenError
-from chargen.estimators import TextClassifier
+from chargen.runs.folder import Run, load_run
 from chargen.text.labelled import read_labelled
-from chargen.training import probing
 from chargen.training.events import Done, Evaluated, Event, Note
 from chargen.training.options import ClassifierOptions, LanguageModelOptions, Options
-from chargen.training.probing import Head, regression_path
 from chargen.training.recipes import PROBE_POOLING
 from chargen.training.setup import TRAINING_ONLY, refuse_beside_probe
 from chargen.training.start import start
+from chargen.training.tasks import probe as probing
+from chargen.training.tasks.probe import Head, regression_path
 
 STYLES = {"calm": ["sea", "lull", "ease", "lea", "sail"], "sharp": ["tick", "crack", "kit", "quick", "pact"]}
 MIXED = ["it", "is", "at", "as"]

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from chargen.errors import ChargenError
-from chargen.generation.engine_numpy import NumpyEngine
+from chargen.generation.engines.numpy_engine import NumpyEngine
 from chargen.generation.generate import generate
 from chargen.generation.samplers import Sampling
 from chargen.generation.session import Session
 from chargen.models.config import EncoderConfig, LanguageModelConfig, weight_shapes
-from chargen.text.tokenizers import CharTokenizer, train_tokenizer
+from chargen.text.tokenizers.char import CharTokenizer
+from chargen.text.tokenizers.registry import train_tokenizer
 
 TOKENIZER = CharTokenizer("\n abcde")
 

@@ -13,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chargen.errors import ChargenError
-from chargen.text import tokenizers
-from chargen.text.tokenizers import KINDS, Tokenizer, load_tokenizer, train_tokenizer
+from chargen.text import code_points
+from chargen.text.tokenizers import base, pieces
+from chargen.text.tokenizers.base import Tokenizer
+from chargen.text.tokenizers.registry import KINDS, load_tokenizer, train_tokenizer
 
 PIECES = ("bpe", "unigram")
 TEXT = "The cat  sat on\tthe mat.\n\n    the cat ate the rat; Grüße, 猫!\n" * 9
@@ -90,8 +92,8 @@ def test_blocks_do_not_change_the_ids(kind: str, text: str, cuts: list[int]) -> 
     bounds = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
     blocks = [text[start:end] for start, end in pairwise(bounds)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tokenizers, "SEGMENT", 5)
-        patch.setattr(tokenizers, "SLICE", 3)
+        patch.setattr(pieces, "SEGMENT", 5)
+        patch.setattr(code_points, "SLICE", 3)
         parts = list(tokenizer.cut(blocks))
         assert "".join(parts) == text
         assert all(len(part) <= 5 for part in parts)
@@ -105,7 +107,7 @@ def test_segments_are_cut_where_no_piece_stands(kind: str, monkeypatch: pytest.M
     text = " ".join(random.Random(0).choices(TEXT.split(), k=200)).replace(";", "\n")
     tokenizer = trained(kind)
     whole = tokenizer.encode(text).tolist()
-    monkeypatch.setattr(tokenizers, "SEGMENT", 40)
+    monkeypatch.setattr(pieces, "SEGMENT", 40)
     assert tokenizer.encode(text).tolist() == whole
 
 
@@ -135,7 +137,7 @@ def test_special_ids_spell_nothing_and_count_as_agreed(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_characters_of_parts_add_up(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokenizers, "PAGE", 7)
+    monkeypatch.setattr(base, "PAGE", 7)
     tokenizer = trained(kind)
     ids = tokenizer.encode(TEXT).astype(np.uint16)
     parts = [tokenizer.count_characters(ids[start : start + 10]) for start in range(0, len(ids), 10)]
@@ -204,7 +206,7 @@ def test_the_vocabulary_is_no_larger_than_asked_for(kind: str) -> None:
     ],
 )
 def test_the_default_size_suits_the_text(characters: int, frequencies: list[int], size: int) -> None:
-    assert tokenizers._default_size(characters, np.array(frequencies)) == size
+    assert pieces._default_size(characters, np.array(frequencies)) == size
 
 
 @pytest.mark.parametrize("kind", PIECES)
@@ -216,10 +218,10 @@ def test_training_is_silent_and_deterministic(kind: str, capfd: pytest.CaptureFi
 
 
 def test_the_sample_is_bounded_and_spread_over_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokenizers, "SAMPLE", 100)
-    monkeypatch.setattr(tokenizers, "STRETCH", 10)
+    monkeypatch.setattr(pieces, "SAMPLE", 100)
+    monkeypatch.setattr(pieces, "STRETCH", 10)
     text = "".join(f"{number:05d}" for number in range(1000))
-    stretches, characters = tokenizers._sample(text[start : start + 35] for start in range(0, 5000, 35))
+    stretches, characters = pieces._sample(text[start : start + 35] for start in range(0, 5000, 35))
     assert characters == 5000
     assert 50 <= sum(map(len, stretches)) <= 100
     places = [text.index(stretch) for stretch in stretches]
@@ -237,7 +239,7 @@ def test_there_must_be_text(kind: str) -> None:
 def test_options_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ChargenError, match="unknown tokenizer 'word': choose one of char, byte, bpe, unigram"):
         train_tokenizer("word", ["a"])
-    with pytest.raises(ChargenError, match="256 symbols"):
+    with pytest.raises(ChargenError, match="256 tokens"):
         train_tokenizer("byte", ["a"], vocab_size=100)
     with pytest.raises(ChargenError, match="minimum frequency is for the tokenizer char"):
         train_tokenizer("bpe", ["a"], min_frequency=2)

@@ -16,22 +16,22 @@ import pytest
 import torch
 from torch import Tensor
 
-from chargen.api import evaluate
-from chargen.checkpoint import Run, load_run
+from chargen.api.evaluate import evaluate
 from chargen.errors import ChargenError
 from chargen.models.config import EncoderConfig, LanguageModelConfig
 from chargen.models.encoder import Dropout
 from chargen.models.language_model import LanguageModel
 from chargen.models.specs import SPECS
-from chargen.text.tokenizers import CharTokenizer
+from chargen.runs.folder import Run, load_run
+from chargen.text.tokenizers.char import CharTokenizer
 from chargen.training import loop
 from chargen.training.batches import Streams
 from chargen.training.events import Done, Evaluated, Event, Note, Started, Step
-from chargen.training.language_modelling import LanguageModelling
 from chargen.training.options import ClassifierOptions, LanguageModelOptions, Options, from_record, to_record
 from chargen.training.recipes import LADDER, Speed, classifier_recipe, language_model_recipe
 from chargen.training.schedule import Budget
 from chargen.training.start import Hooks, default_folder, options_of, resume, start
+from chargen.training.tasks.language_model import LanguageModelling
 from chargen.workers import Workers
 
 SENTENCE = "the cat sat on the mat, and the dog ran after the hat.\n"

@@ -14,8 +14,8 @@ import torch
 from processes import run_python
 from threadpoolctl import threadpool_limits
 
-from chargen.checkpoint import load_run
-from chargen.generation.kernel_threads import blas
+from chargen.generation.engines.kernel_threads import blas
+from chargen.runs.folder import load_run
 from chargen.workers import ONE_WORKER, Workers, divide, numpy_workers, workers_for
 
 CPU = torch.device("cpu")

@@ -17,9 +17,9 @@ from chargen.cli.completion import RunName
 from chargen.cli.output import escape, reader_may_leave
 
 if TYPE_CHECKING:
-    from chargen.checkpoint import Run
-    from chargen.classification import Labeller, Verdict
-    from chargen.explaining import Why
+    from chargen.classification.explaining import Why
+    from chargen.classification.labeller import Labeller, Verdict
+    from chargen.runs.folder import Run
     from chargen.text.tables import Table
 
     Row = list[str] | dict[str, Any] | str | None  # of CSV and TSV, of other tables; a file's name; none for a line
@@ -122,8 +122,8 @@ def command(
     """
     from tqdm import tqdm
 
-    from chargen.checkpoint import find_run
     from chargen.kinds import CLASSIFIER
+    from chargen.runs.search import find_run
     from chargen.text.tables import Table
 
     if texts and files:
@@ -134,7 +134,7 @@ def command(
         raise click.UsageError("--threshold and --target-accuracy contradict: leave out one of the two")
     run = find_run(model, CLASSIFIER)
     threshold = _threshold(run, threshold, target_accuracy)
-    from chargen.classification import Labeller
+    from chargen.classification.labeller import Labeller
 
     classifier = Labeller(run, device)
     total, tables = len(texts), list[Table | None]()
@@ -182,7 +182,7 @@ def _threshold(run: Run, threshold: float | None, accuracy: float | None) -> flo
             raise ChargenError(f"{run.name} has a label {UNSURE!r} of its own, so {name} cannot say it: leave it out")
     if accuracy is None:
         return threshold
-    from chargen.classification import threshold_of
+    from chargen.classification.labeller import threshold_of
 
     threshold, share, count = threshold_of(run, accuracy)
     click.echo(
@@ -194,7 +194,7 @@ def _threshold(run: Run, threshold: float | None, accuracy: float | None) -> flo
 
 
 def _answers(classifier: Labeller, texts: Sequence[str], threshold: float, explained: bool) -> Iterator[Answer]:
-    from chargen.explaining import explain
+    from chargen.classification.explaining import explain
 
     verdicts = classifier.classify(texts)
     whys: Iterable[Why | None] = explain(classifier.logits, texts) if explained else repeat(None, len(texts))

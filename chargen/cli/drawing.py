@@ -17,10 +17,10 @@ from chargen.cli.output import unescape
 if TYPE_CHECKING:
     import numpy as np
 
-    from chargen.checkpoint import Run
-    from chargen.generation.generate import Engine
+    from chargen.generation.engines.contract import Engine
     from chargen.generation.samplers import Sampling
-    from chargen.text.tokenizers import Tokenizer
+    from chargen.runs.folder import Run
+    from chargen.text.tokenizers.base import Tokenizer
 
 CHOOSING = {"temperature", "top_k", "top_p", "min_p", "typical", "repetition_penalty", "repetition_window", "seed"}
 
@@ -81,7 +81,7 @@ engine_options = options(
 
 def engine_of(run: Run, options: dict[str, Any], samples: int = 1, characters: int = 0) -> Engine:
     """The engine that the options ask for, or that suits so many samples of so many characters together."""
-    from chargen.generation.engines import choose_engine
+    from chargen.generation.engines.choice import choose_engine
     from chargen.models.config import LanguageModelConfig
 
     config = run.model_config()
@@ -103,7 +103,7 @@ def sampling_of(options: dict[str, Any]) -> Sampling:
 def bias_of(run: Run, tokenizer: Tokenizer, options: dict[str, Any]) -> np.ndarray:
     """What the options add to the logits."""
     from chargen.errors import ChargenError
-    from chargen.generation.generate import symbol_bias
+    from chargen.generation.constraints import symbol_bias
 
     bias = symbol_bias(
         tokenizer,

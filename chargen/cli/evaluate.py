@@ -11,7 +11,7 @@ import click
 from chargen.cli.completion import Input, RunName
 
 if TYPE_CHECKING:
-    from chargen.checkpoint import Run
+    from chargen.runs.folder import Run
 
 CELL = 9  # width of a column of numbers
 SHOWN = 160  # characters of a text
@@ -69,10 +69,10 @@ def command(
     """
     from tqdm import tqdm
 
-    from chargen.checkpoint import find_run
     from chargen.errors import ChargenError
+    from chargen.evaluation.plotting import plot_classifier, require_plot
     from chargen.kinds import kind_of
-    from chargen.plotting import plot_classifier, require_plot
+    from chargen.runs.search import find_run
 
     run = find_run(model)
     kind = kind_of(run.kind)
@@ -81,8 +81,8 @@ def command(
             raise ChargenError(f"{name} is for classifiers, and {run.name} is a {kind.title}: leave it out")
     if plot:
         require_plot(plot)
-    from chargen.api import evaluate
-    from chargen.dynamic import Adaptation
+    from chargen.api.evaluate import evaluate
+    from chargen.evaluation.dynamic import Adaptation
 
     if dynamic_rate is not None and not dynamic:
         raise click.UsageError("--dynamic-rate has no use without --dynamic: give both")

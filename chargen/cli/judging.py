@@ -11,14 +11,15 @@ from typing import Any
 
 import click
 
-from chargen.checkpoint import Run
 from chargen.cli import showing
 from chargen.errors import ChargenError
-from chargen.generation.generate import Engine, score, spelled
-from chargen.generation.originality import LENGTH, Originality, check_length, originality
+from chargen.evaluation.originality import LENGTH, Originality, check_length, originality
+from chargen.generation.engines.contract import Engine
+from chargen.generation.scoring import score, spelled
+from chargen.runs.folder import Run
 from chargen.text.documents import read_documents
 from chargen.text.sources import fingerprint, read_text, resolve
-from chargen.text.tokenizers import Tokenizer
+from chargen.text.tokenizers.base import Tokenizer
 
 
 def judge(run: Run, options: dict[str, Any]) -> Callable[[list[str]], list[Originality]]:

@@ -16,10 +16,11 @@ from chargen.cli import drawing
 from chargen.cli.output import reader_may_leave, show_anything, unescape
 
 if TYPE_CHECKING:
-    from chargen.checkpoint import Run
-    from chargen.generation.generate import Engine, Piece
-    from chargen.generation.originality import Originality
-    from chargen.text.tokenizers import Tokenizer
+    from chargen.evaluation.originality import Originality
+    from chargen.generation.engines.contract import Engine
+    from chargen.generation.generate import Piece
+    from chargen.runs.folder import Run
+    from chargen.text.tokenizers.base import Tokenizer
 
 STREAM_LENGTH = 500
 DOCUMENT_LENGTH = 10_000  # where a model that never ends a document is stopped
@@ -71,8 +72,8 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     chargen sample -m names -n 20 --temperature 1
     chargen sample "ROMEO:" --stop "JULIET:" --json
     """
-    from chargen.checkpoint import find_run
     from chargen.kinds import LANGUAGE_MODEL
+    from chargen.runs.search import find_run
 
     _refuse_contradictions(ctx)
     run = find_run(options["model"], LANGUAGE_MODEL)

@@ -28,9 +28,9 @@ def command(**options: Any) -> None:
     chargen score other.txt --heat
     echo "Once upon a time" | chargen score -m book --json
     """
-    from chargen.checkpoint import find_run
     from chargen.cli.judging import print_score
     from chargen.kinds import LANGUAGE_MODEL
+    from chargen.runs.search import find_run
 
     if options["heat"] and options["as_json"]:
         raise click.UsageError("--json prints JSON, so --heat has no use with it: leave one of them out")

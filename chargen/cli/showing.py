@@ -15,10 +15,10 @@ import click
 from chargen.cli.output import escape
 
 if TYPE_CHECKING:
-    from chargen.explaining import Why
+    from chargen.classification.explaining import Why
+    from chargen.evaluation.originality import Originality
     from chargen.generation.generate import Piece
-    from chargen.generation.originality import Originality
-    from chargen.text.tokenizers import Tokenizer
+    from chargen.text.tokenizers.base import Tokenizer
 
 # 256-colour backgrounds from expected to surprising, each with the least surprise, in nats, that it is for.
 HEAT = ((6.0, 196), (4.0, 208), (2.5, 220), (1.2, 229))

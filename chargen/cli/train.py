@@ -214,7 +214,8 @@ def _start(
 def _resume(
     asked: dict[str, Any], kind: str | None, out: Path | None, stop: Callable[[], bool], quiet: bool
 ) -> Iterator[Event]:
-    from chargen.checkpoint import find_run, is_run, load_run
+    from chargen.runs.folder import is_run, load_run
+    from chargen.runs.search import find_run
     from chargen.training.options import LanguageModelOptions
     from chargen.training.schedule import Budget
     from chargen.training.start import Hooks, default_folder, options_of, resume

@@ -31,10 +31,10 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     chargen write "Dear"
     chargen write "Once upon" --choose > story.txt
     """
-    from chargen.checkpoint import find_run
     from chargen.cli import interactive
     from chargen.generation.session import Session
     from chargen.kinds import LANGUAGE_MODEL
+    from chargen.runs.search import find_run
 
     given = drawing.typed(ctx)
     if options["choose"] and (idle := sorted(given & IDLE)):

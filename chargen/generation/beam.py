@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from chargen.errors import ChargenError
-from chargen.generation.generate import Engine
+from chargen.generation.engines.contract import Engine
 from chargen.generation.samplers import log_softmax
-from chargen.text.tokenizers import StreamDecoder, Tokenizer
+from chargen.text.tokenizers.base import StreamDecoder, Tokenizer
 
 BYTES = 4  # of a character at most, so that a beam of parts of characters ends too
 

@@ -1,64 +1,20 @@
-"""An engine, a tokenizer and a seed make text, piece by piece; and the same two tell how likely a text is."""
+"""An engine, a tokenizer and a seed make text, piece by piece."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from chargen.errors import ChargenError
+from chargen.generation.constraints import beginning, listed, writing_bias
+from chargen.generation.engines.contract import Array, DrawingEngine, Engine, Ids
 from chargen.generation.samplers import Sampling, draw, log_softmax, probabilities
-from chargen.text.tokenizers import REPLACEMENT, Tokenizer
-
-Array = npt.NDArray[np.floating[Any]]
-Ids = npt.NDArray[np.integer[Any]]
+from chargen.text.tokenizers.base import Tokenizer
 
 DRAWN_AT_ONCE = 64  # K, where the engine draws
-MOST_BIAS = 10_000  # to add to a logit: far more than logits differ by, and no risk of an overflow
-SCORED_AT_ONCE = 256  # T whose logits (T, V) are held at once
-
-
-class Engine(Protocol):
-    """A language model that runs: state goes in and comes out, unchanged by what is done with it."""
-
-    def start(self, batch: int) -> Any:
-        """The state of B streams that have read nothing."""
-
-    def select(self, state: Any, streams: Ids) -> Any:
-        """The state of some streams, in any order and number."""
-
-    def step(self, ids: Ids, state: Any) -> tuple[Array, Any]:
-        """Read ids (B,); gives logits (B, V) for what follows, and the new state."""
-
-    def read(self, ids: Ids, state: Any) -> tuple[Array, Any]:
-        """Read ids (T, B); gives logits (B, V) for what follows, and the new state."""
-
-    def read_all(self, ids: Ids, state: Any) -> tuple[Array, Any]:
-        """Read ids (T, B); gives logits (T, B, V) after each of them, and the new state."""
-
-
-class EmbeddingEngine(Engine, Protocol):
-    """An engine that gives texts as vectors, too."""
-
-    output_size: int  # H, numbers that the last layer gives a step
-
-    def mean_outputs(self, ids: Sequence[Ids], state: Any) -> Array:
-        """The mean (B, H) of the last layer's outputs over each text's ids (N,), of any lengths; zeros for none."""
-
-
-@runtime_checkable
-class DrawingEngine(Engine, Protocol):
-    """An engine that can draw where it runs, many symbols in a row, so that it need not wait for each."""
-
-    draws: bool  # whether that is the faster way
-
-    def write(
-        self, logits: Array, state: Any, sampling: Sampling, bias: Array, uniform: Array
-    ) -> tuple[Ids, Array, Array, Any]:
-        """Ids (K, B) drawn by uniform (K, B), the logits (K, B, V) they were drawn by, then logits (B, V), state."""
 
 
 class Piece(NamedTuple):
@@ -69,13 +25,6 @@ class Piece(NamedTuple):
     text: str  # may be empty: part of a character, or held back since a stop text may begin with it
     end: str | None  # why the sample ends here: "length", "stop" or "document"; None when it goes on
     log_probability: float  # of the id, in nats, by the model itself; no number unless it was asked for
-
-
-class Score(NamedTuple):
-    """How likely a model finds a text."""
-
-    ids: Ids  # (T,), the end symbol included where documents have one
-    log_probabilities: npt.NDArray[np.float64]  # (T,), nats, each given all before it
 
 
 def generate(
@@ -106,7 +55,7 @@ def generate(
     check_turn(length, stop)
     if unknown := tokenizer.unknown(prompt):
         raise ChargenError(
-            f"the prompt has characters the model never saw, {_listed(unknown)}: leave them out, or train on them"
+            f"the prompt has characters the model never saw, {listed(unknown)}: leave them out, or train on them"
         )
     total_bias = writing_bias(tokenizer, documents, bias)
     choices = np.flatnonzero(total_bias > -np.inf)
@@ -184,77 +133,6 @@ def _drawn_there(
         yield from zip(given, drawn, strict=True)
 
 
-def score(engine: Engine, tokenizer: Tokenizer, text: str, *, documents: bool = False) -> Score:
-    """How likely the model finds a text: one whole document, or a stream that begins after a line break.
-
-    Characters it never saw are scored as the unknown symbol. Where a model of streams knows no line break,
-    nothing comes before the first symbol, which then gets the probability 1/V.
-    """
-    ids = tokenizer.encode(text)
-    if documents:
-        ids = np.append(ids, tokenizer.eos_id)
-    before = beginning(tokenizer, documents, bare=True)
-    given = np.concatenate([before, ids])
-    result = np.full(len(ids), -math.log(tokenizer.vocab_size))
-    state = engine.start(1)
-    for start in range(0, len(given) - 1, SCORED_AT_ONCE):
-        part = given[start : start + SCORED_AT_ONCE + 1]
-        logits, state = engine.read_all(part[:-1, None], state)
-        likelihood = np.take_along_axis(log_softmax(logits[:, 0]), part[1:, None], axis=-1)[:, 0]
-        first = start + 1 - len(before)
-        result[first : first + len(likelihood)] = likelihood
-    return Score(ids, result)
-
-
-def spelled(tokenizer: Tokenizer, scores: Score) -> Iterator[tuple[str, float]]:
-    """The characters of a text, each with the log-probability of the symbols that spell it; no text for an end."""
-    decoder = tokenizer.decoder()
-    total = 0.0
-    for token, log_probability in zip(scores.ids.tolist(), scores.log_probabilities.tolist(), strict=True):
-        total += log_probability
-        text = decoder.feed(token)
-        if text or token == tokenizer.eos_id:
-            yield text, total
-            total = 0.0
-
-
-def symbol_bias(
-    tokenizer: Tokenizer,
-    *,
-    allow: str | None = None,
-    forbid: str = "",
-    add: Mapping[str, float] | None = None,
-) -> npt.NDArray[np.float64]:
-    """A bias (V,) for `generate`: -inf for symbols with a character outside `allow` or in `forbid`.
-
-    add: what to add to the logits of symbols, each named by its text. Parts of characters outside ASCII, which byte
-    fallback has, are forbidden with `allow`, and when `forbid` names such a character.
-    ChargenError for characters and texts that no one symbol spells, and when `allow` and `forbid` contradict.
-    """
-    bias = np.zeros(tokenizer.vocab_size)
-    for text, value in (add or {}).items():
-        ids = tokenizer.encode(text)
-        if len(ids) != 1 or tokenizer.unknown(text):
-            raise ChargenError(f"the logit bias of {text!r} cannot be set: no one symbol of the model spells it")
-        if not abs(value) <= MOST_BIAS:
-            raise ChargenError(
-                f"the logit bias of {text!r} is {value}, but must be a number from -{MOST_BIAS} to {MOST_BIAS}"
-            )
-        bias[ids] += value
-    if allow is None and not forbid:
-        return bias
-    if both := set(allow or "") & set(forbid):
-        raise ChargenError(f"{_listed(both)} cannot be both allowed and forbidden: leave one of the two out")
-    spellings = [tokenizer.decode([token]) for token in range(tokenizer.vocab_size)]
-    if absent := set(allow or "").union(forbid) - set().union(*spellings):
-        raise ChargenError(f"no symbol of the model spells {_listed(absent)}: neither allow nor forbid it")
-    banned = set(forbid) if forbid.isascii() else {*forbid, REPLACEMENT}
-    for token, spelling in enumerate(spellings):
-        if banned.intersection(spelling) or (allow is not None and not set(spelling) <= set(allow)):
-            bias[token] = -np.inf
-    return bias
-
-
 class TextSoFar:
     """The text of one sample as it grows: whole characters only, cut at its length or before a stop text."""
 
@@ -293,20 +171,6 @@ class TextSoFar:
         return max(lengths, default=0)
 
 
-def writing_bias(tokenizer: Tokenizer, documents: bool, bias: Array | None) -> npt.NDArray[np.float64]:
-    """A bias (V,) and what keeps symbols out that spell no text, but for the end symbol where documents end.
-
-    ChargenError when nothing is left to write with.
-    """
-    never = [tokenizer.bos_id, tokenizer.unk_id, None if documents else tokenizer.eos_id]
-    total = np.zeros(tokenizer.vocab_size) if bias is None else bias.astype(np.float64)
-    total[[token for token in never if token is not None]] = -np.inf
-    choices = np.flatnonzero(total > -np.inf)
-    if not len(choices) or choices.tolist() == [tokenizer.eos_id]:
-        raise ChargenError("nothing is left to write with: every symbol of the model is forbidden")
-    return total
-
-
 def uniform_numbers(seed: int | None) -> np.random.Generator:
     """The generator of the numbers that are drawn with; ChargenError for a seed below 0."""
     if seed is not None and seed < 0:
@@ -326,16 +190,3 @@ def check_logits(logits: Array) -> None:
     """ChargenError for logits that are no numbers to choose by."""
     if not math.isfinite(np.add.reduce(logits, axis=None)):
         raise ChargenError("the model's scores are not finite numbers: its weights are damaged, train it again")
-
-
-def beginning(tokenizer: Tokenizer, documents: bool, *, bare: bool) -> Ids:
-    """Ids that come before a text: a document's begin symbol; a line break for a bare stream, if it has one."""
-    if documents:
-        return np.array([tokenizer.bos_id], dtype=np.int32)
-    return tokenizer.encode("\n" if bare and not tokenizer.unknown("\n") else "")
-
-
-def _listed(characters: Mapping[str, int] | set[str]) -> str:
-    """Characters as a sentence names them, at most ten."""
-    names = [repr(character) for character in sorted(characters)]
-    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")

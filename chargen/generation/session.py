@@ -9,17 +9,11 @@ import numpy as np
 
 from chargen.errors import ChargenError
 from chargen.generation.beam import Hypothesis, beam_search
-from chargen.generation.generate import (
-    Engine,
-    TextSoFar,
-    beginning,
-    check_logits,
-    check_turn,
-    uniform_numbers,
-    writing_bias,
-)
+from chargen.generation.constraints import beginning, writing_bias
+from chargen.generation.engines.contract import Engine
+from chargen.generation.generate import TextSoFar, check_logits, check_turn, uniform_numbers
 from chargen.generation.samplers import Sampling, draw, probabilities
-from chargen.text.tokenizers import Tokenizer
+from chargen.text.tokenizers.base import Tokenizer
 
 
 class Session:

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout
 
 from chargen.errors import ChargenError
-from chargen.models.cells import CELLS, Cell, State
+from chargen.models.cells.cell import Cell, State
+from chargen.models.cells.registry import CELLS
 from chargen.models.config import EncoderConfig
 
 StackState = tuple[State, ...]  # one state per layer

@@ -18,10 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from chargen.errors import ChargenError
+from chargen.text.code_points import SLICE
 from chargen.text.corpora import data_folder
 from chargen.text.documents import read_documents
 from chargen.text.sources import OnRead, Source, fingerprint, read_text, resolve
-from chargen.text.tokenizers import PAGE, SLICE, Ids, Tokenizer, load_tokenizer, train_tokenizer
+from chargen.text.tokenizers.base import PAGE, Ids, Tokenizer
+from chargen.text.tokenizers.registry import load_tokenizer, train_tokenizer
 
 VERSION = 1  # of the files of an encoded text, and of what makes their ids
 A_DAY = 86_400  # seconds

@@ -17,7 +17,7 @@ from chargen.text.documents import read_lines
 from chargen.text.ngrams import words_of
 from chargen.text.sources import Source, read_source, resolve
 from chargen.text.tables import PARQUET, SUFFIXES, read_table
-from chargen.text.tokenizers import Ids, Tokenizer
+from chargen.text.tokenizers.base import Ids, Tokenizer
 
 Example = tuple[str, str]  # text, label
 

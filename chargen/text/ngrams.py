@@ -17,6 +17,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from chargen.text.code_points import code_points
+
 CHARACTERS = range(1, 6)  # lengths of n-grams of characters, which do not cross the edges of words
 WORDS = range(1, 3)  # lengths of n-grams of words
 BUCKET_BITS = 22  # the highest one tells words from characters
@@ -129,7 +131,7 @@ def portions(texts: Sequence[str]) -> Iterator[slice]:
 def lay_out(texts: Sequence[str]) -> tuple[np.ndarray, Ints]:
     """Texts, normalised, end to end: code points (C,), and the number (C,) of the text that each is of."""
     normal = [normalise(text) for text in texts]
-    characters = np.frombuffer("".join(normal).encode("utf-32-le", "surrogatepass"), np.uint32)
+    characters = code_points("".join(normal))
     return characters, np.repeat(np.arange(len(normal)), [len(text) for text in normal])
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from chargen.text.code_points import code_points
 from chargen.text.sources import OnRead, Source, read_text
 
 NEWLINE = ord("\n")
@@ -33,7 +34,7 @@ def text_stats(sources: Sequence[Source], encoding: str = "utf-8", on_read: OnRe
     counts = np.zeros(sys.maxunicode + 1, np.int64)
     longest = current = 0  # characters of the longest line, of the one that goes on
     for block in read_text(sources, encoding):
-        codes = np.frombuffer(block.encode("utf-32-le"), np.uint32)
+        codes = code_points(block)
         block_counts = np.bincount(codes)
         counts[: len(block_counts)] += block_counts
         breaks = np.flatnonzero(codes == NEWLINE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from chargen.checkpoint import Run
+from chargen.runs.folder import Run
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from chargen.checkpoint import Run
 from chargen.errors import ChargenError
+from chargen.runs.folder import Run
 from chargen.training.distributed import ALONE, World
 from chargen.training.events import Done, Evaluated, Event, Note, Started, Step
 from chargen.training.optimizers import make_optimizers, set_rate

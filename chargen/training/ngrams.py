@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from chargen.calibration import combine, fit_scales, nats, softmax
+from chargen.evaluation.calibration import combine, fit_scales, nats, softmax
 from chargen.models.ngrams import NgramClassifier
 from chargen.text.labelled import LabelledSet
 from chargen.text.ngrams import Counts, Vocabulary, count, portions

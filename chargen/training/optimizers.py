@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
-from chargen.models.cells import Cell
+from chargen.models.cells.cell import Cell
 from chargen.workers import ONE_WORKER, Workers
 
 OPTIMIZERS = ("muon", "adamw")

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 import chargen
-from chargen.checkpoint import write_atomically
+from chargen.runs.files import write_atomically
 from chargen.text.corpora import data_folder
 from chargen.training.distributed import World
 from chargen.training.loop import Task, update

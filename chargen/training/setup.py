@@ -9,15 +9,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from chargen.checkpoint import Run
 from chargen.errors import ChargenError, ToldError
 from chargen.hardware import FASTER, autocast, bf16_gain, choose_precision
 from chargen.kinds import kind_of
-from chargen.models.cells import CELLS
+from chargen.models.cells.registry import CELLS
 from chargen.models.encoder import Dropout
 from chargen.models.ngrams import NgramClassifier
+from chargen.runs.folder import Run
 from chargen.text.labelled import LabelledSet
-from chargen.text.tokenizers import Tokenizer
+from chargen.text.tokenizers.base import Tokenizer
 from chargen.training.distributed import World
 from chargen.training.loop import Optimisation, Task
 from chargen.training.options import ClassifierOptions, Options

@@ -16,20 +16,21 @@ import numpy as np
 import torch
 
 import chargen
-from chargen.checkpoint import CHECKPOINTS, Run, create_run, find_run, is_run, refuse_existing
 from chargen.errors import ChargenError
 from chargen.hardware import choose_device, keep_freed_memory
 from chargen.kinds import kind_of
+from chargen.runs.folder import CHECKPOINTS, Run, create_run, is_run, refuse_existing
+from chargen.runs.search import find_run
 from chargen.text.labelled import LabelledSet
-from chargen.training.classifying import Classification
 from chargen.training.distributed import World, join, leave
 from chargen.training.events import Done, Event, Note, Step
 from chargen.training.loop import INTERRUPTED, train
 from chargen.training.options import ClassifierOptions, Options, from_record, options_type, to_record
-from chargen.training.probing import fit_probe, store_probe
 from chargen.training.recipes import after_language, language_options
 from chargen.training.schedule import Budget
 from chargen.training.setup import Prepared, Setting, refuse_beside_probe
+from chargen.training.tasks.classifier import Classification
+from chargen.training.tasks.probe import fit_probe, store_probe
 from chargen.workers import Workers, workers_for
 
 

@@ -1,0 +1,1 @@
+"""chargen from Python: train, load, evaluate, writer, classifier."""

@@ -1,0 +1,180 @@
+"""Measuring a run from Python, on a text or on what it held out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from chargen.classification.explaining import strongest_ngrams
+from chargen.classification.labeller import Labeller
+from chargen.errors import ChargenError
+from chargen.evaluation.calibration import cross_fitted, softmax
+from chargen.evaluation.dynamic import Adaptation, dynamic_loss
+from chargen.evaluation.labels import classifier_figures, short_figures, worst_mistakes
+from chargen.evaluation.losses import text_loss, xz_bits_per_character
+from chargen.hardware import choose_device
+from chargen.kinds import kind_of
+from chargen.models.config import LanguageModelConfig
+from chargen.models.language_model import LanguageModel
+from chargen.runs.folder import Run
+from chargen.runs.search import find_run
+from chargen.text.labelled import read_labelled
+from chargen.training.ngrams import fit_ngrams
+from chargen.training.options import ClassifierOptions, LanguageModelOptions
+from chargen.training.splitting import read_split, recorded_columns
+from chargen.training.start import options_of
+from chargen.training.tasks.language_model import encode, split
+from chargen.workers import workers_for
+
+
+def evaluate(
+    run: Run | str | Path,
+    inputs: str | Path | Sequence[str | Path] = (),
+    *,
+    device: str = "auto",
+    dynamic: Adaptation | None = None,
+    progress: Callable[[float], object] | None = None,
+    mistakes: int = 0,
+    explain: bool = False,
+    **reading: Any,
+) -> dict[str, Any]:
+    """The figures of a run on `inputs`, or on what it held out of its own data.
+
+    dynamic: let a language model adapt to the text as it reads it, `progress` being told the share, 0 to 1, that is
+    read; its own training text must be there. mistakes: name so many of a classifier's most confident wrong labels.
+    explain: find the n-grams, in `inputs` or the training texts, that speak most for each label. reading: options of
+    reading that differ from training's: encoding, text_column, label_column. ChargenError for texts and labels that
+    are refused, for labels that the run does not know, and when its own text is needed but has changed.
+    """
+    run = run if isinstance(run, Run) else find_run(str(run))
+    inputs = (str(inputs),) if isinstance(inputs, str | Path) else tuple(map(str, inputs))
+    options = options_of(run)
+    if foreign := reading.keys() - {field.name for field in fields(options)}:
+        raise ChargenError(
+            f"{run.name} is a {kind_of(run.kind).title}, which reads no {min(foreign).replace('_', ' ')}"
+        )
+    if "-" in options.inputs and (dynamic or not inputs):
+        advice = "measure it without adapting" if inputs else "name a text to measure it on"
+        raise ChargenError(f"{run.name} was trained on standard input, which is gone: {advice}")
+    options = replace(options, **reading)
+    asked = Measuring(device, dynamic, progress, mistakes, explain, reading)
+    figures: dict[str, Any] = kind_of(run.kind).get("evaluate")(run, options, inputs, asked)
+    return figures
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """What may be asked of an evaluation, see `evaluate`."""
+
+    device: str
+    dynamic: Adaptation | None
+    progress: Callable[[float], object] | None
+    mistakes: int
+    explain: bool
+    reading: Mapping[str, Any]
+
+
+def evaluate_language_model(
+    run: Run, options: LanguageModelOptions, inputs: Sequence[str], asked: Measuring
+) -> dict[str, Any]:
+    """The figures of a language model."""
+    if asked.mistakes or asked.explain:
+        raise ChargenError(f"{run.name} is a language model and has no labels: ask for no mistakes or n-grams")
+    device, dynamic, progress = asked.device, asked.dynamic, asked.progress
+    tokenizer, config = run.tokenizer(), run.model_config()
+    assert isinstance(config, LanguageModelConfig)
+    if inputs:
+        corpus = encode(replace(options, inputs=tuple(inputs)), tokenizer, None)
+        ids, unknown = corpus.ids, sum(corpus.unknown.values())
+    else:
+        _, ids = _own_text(run, options)
+        unknown = 0 if tokenizer.unk_id is None else int((ids == tokenizer.unk_id).sum())
+    if len(ids) < 2:
+        raise ChargenError("the text has a single token, so there is nothing to predict: name a longer one")
+    model = LanguageModel(config)
+    weights = {name: torch.from_numpy(weight) for name, weight in run.weights().items()}
+    model.load_state_dict(weights, strict=not config.tied)  # what is tied is stored once
+    where = choose_device(device)
+    model.to(where)
+    if dynamic:
+        own = options_of(run)
+        assert isinstance(own, LanguageModelOptions)
+        training_ids, _ = _own_text(run, own)
+        figures = dynamic_loss(model, tokenizer, ids, training_ids, dynamic, progress).figures()
+    else:
+        with workers_for(where) as workers:
+            figures = text_loss(model, tokenizer, ids, workers).figures()
+    return figures | {"unknown": unknown, "xz_bits_per_character": xz_bits_per_character(tokenizer, ids)}
+
+
+def _own_text(run: Run, options: LanguageModelOptions) -> tuple[np.ndarray, np.ndarray]:
+    """Ids that a run was trained on, and those that it held out; ChargenError when its text has changed."""
+    corpus = encode(options, run.tokenizer(), None)
+    train_ids, validation, other = split(corpus, options)
+    run.refuse_changed(corpus.fingerprint, other.fingerprint if other else None)
+    return train_ids, validation
+
+
+def evaluate_classifier(
+    run: Run, options: ClassifierOptions, inputs: Sequence[str], asked: Measuring
+) -> dict[str, Any]:
+    """The figures of a classifier."""
+    if asked.dynamic:
+        raise ChargenError(f"{run.name} is a classifier: only a language model adapts to what it reads")
+    mistakes, explain, reading = asked.mistakes, asked.explain, asked.reading
+    classifier = Labeller(run, asked.device)
+    if explain and classifier.ngrams is None:
+        raise ChargenError(f"{run.name} has no n-grams to explain it with: train it again with --ngrams")
+    recorded = run.config["data"]
+    if inputs:
+        columns = recorded_columns(recorded)
+        # What was recorded is what these options led to in training, so only what is named now goes before it.
+        named = reading if columns["columns"] else vars(options)
+        columns |= {name: named.get(name) for name in ("text_column", "label_column")}
+        examples = read_labelled(inputs, **columns, encoding=options.encoding, for_training=False)
+        explained = examples.texts
+    else:
+        train_examples, examples = read_split(options, recorded)
+        run.refuse_changed(train_examples.fingerprint(), examples.fingerprint())
+        explained = train_examples.texts
+    if strange := sorted(set(examples.labels) - set(classifier.labels)):
+        raise ChargenError(
+            f"{run.name} knows no label {strange[0]!r}, only {', '.join(classifier.labels)}: remove such examples"
+        )
+    labels = classifier.labels
+    index = {label: number for number, label in enumerate(labels)}
+    truth = np.array([index[label] for label in examples.labels])
+    sources = classifier.read(examples.texts)
+    if not inputs and not options.val and sources.ngrams is not None:
+        # Those of the run have seen what was held out, once it had served its purpose.
+        unseeing = fit_ngrams(train_examples, examples, labels, balance=options.balance)
+        sources = sources._replace(ngrams=unseeing.logits(examples.texts))
+    probs = softmax(classifier.combined(sources))
+    figures = classifier_figures(probs, truth, labels) | {"rows_dropped": examples.reading.rows_dropped}
+    if inputs and not columns["columns"]:
+        figures["guessed"] = list(examples.reading.notes)
+    if sources.ngrams is not None:
+        for name, logits in (("network", sources.network), ("ngrams", sources.ngrams)):
+            # The run has scales for both together; alone, each half of the texts finds the other's.
+            figures[name] = short_figures(cross_fitted(logits[None], truth, [1.0]), truth, labels)
+    if mistakes:
+        figures["mistakes"] = [
+            {
+                "probability": float(probs[i].max()),
+                "label": labels[probs[i].argmax()],
+                "truth": examples.labels[i],
+                "text": examples.texts[i],
+            }
+            for i in worst_mistakes(probs, truth, mistakes)
+        ]
+    if explain and classifier.ngrams is not None:
+        found = strongest_ngrams(classifier.ngrams, explained)
+        figures["strongest_ngrams"] = {
+            label: [ngram._asdict() for ngram in own] for label, own in zip(labels, found, strict=True)
+        }
+    return figures

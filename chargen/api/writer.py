@@ -1,0 +1,101 @@
+"""A run's language model, ready to write: what `chargen.load` gives for one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from chargen.generation.constraints import beginning, symbol_bias
+from chargen.generation.engines.choice import choose_engine
+from chargen.generation.generate import generate
+from chargen.generation.samplers import Sampling
+from chargen.generation.scoring import Score, score
+from chargen.models.config import LanguageModelConfig
+from chargen.runs.folder import Run
+from chargen.text.labelled import batches_by_length
+
+EMBEDDED_AT_ONCE = 32  # texts
+PREVIEW_LENGTH = 160  # characters shown while a model trains
+
+
+class TextWriter:
+    """A trained language model that writes text and tells how likely a text is."""
+
+    def __init__(self, run: Run) -> None:
+        """`run`: of a language model, as `checkpoint.find_run` gives it; ChargenError when it is damaged."""
+        config = run.model_config()
+        assert isinstance(config, LanguageModelConfig)  # of the kind that was asked for
+        self.tokenizer = run.tokenizer()
+        self.engine = choose_engine(config, run.weights())
+        self.documents = bool(run.config["data"]["documents"])
+
+    def stream(
+        self,
+        prompt: str = "",
+        *,
+        length: int = 500,
+        seed: int | None = None,
+        stop: str | Sequence[str] = (),
+        allow: str | None = None,
+        forbid: str = "",
+        **sampling: Any,
+    ) -> Iterator[str]:
+        """The text that continues a prompt, in pieces as they are drawn.
+
+        length: characters at most; stop: a text that ends it, or several; allow, forbid: characters; sampling: the
+        fields of `Sampling`, such as temperature and top_p. ChargenError for settings out of range, and for
+        characters in the prompt that the model never saw.
+        """
+        pieces = generate(
+            self.engine,
+            self.tokenizer,
+            prompt,
+            length=length,
+            sampling=Sampling(**sampling),
+            bias=symbol_bias(self.tokenizer, allow=allow, forbid=forbid),
+            seed=seed,
+            stop=(stop,) if isinstance(stop, str) else stop,
+            documents=self.documents,
+            scored=False,
+        )
+        return (piece.text for piece in pieces)
+
+    def generate(self, prompt: str = "", **options: Any) -> str:
+        """The whole text, prompt included; options as in `stream`."""
+        return prompt + "".join(self.stream(prompt, **options))
+
+    def score(self, text: str) -> Score:
+        """How likely the model finds each symbol of a text, in nats."""
+        return score(self.engine, self.tokenizer, text, documents=self.documents)
+
+    def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Each text as a vector: the mean of the last layer's outputs after each of its symbols.
+
+        Args:
+            texts: Texts of any lengths, read as whole documents or from after a line break, as in `score`;
+                characters that the model never saw as the unknown symbol.
+
+        Returns:
+            Vectors (texts, hidden size); zeros for an empty text. None depends on the others.
+
+        >>> writer = chargen.load("book")  # doctest: +SKIP
+        >>> writer.embed(["Once upon a time", "The end"]).shape  # doctest: +SKIP
+        (2, 256)
+        """
+        vectors = np.zeros((len(texts), self.engine.output_size), np.float32)
+        before = beginning(self.tokenizer, self.documents, bare=True)
+        state = self.engine.start(1)
+        if len(before):
+            _, state = self.engine.read(before[:, None], state)
+        for chosen in batches_by_length(texts, EMBEDDED_AT_ONCE):
+            ids = [self.tokenizer.encode(texts[i]) for i in chosen]
+            vectors[chosen] = self.engine.mean_outputs(ids, self.engine.select(state, np.zeros_like(chosen)))
+        return vectors
+
+
+def preview(run: Run) -> str:
+    """A short text by the run's weights as they are now."""
+    return TextWriter(run).generate(length=PREVIEW_LENGTH, seed=0)

@@ -1,0 +1,1 @@
+"""Weights and text to labels, and why."""

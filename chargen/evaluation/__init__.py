@@ -1,0 +1,1 @@
+"""Weights and text to figures: losses, labels, calibration, originality."""

@@ -1,0 +1,1 @@
+"""What runs a language model step by step: NumPy or torch."""

@@ -1,0 +1,1 @@
+"""Recurrent cells: the contract, and the families that keep it."""

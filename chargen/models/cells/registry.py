@@ -1,0 +1,8 @@
+"""The cells by name. A new one is a class in this folder, a row here, and a row in `specs.SPECS`."""
+
+from __future__ import annotations
+
+from chargen.models.cells.cell import Cell
+from chargen.models.cells.fused import GRU, LSTM, RNN, ReluRNN
+
+CELLS: dict[str, type[Cell]] = {"lstm": LSTM, "gru": GRU, "rnn": RNN, "rnn-relu": ReluRNN}

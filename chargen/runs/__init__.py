@@ -1,0 +1,1 @@
+"""Weights to disk and back: the run folder, finding runs, atomic files."""

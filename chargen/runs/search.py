@@ -1,0 +1,45 @@
+"""Finding a run: by its name under `checkpoints/`, by its path, or the newest of a kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from chargen.errors import ChargenError
+from chargen.kinds import KINDS, kind_of
+from chargen.runs.folder import CHECKPOINTS, Run, is_path, is_run, load_run
+
+
+def runs(folder: Path = CHECKPOINTS) -> Iterator[Run]:
+    """The runs under a folder that can be read, newest first."""
+    configs = sorted(folder.glob("[!.]*/config.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in configs:
+        try:
+            yield load_run(path.parent)
+        except ChargenError:
+            continue
+
+
+def find_run(name: str | None, kind: str | None = None) -> Run:
+    """The run that `-m` means: a name under `checkpoints/`, a path, or with None the newest of a kind.
+
+    ChargenError when there is none, listing those there are, or when it is of the other kind.
+    """
+    if name is None:
+        for run in runs():
+            if kind in (None, run.kind):
+                return run
+        what, train = (KINDS[kind].title, KINDS[kind].train) if kind else ("run", "chargen train")
+        raise ChargenError(f"no {what} under {CHECKPOINTS}/ yet: make one with `{train}`, or name one with -m")
+    for path in (Path(name),) if is_path(name) else (CHECKPOINTS / name, Path(name)):
+        if is_run(path):
+            run = load_run(path)
+            break
+    else:
+        if Path(name).is_dir():
+            load_run(Path(name))  # says what is wrong with the folder
+        names = ", ".join(run.name for run in runs()) or "none yet"
+        raise ChargenError(f"no run called {name!r} under {CHECKPOINTS}/ nor at that path; there are: {names}")
+    if kind not in (None, run.kind):
+        raise ChargenError(kind_of(run.kind).otherwise.format(name))
+    return run

@@ -1,0 +1,66 @@
+"""Characters as tokens: one id for each Unicode code point that the text has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import pairwise
+
+import numpy as np
+
+from chargen.errors import ChargenError
+from chargen.text.code_points import code_points, count_code_points, most_frequent
+from chargen.text.tokenizers.base import REPLACEMENT, Ids, Tokenizer, damaged, from_json, to_json, utf8
+
+
+class CharTokenizer(Tokenizer):
+    """One id for each Unicode code point of a vocabulary; all others are unknown."""
+
+    kind = "char"
+    file_name = "tokenizer.json"
+    unk_id, bos_id, eos_id = 0, 1, 2
+
+    def __init__(self, characters: str) -> None:
+        """`characters`: the vocabulary, sorted by code point, each once."""
+        super().__init__([REPLACEMENT.encode(), b"", b"", *(character.encode() for character in characters)])
+        codes = code_points(characters)
+        # The entry after the greatest code point is unknown, and `take` clips to it whatever lies beyond.
+        self._table = np.zeros(int(codes[-1]) + 2, np.int32)
+        self._table[codes] = np.arange(3, 3 + len(codes))
+        self._characters = characters
+
+    def encode(self, text: str) -> Ids:
+        """The ids (N,), one for each code point, unknown ones unk."""
+        return self._table.take(code_points(text), mode="clip")
+
+    def unknown(self, text: str) -> dict[str, int]:
+        """The characters outside the vocabulary, and how often they occur."""
+        codes = code_points(text)
+        missing, counts = np.unique(codes[self.encode(text) == self.unk_id], return_counts=True)
+        return {chr(code): int(count) for code, count in zip(missing, counts, strict=True)}
+
+    def to_bytes(self) -> bytes:
+        """JSON with the characters in a row, so that people can read it too."""
+        return to_json(self.kind, characters=self._characters)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> CharTokenizer:
+        """The tokenizer of that JSON; ChargenError for any other."""
+        characters = from_json(data, cls.kind, ["characters"])["characters"]
+        if not isinstance(characters, str) or not characters or any(a >= b for a, b in pairwise(characters)):
+            raise damaged("its characters are not a sorted text of distinct ones")
+        utf8(characters)
+        return cls(characters)
+
+    @classmethod
+    def train(cls, blocks: Iterable[str], *, vocab_size: int | None = None, min_frequency: int = 1) -> CharTokenizer:
+        """The characters that occur `min_frequency` times, at most the `vocab_size` most frequent."""
+        if min_frequency < 1 or (vocab_size is not None and vocab_size < 1):
+            raise ChargenError("vocabulary size and minimum frequency must be at least 1")
+        counts = count_code_points(blocks)
+        if not counts.any():
+            raise ChargenError("there is no text to take a vocabulary from: give some")
+        counts[counts < min_frequency] = 0
+        kept = most_frequent(counts)[:vocab_size]
+        if not len(kept):
+            raise ChargenError(f"no character occurs {min_frequency} times: lower the minimum frequency")
+        return cls("".join(map(chr, np.sort(kept))))

@@ -1,0 +1,1 @@
+"""What the loop trains: one file a kind of run."""
