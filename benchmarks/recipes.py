@@ -22,8 +22,8 @@ from typing import Any
 import click
 
 from chargen.training.events import Done
-from chargen.training.options import LanguageModelOptions
-from chargen.training.start import options_of, start
+from chargen.training.options import ChosenLanguageModelOptions, LanguageModelOptions, options_of
+from chargen.training.start import start
 
 TEXTS: dict[str, dict[str, tuple[str, ...]]] = {
     "tinyshakespeare": {"inputs": ("{data}/tinyshakespeare.txt",)},
@@ -40,14 +40,14 @@ VARIATIONS: dict[str, dict[str, Any]] = {
     "weight decay 0.3": {"weight_decay": 0.3},
     "dropout 0.1": {"dropout": 0.1},
     "weight drop 0.1": {"weight_drop": 0.1},
-    "batch 64": {"batch": 64},
-    "batch 256": {"batch": 256},
-    "batch 64, window 64": {"batch": 64, "window": 64},
-    "batch 256, window 16": {"batch": 256, "window": 16},
-    "embedding 64": {"embedding": 64},
+    "batch 64": {"batch_size": 64},
+    "batch 256": {"batch_size": 256},
+    "batch 64, window 64": {"batch_size": 64, "sequence_length": 64},
+    "batch 256, window 16": {"batch_size": 256, "sequence_length": 16},
+    "embedding 64": {"embedding_size": 64},
     "lstm": {"cell": "lstm"},
-    "three layers": {"layers": 3},
-    "tied weights": {"tied": True, "embedding": 256},
+    "three layers": {"num_layers": 3},
+    "tied weights": {"tied": True, "embedding_size": 256},
     "fp32": {"precision": "fp32"},
     "size tiny": {"size": "tiny"},
     "size small": {"size": "small"},
@@ -95,15 +95,15 @@ def compare(
         if words and not any(word in name for word in words):
             continue
         if minutes is None:
-            tokens_a_step = changes.get("batch", 128) * changes.get("window", 32)
+            tokens_a_step = changes.get("batch_size", 128) * changes.get("sequence_length", 32)
             budget = {"size": "small", "dropout": 0.0, "steps": steps * TOKENS_A_STEP // tokens_a_step}
         else:
             budget = {"minutes": minutes}
         options = LanguageModelOptions(**(sources | {"seed": seed} | budget | changes))
         with tempfile.TemporaryDirectory(prefix="chargen-recipes-") as folder:
             done = next(event for event in start(options, Path(folder, "run")) if isinstance(event, Done))
-            chosen = options_of(done.run)
-        found, shape = done.summary, f"{chosen.cell} {chosen.layers}x{chosen.hidden}"
+            chosen = options_of(done.run, ChosenLanguageModelOptions)
+        found, shape = done.summary, f"{chosen.cell} {chosen.num_layers}x{chosen.hidden_size}"
         print(
             f"{name:<28} {shape:<12} {chosen.dropout:>8} {found['val_loss']:>8.4f} {found['val_bpc']:>8.4f} "
             f"{found['seconds']:>8.0f} {found['parameters']:>11,} {found['tokens_per_second']:>10,.0f}",

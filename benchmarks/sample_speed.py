@@ -36,7 +36,7 @@ from chargen.generation.engines.torch_engine import TorchEngine
 from chargen.generation.generate import generate
 from chargen.generation.scoring import score
 from chargen.hardware import choose_precision
-from chargen.models.config import EncoderConfig, LanguageModelConfig
+from chargen.models.config import EncoderConfig, LanguageModelConfig, ModelConfig
 from chargen.runs.search import find_run
 from chargen.text.tokenizers.char import CharTokenizer
 
@@ -156,7 +156,7 @@ def bits_lost(run: str) -> tuple[float, float]:
     """Bits a character that both engines need for a text that the run wrote, torch's in bfloat16."""
     writer = TextWriter(find_run(run))
     text = writer.generate(length=20_000, temperature=1.0, seed=0)
-    config = find_run(run).model_config()
+    config = find_run(run).model_config(ModelConfig)
     assert isinstance(config, LanguageModelConfig)
     narrow = TorchEngine(config, find_run(run).weights(), precision="bf16")
     scores = [score(engine, writer.tokenizer, text).log_probabilities.sum() for engine in (writer.engine, narrow)]

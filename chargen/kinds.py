@@ -24,7 +24,8 @@ class Kind:
     use: str  # a command for such a run, whose name stands at {}
     otherwise: str  # what is said of such a run where another kind is wanted; its name stands at {}
     default_input: str  # a named corpus, trained on where nothing is named
-    model: str  # the model's config, made by `from_dict`
+    model: str  # the model's config
+    data: str  # what its config.json says of its data
     options: str  # what a person may ask of its training
     prepare: str  # (options, Setting) -> Prepared
     load: str  # (Run) -> what `chargen.load` gives
@@ -57,6 +58,7 @@ KINDS: dict[str, Kind] = {
         "classifier of it",
         default_input="python-docs",
         model="chargen.models.config:LanguageModelConfig",
+        data="chargen.text.records:TextRecord",
         options="chargen.training.options:LanguageModelOptions",
         prepare="chargen.training.tasks.language_model:prepare_language_model",
         load="chargen.api.writer:TextWriter",
@@ -73,8 +75,9 @@ KINDS: dict[str, Kind] = {
         otherwise="{0} is a classifier and writes no text: use `chargen classify -m {0}`",
         default_input="python-lines",
         model="chargen.models.config:ClassifierConfig",
+        data="chargen.text.records:LabelledRecord",
         options="chargen.training.options:ClassifierOptions",
-        prepare="chargen.training.tasks.classifier:prepare_classifier",
+        prepare="chargen.training.tasks.prepare_classifier:prepare_classifier",
         load="chargen.api.classifier:TextClassifier.from_run",
         embed="chargen.classification.labeller:Labeller",
         evaluate="chargen.api.evaluate:evaluate_classifier",

@@ -14,7 +14,7 @@ import pytest
 
 from chargen.errors import ChargenError
 from chargen.kinds import CLASSIFIER, LANGUAGE_MODEL
-from chargen.models.config import ClassifierConfig, EncoderConfig, LanguageModelConfig, weight_shapes
+from chargen.models.config import ClassifierConfig, EncoderConfig, LanguageModelConfig, ModelConfig, weight_shapes
 from chargen.runs.folder import Run, create_run, load_run, refuse_existing
 from chargen.runs.search import find_run, runs
 from chargen.text.tokenizers.byte import ByteTokenizer
@@ -37,7 +37,8 @@ def make(path: Path, *, overwrite: bool = False) -> Run:
 
 
 def make_classifier(path: Path) -> Run:
-    run = create_run(path, {"kind": CLASSIFIER, "model": asdict(LABELLED)}, TOKENIZER, ["ä", "b"])
+    config = {"kind": CLASSIFIER, "model": asdict(LABELLED), "data": {"fingerprint": "x"}}
+    run = create_run(path, config, TOKENIZER, ["ä", "b"])
     run.save_weights(weights(LABELLED))
     return run
 
@@ -45,7 +46,7 @@ def make_classifier(path: Path) -> Run:
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     make(tmp_path / "run")
     run = load_run(tmp_path / "run")
-    assert run.model_config() == MODEL
+    assert run.model_config(ModelConfig) == MODEL
     assert run.tokenizer().encode("béa").tolist() == TOKENIZER.encode("béa").tolist()
     assert all(np.array_equal(run.weights()[name], weight) for name, weight in weights().items())
     assert run.summary() == {} and run.metrics() == [] and run.training_state() is None
@@ -54,7 +55,7 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
 def test_a_classifier_keeps_its_labels_and_shape(tmp_path: Path) -> None:
     make_classifier(tmp_path / "run")
     run = load_run(tmp_path / "run")
-    assert (run.kind, run.labels(), run.model_config()) == (CLASSIFIER, ["ä", "b"], LABELLED)
+    assert (run.kind, run.labels(), run.model_config(ModelConfig)) == (CLASSIFIER, ["ä", "b"], LABELLED)
 
 
 def test_training_state_is_one_file_of_tensors_and_facts(tmp_path: Path) -> None:
@@ -137,8 +138,8 @@ def test_broken_configs_are_said(tmp_path: Path) -> None:
         with pytest.raises(ChargenError, match="is no run of chargen"):
             refuse_existing(run.path, overwrite=True)
     rewrite(run, kind=LANGUAGE_MODEL, format_version=1, model={"layers": 3})
-    with pytest.raises(ChargenError, match="describes no model chargen knows"):
-        load_run(run.path).model_config()
+    with pytest.raises(ChargenError, match="has no model that chargen knows"):
+        load_run(run.path).model_config(ModelConfig)
     (run.path / "config.json").write_text("{")
     with pytest.raises(ChargenError, match="is not valid JSON"):
         load_run(run.path)

@@ -152,7 +152,11 @@ def test_turned_twice_is_as_before() -> None:
 def make_run(path: Path) -> Run:
     tokenizer = CharTokenizer("abcd")
     config = ClassifierConfig(EncoderConfig(tokenizer.vocab_size, "gru", 1, H, E, True), 2, "mean")
-    record = {"kind": CLASSIFIER, "model": asdict(config), "data": {"documents": False, "max_length": 9}}
+    record = {
+        "kind": CLASSIFIER,
+        "model": asdict(config),
+        "data": {"fingerprint": "x", "framed": False, "max_length": 9},
+    }
     run = create_run(path, record, tokenizer, ["x", "y"])
     run.save_weights(random_weights(config))
     return run

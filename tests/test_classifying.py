@@ -17,16 +17,18 @@ from chargen.errors import ChargenError
 from chargen.kinds import LANGUAGE_MODEL
 from chargen.runs.folder import Run, load_run
 from chargen.text.labelled import read_labelled
+from chargen.text.labelled_data import held_out_share
 from chargen.training.events import Done, Evaluated, Note
 from chargen.training.options import ClassifierOptions
-from chargen.training.recipes import asked_again, classifier_tokenizer, should_learn_language
+from chargen.training.recipes import classifier_tokenizer, should_learn_language
+from chargen.training.replaying import asked_again
 from chargen.training.schedule import Budget
-from chargen.training.splitting import held_out_share
-from chargen.training.start import Hooks, resume, start
-from chargen.training.tasks.classifier import rare_words
+from chargen.training.setup import Hooks
+from chargen.training.start import resume, start
+from chargen.training.tasks.prepare_classifier import rare_words
 
-BOLD = {"hidden": 24, "learning_rate": 0.02, "dropout": 0.0, "dropout_input": 0.0, "dropout_embedding": 0.0}
-BROUGHT = {"steps": 40, "hidden": None, "embedding": None}  # a shape that --from brings
+BOLD = {"hidden_size": 24, "learning_rate": 0.02, "dropout": 0.0, "dropout_input": 0.0, "dropout_embedding": 0.0}
+BROUGHT = {"steps": 40, "hidden_size": None, "embedding_size": None}  # a shape that --from brings
 WORDS = ["tea", "sun", "map", "fox", "ink", "oak"]
 
 
@@ -67,7 +69,14 @@ def order(path: Path, texts: int = 400) -> str:
 
 def train(path: Path, inputs: str, **options: Any) -> tuple[Run, str]:
     """The run of a small classifier, and what was told on the way."""
-    settings = {"steps": 30, "hidden": 8, "embedding": 8, "batch": 16, "device": "cpu", "precision": "fp32"}
+    settings = {
+        "steps": 30,
+        "hidden_size": 8,
+        "embedding_size": 8,
+        "batch_size": 16,
+        "device": "cpu",
+        "precision": "fp32",
+    }
     overwrite = bool(options.pop("overwrite", False))
     asked = ClassifierOptions(inputs=(inputs,), **{**settings, **options})
     events = list(start(asked, path, overwrite=overwrite))
@@ -126,7 +135,7 @@ def test_a_metric_decides_which_weights_are_kept(tmp_path: Path) -> None:
     inputs = reviews(tmp_path / "r.csv", 80)
     for metric, key in (("accuracy", "accuracy"), ("macro-f1", "macro_f1"), ("loss", "val_loss")):
         asked = ClassifierOptions(
-            inputs=(inputs,), steps=40, hidden=8, batch=16, metric=metric, device="cpu", ngrams=False
+            inputs=(inputs,), steps=40, hidden_size=8, batch_size=16, metric=metric, device="cpu", ngrams=False
         )
         found = [event for event in start(asked, tmp_path / metric) if isinstance(event, Evaluated)]
         sign = -1 if metric == "loss" else 1
@@ -173,7 +182,7 @@ def test_the_language_comes_first_where_n_grams_tell_little_of_much_text() -> No
 
 
 def test_an_interrupted_lesson_of_language_leaves_its_run_and_no_classifier(tmp_path: Path) -> None:
-    asked = ClassifierOptions(inputs=(order(tmp_path / "o.csv"),), adapt=True, steps=50, hidden=8, device="cpu")
+    asked = ClassifierOptions(inputs=(order(tmp_path / "o.csv"),), adapt=True, steps=50, hidden_size=8, device="cpu")
     events = list(start(asked, tmp_path / "run", hooks=Hooks(stop=lambda: True)))
     assert isinstance(events[-1], Done) and events[-1].summary["stopped"] == "interrupted"
     language = events[-1].run
@@ -192,8 +201,8 @@ def test_texts_too_few_for_a_language_are_told_and_leave_nothing(tmp_path: Path)
 
 
 def test_a_run_that_learned_the_language_is_asked_for_again_in_full() -> None:
-    recorded = {"adapt": True, "start_from": "gone", "minutes": 1.8, "hidden": 8}
-    assert asked_again(recorded) == {"adapt": True, "start_from": None, "minutes": pytest.approx(3), "hidden": 8}
+    recorded = {"adapt": True, "start_from": "gone", "minutes": 1.8, "hidden_size": 8}
+    assert asked_again(recorded) == {"adapt": True, "start_from": None, "minutes": pytest.approx(3), "hidden_size": 8}
     for kept in ({"adapt": False, "start_from": "book", "minutes": 3}, {"adapt": None, "minutes": 3}):
         assert asked_again(kept) == kept
 

@@ -15,7 +15,19 @@ from chargen.classification.labeller import threshold_of
 from chargen.errors import ChargenError
 from chargen.runs.folder import CONFIDENCE, RIGHT, load_run
 
-SMALL = ("--task", "classify", "--steps", "3", "--hidden", "4", "--batch", "8", "--device", "cpu", "--quiet")
+SMALL = (
+    "--task",
+    "classify",
+    "--steps",
+    "3",
+    "--hidden-size",
+    "4",
+    "--batch-size",
+    "8",
+    "--device",
+    "cpu",
+    "--quiet",
+)
 WORDS = {"good": "pos", "poor": "neg", "fair": "so-so"}
 
 

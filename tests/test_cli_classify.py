@@ -17,7 +17,19 @@ from chargen.cli.output import escape, unescape
 from chargen.runs.folder import load_run
 from chargen.training.options import ClassifierOptions, LanguageModelOptions, from_record, to_record
 
-SMALL = ("--task", "classify", "--steps", "3", "--hidden", "4", "--batch", "4", "--device", "cpu", "--quiet")
+SMALL = (
+    "--task",
+    "classify",
+    "--steps",
+    "3",
+    "--hidden-size",
+    "4",
+    "--batch-size",
+    "4",
+    "--device",
+    "cpu",
+    "--quiet",
+)
 ROWS = [(f"{word} {n}", str(int(word == "good")), str(n % 2)) for n in range(12) for word in ("good", "poor")]
 
 
@@ -43,7 +55,7 @@ def run() -> Path:
 def make_old(run: Path, **options: Any) -> None:
     """Make the run one that recorded no columns, with other options."""
     config = json.loads((run / "config.json").read_text())
-    for name in ("columns", "label_counts", "rows_dropped"):
+    for name in ("columns", "columns_known", "label_counts", "rows_dropped"):
         config["data"].pop(name, None)
     config["options"] |= options
     (run / "config.json").write_text(json.dumps(config))

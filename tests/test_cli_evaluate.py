@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from commands import call
 
-SMALL = ("--steps", "3", "--hidden", "4", "--batch", "8", "--device", "cpu", "--quiet")
+SMALL = ("--steps", "3", "--hidden-size", "4", "--batch-size", "8", "--device", "cpu", "--quiet")
 PNG = b"\x89PNG"
 
 

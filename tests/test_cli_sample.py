@@ -31,7 +31,7 @@ def make_run(path: Path, documents: str | None = None, *, classifier: bool = Fal
     """A run of random weights that writes TOKENIZER's characters; gives its path."""
     encoder = EncoderConfig(TOKENIZER.vocab_size, "lstm", num_layers=2, hidden_size=6, embedding_size=4)
     model = ClassifierConfig(encoder, 2) if classifier else LanguageModelConfig(encoder)
-    data = {"documents": documents, "text_column": "text", "encoding": "utf-8"}
+    data = {"fingerprint": "x", "documents": documents, "text_column": "text", "encoding": "utf-8"}
     config = {"kind": CLASSIFIER if classifier else LANGUAGE_MODEL, "model": asdict(model), "data": data}
     run = create_run(path, config, TOKENIZER, ["x", "y"] if classifier else None)
     random = np.random.default_rng(0)

@@ -18,13 +18,26 @@ from chargen.cli import main
 from chargen.cli.train import _progress as progress_of
 from chargen.cli.train import command as train_command
 from chargen.runs.folder import load_run
+from chargen.text.labelled_data import LabelledSettings, load_labelled
 from chargen.training.events import Step
 from chargen.training.options import ClassifierOptions, LanguageModelOptions
 from chargen.training.recipes import language_model_recipe
-from chargen.training.splitting import read_split
 
 SENTENCE = "the cat sat on the mat, and the dog ran after the hat.\n"
-SMALL = ("--layers", "1", "--hidden", "16", "--embedding", "8", "--batch", "4", "--window", "8", "--device", "cpu")
+SMALL = (
+    "--num-layers",
+    "1",
+    "--hidden-size",
+    "16",
+    "--embedding-size",
+    "8",
+    "--batch-size",
+    "4",
+    "--sequence-length",
+    "8",
+    "--device",
+    "cpu",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +86,9 @@ def test_train_sample_evaluate(tmp_path: Path) -> None:
 def test_a_budget_in_minutes_is_planned_by_what_is_measured_and_steps_are_not() -> None:
     done("train", "book.txt", "--steps", "3", *SMALL, "--out", "first")
     assert not Path("data/speeds.json").exists()
-    planned = done("train", "book.txt", "--minutes", "0.01", "--epochs", "1000", "--hidden", "16", "--out", "second")
+    planned = done(
+        "train", "book.txt", "--minutes", "0.01", "--epochs", "1000", "--hidden-size", "16", "--out", "second"
+    )
     told = re.search(
         r"gru 1x16 reads about ([\d,]+) tokens a second here, so .* epochs in 0.01 minutes", planned.stderr
     )
@@ -95,7 +110,7 @@ def test_shards_are_recorded_and_no_more_than_the_streams() -> None:
     told = done("train", "book.txt", "--steps", "3", *SMALL, "--shards", "9", "--out", "nine")
     assert "4 streams make 4 shards at most" in told.stderr
     assert load_run(Path("nine")).config["options"]["shards"] == 4
-    replayed = ("--config", "nine/config.json", "--batch", "2", "--out", "two")
+    replayed = ("--config", "nine/config.json", "--batch-size", "2", "--out", "two")
     done("train", *replayed)
     assert load_run(Path("two")).config["options"]["shards"] == 1  # one core in the tests
     assert "shards is 0" in refused("train", "book.txt", "--shards", "0")
@@ -117,9 +132,9 @@ def test_train_classify_evaluate() -> None:
         "classify",
         "--steps",
         "60",
-        "--hidden",
+        "--hidden-size",
         "16",
-        "--batch",
+        "--batch-size",
         "8",
         "--tokenizer",
         "char",
@@ -205,27 +220,37 @@ def test_resume_goes_on_and_config_replays() -> None:
     done("train", "--config", config, "--out", "third", "--precision", run.config["options"]["precision"])
     again, third = (load_run(Path(name)).weights() for name in ("again", "third"))
     assert all((again[name] == third[name]).all() for name in again)
-    done("train", "--config", config, "--out", "longer", "--epochs", "0.5", "--hidden", "6")
+    done("train", "--config", config, "--out", "longer", "--epochs", "0.5", "--hidden-size", "6")
     longer = load_run(Path("longer")).config["options"]
-    assert (longer["steps"], longer["epochs"], longer["hidden"], longer["window"]) == (None, 0.5, 6, 8)
+    assert (longer["steps"], longer["epochs"], longer["hidden_size"], longer["sequence_length"]) == (None, 0.5, 6, 8)
     done("train", "--config", config, "--out", "tied", "--steps", "2", "--tied", "--optimizer", "adamw")
     tied = load_run(Path("tied")).config["options"]
-    assert (tied["layers"], tied["hidden"], tied["embedding"], tied["batch"]) == (1, 16, 16, 4)
+    assert (tied["num_layers"], tied["hidden_size"], tied["embedding_size"], tied["batch_size"]) == (1, 16, 16, 4)
     adamw = language_model_recipe(LanguageModelOptions(inputs=("x",), optimizer="adamw"), 10**6, 65, lambda _: 1e4)
     assert (tied["learning_rate"], tied["weight_decay"]) == (adamw.learning_rate, adamw.weight_decay)
-    narrow = ("--config", "tied/config.json", "--steps", "1", "--hidden", "8", "--documents", "line", "--overwrite")
+    narrow = (
+        "--config",
+        "tied/config.json",
+        "--steps",
+        "1",
+        "--hidden-size",
+        "8",
+        "--documents",
+        "line",
+        "--overwrite",
+    )
     done("train", *narrow, "--out", "narrow")
-    assert load_run(Path("narrow")).config["options"]["embedding"] == 8
+    assert load_run(Path("narrow")).config["options"]["embedding_size"] == 8
     tuned = ("--config", "tied/config.json", "--steps", "1", "--from", "book")
     done("train", *tuned, "--out", "tuned")
     tuned_options = load_run(Path("tuned")).config["options"]
-    assert (tuned_options["tied"], tuned_options["embedding"]) == (False, 8)
+    assert (tuned_options["tied"], tuned_options["embedding_size"]) == (False, 8)
     assert tuned_options["learning_rate"] < adamw.learning_rate
     done(
         "train", "--config", "tied/config.json", "--steps", "1", "--size", "auto", "--out", "anew"
     )  # also typed again
-    assert load_run(Path("anew")).config["options"]["hidden"] == 128
-    assert "--hidden cannot change" in refused("train", "book.txt", "--resume", "--hidden", "3", code=2)
+    assert load_run(Path("anew")).config["options"]["hidden_size"] == 128
+    assert "--hidden-size cannot change" in refused("train", "book.txt", "--resume", "--hidden-size", "3", code=2)
     assert "leave --overwrite" in refused("train", "--resume", "--overwrite", code=2)
 
 
@@ -297,7 +322,7 @@ def test_a_wrong_command_line_is_code_2(arguments: tuple[str, ...], expected: st
 
 def test_runs_of_the_other_kind_are_refused() -> None:
     done("train", "book.txt", "--steps", "3", *SMALL)
-    done("train", "reviews.csv", "--task", "classify", "--steps", "3", "--hidden", "4")
+    done("train", "reviews.csv", "--task", "classify", "--steps", "3", "--hidden-size", "4")
     assert "is a classifier and writes no text" in refused("sample", "-m", "reviews")
     assert "is a language model and knows no labels" in refused("classify", "-m", "book", "x")
     assert "which reads no label column" in refused("evaluate", "-m", "book", "--label-column", "x")
@@ -306,7 +331,7 @@ def test_runs_of_the_other_kind_are_refused() -> None:
 
 def test_a_resumed_run_is_the_one_that_was_meant() -> None:
     done("train", "book.txt", "--steps", "3", *SMALL)
-    done("train", "reviews.csv", "--task", "classify", "--steps", "3", "--hidden", "4")
+    done("train", "reviews.csv", "--task", "classify", "--steps", "3", "--hidden-size", "4")
     assert "to checkpoints/reviews" in done("train", "--resume", "--steps", "4").stderr  # the newest of either kind
     assert "to checkpoints/book" in done("train", "--resume", "--task", "language-model", "--steps", "4").stderr
     assert "to checkpoints/book" in done("train", "./book.txt", "--resume", "--steps", "5").stderr
@@ -321,7 +346,7 @@ def test_a_resumed_run_is_the_one_that_was_meant() -> None:
 
 def test_a_text_that_was_edited_is_not_the_one_that_was_held_out() -> None:
     done("train", "book.txt", "--steps", "3", *SMALL)
-    done("train", "reviews.csv", "--task", "classify", "--steps", "3", "--hidden", "4")
+    done("train", "reviews.csv", "--task", "classify", "--steps", "3", "--hidden-size", "4")
     done("evaluate", "-m", "book")
     done("evaluate", "-m", "reviews")
     config = Path("checkpoints/book/config.json")
@@ -335,8 +360,8 @@ def test_a_text_that_was_edited_is_not_the_one_that_was_held_out() -> None:
     for name, file in (("book", "book.txt"), ("reviews", "reviews.csv")):
         assert f"the text in {file} has changed since {name} was trained with it" in refused("evaluate", "-m", name)
     assert "has changed since" in refused("evaluate", "-m", "book", "other.txt", "--dynamic")
-    held_out = read_split(ClassifierOptions(inputs=("reviews.csv",)))[1].texts[0]
-    done("train", "reviews.csv", "--task", "classify", "--steps", "3", "--hidden", "4", "--overwrite")
+    held_out = load_labelled(LabelledSettings(("reviews.csv",))).validation.texts[0]
+    done("train", "reviews.csv", "--task", "classify", "--steps", "3", "--hidden-size", "4", "--overwrite")
     Path("reviews.csv").write_text(Path("reviews.csv").read_text().replace(f"{held_out},", f"{held_out}!,"))
     assert "the text in reviews.csv has changed since" in refused("evaluate", "-m", "reviews")
     done("evaluate", "-m", "book", "other.txt")
@@ -349,7 +374,7 @@ def test_adapting_reads_the_training_text_as_training_did() -> None:
     done("evaluate", "other.txt", "--encoding", "latin-1", "--dynamic")
     done("train", "-", "--out", "piped", "--steps", "3", *SMALL, given=SENTENCE * 40)
     sentence = refused("evaluate", "-m", "./piped", "book.txt", "--dynamic")
-    assert "was trained on standard input, which is gone: measure it without adapting" in sentence
+    assert "was trained on standard input, which is gone: name a text, or leave out what needs" in sentence
 
 
 def test_the_record_says_what_was_chosen() -> None:
@@ -398,7 +423,7 @@ def of_a_gpu() -> None:
 @pytest.mark.parametrize("greedy", [of_torch, of_python, of_a_gpu])
 def test_too_little_memory_is_said(greedy: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chargen.runs.search.find_run", lambda *_: greedy())
-    assert "there is not enough memory: train with a smaller --batch" in refused("sample")
+    assert "there is not enough memory: train with a smaller --batch-size" in refused("sample")
 
 
 def test_the_time_left_is_that_of_all_sittings() -> None:

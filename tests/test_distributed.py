@@ -13,7 +13,8 @@ from processes import run_python
 from chargen.runs.folder import Run, load_run
 from chargen.training.distributed import World
 
-SHAPE = "--layers 2 --hidden 12 --embedding 6 --batch 4 --window 8 --dropout 0 --device cpu --precision fp32"
+SHAPE = """--num-layers 2 --hidden-size 12 --embedding-size 6 --batch-size 4 --sequence-length 8 --dropout 0
+    --device cpu --precision fp32"""
 TRAIN = ["train", "book.txt", "--steps", "12", *SHAPE.split()]
 
 
@@ -57,10 +58,10 @@ def test_two_processes_are_one(folder: Path) -> None:
 
 
 def test_the_streams_that_are_chosen_can_be_shared_by_any_number(folder: Path) -> None:
-    size = ("--layers", "1", "--hidden", "8", "--device", "cpu")
+    size = ("--num-layers", "1", "--hidden-size", "8", "--device", "cpu")
     trained = train(folder, "train", "book.txt", "--steps", "2", *size, "--out", "three", processes=3)
     assert trained.returncode == 0, trained.stderr
-    assert load_run(folder / "three").config["options"]["batch"] == 6
+    assert load_run(folder / "three").config["options"]["batch_size"] == 6
 
 
 def test_what_two_began_one_can_finish_and_the_other_way_round(folder: Path) -> None:
@@ -81,7 +82,8 @@ def test_what_two_began_one_can_finish_and_the_other_way_round(folder: Path) -> 
 def test_two_processes_train_the_classifier_of_one(folder: Path) -> None:
     rows = [f"{'good' if i % 3 else 'bad'} film number {i},{'pos' if i % 3 else 'neg'}\n" for i in range(50)]
     (folder / "reviews.csv").write_text("text,label\n" + "".join(rows))
-    shape = "--task classify --hidden 8 --embedding 6 --batch 7 --dropout 0 --dropout-input 0 --dropout-embedding 0"
+    shape = """--task classify --hidden-size 8 --embedding-size 6 --batch-size 7 --dropout 0 --dropout-input 0
+        --dropout-embedding 0"""
     arguments = ["train", "reviews.csv", *shape.split(), "--device", "cpu", "--precision", "fp32", "--steps", "13"]
     for name, processes in (("label-one", 1), ("label-two", 2)):
         trained = train(folder, *arguments, "--out", name, processes=processes)
@@ -127,7 +129,7 @@ def test_the_run_need_not_be_on_a_disk_that_all_share(folder: Path) -> None:
 
 def test_what_cannot_be_shared_is_refused_in_one_sentence(folder: Path) -> None:
     for arguments, sentence in (
-        (("--batch", "3", "--out", "odd"), "3 streams cannot be shared evenly by 2 processes: set --batch"),
+        (("--batch-size", "3", "--out", "odd"), "3 streams cannot be shared evenly by 2 processes: set --batch-size"),
         (("--out", "photos"), "photos exists and is no run of chargen"),  # which the first process alone looks at
     ):
         (folder / "photos").mkdir(exist_ok=True)

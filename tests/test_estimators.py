@@ -26,13 +26,13 @@ from chargen import ChargenError, TextClassifier, TextEmbedder, TextWriter
 from chargen.api.classifier import NO_OPTIONS
 from chargen.cli import main
 from chargen.models.classifier import Classifier, pool
-from chargen.models.config import ClassifierConfig, LanguageModelConfig
+from chargen.models.config import ClassifierConfig, LanguageModelConfig, ModelConfig
 from chargen.models.language_model import LanguageModel
 from chargen.runs.folder import load_run
 from chargen.text.labelled import encode_example
 from chargen.training.options import ClassifierOptions
 
-TINY: dict[str, Any] = {"steps": 3, "hidden": 5, "embedding": 3, "batch": 8}
+TINY: dict[str, Any] = {"steps": 3, "hidden_size": 5, "embedding_size": 3, "batch_size": 8}
 X = [f"{word} film {number}" for number in range(10) for word in ("good", "bad")]
 Y = ["pos", "neg"] * 10
 
@@ -47,7 +47,9 @@ def writer(tmp_path_factory: pytest.TempPathFactory) -> tuple[TextWriter, str]:
     folder = tmp_path_factory.mktemp("language")
     (folder / "book.txt").write_text("Once upon a time there was a small model.\n" * 20)
     out = str(folder / "run")
-    return chargen.train(folder / "book.txt", out=out, steps=2, layers=2, hidden=5, embedding=3, batch=2), out
+    return chargen.train(
+        folder / "book.txt", out=out, steps=2, num_layers=2, hidden_size=5, embedding_size=3, batch_size=2
+    ), out
 
 
 def test_parameters_are_the_options_of_training_with_the_same_defaults() -> None:
@@ -174,8 +176,8 @@ def test_a_pickle_labels_and_embeds_as_before_and_holds_no_model(fitted: TextCla
 
 def test_scikit_learn_validates_searches_and_chains(fitted: TextClassifier) -> None:
     assert len(cross_val_score(clone(fitted), polars.Series(X), polars.Series(Y), cv=2)) == 2
-    search = GridSearchCV(clone(fitted), {"hidden": [4, 5]}, cv=2, n_jobs=2, scoring="neg_log_loss").fit(X, Y)
-    assert search.best_params_["hidden"] in (4, 5)
+    search = GridSearchCV(clone(fitted), {"hidden_size": [4, 5]}, cv=2, n_jobs=2, scoring="neg_log_loss").fit(X, Y)
+    assert search.best_params_["hidden_size"] in (4, 5)
     assert set(make_pipeline(clone(fitted)).fit(np.array(X), Y).predict(X)) <= {"pos", "neg"}
 
 
@@ -214,7 +216,7 @@ def test_training_on_files_gives_a_fitted_estimator_whose_clone_trains_alike(tmp
     assert isinstance(trained, TextClassifier) and isinstance(loaded, TextClassifier)
     expected = trained.predict_proba(X)
     np.testing.assert_array_equal(loaded.predict_proba(X), expected)
-    assert loaded.get_params()["hidden"] == 5 and loaded.get_params()["out"] is None
+    assert loaded.get_params()["hidden_size"] == 5 and loaded.get_params()["out"] is None
     np.testing.assert_allclose(clone(loaded).fit(X, Y).predict_proba(X), expected)
 
 
@@ -225,14 +227,14 @@ def test_training_on_files_gives_a_fitted_estimator_whose_clone_trains_alike(tmp
 def test_a_text_is_embedded_as_torch_pools_it(bidirectional: bool) -> None:
     classifier = TextClassifier(**TINY, bidirectional=bidirectional, pooling="concat", tokenizer="char").fit(X, Y)
     run, texts = classifier.run_, ["good", "", "a bad, bad film " * 9]
-    config = run.model_config()
+    config = run.model_config(ModelConfig)
     assert isinstance(config, ClassifierConfig)
     twin = Classifier(config)
     twin.load_state_dict({name: torch.from_numpy(weight) for name, weight in run.weights().items()})
     vectors = classifier.embed(texts)
     assert vectors.dtype == np.float32 and vectors.shape == (3, config.pooled_size)
     for text, vector in zip(texts, vectors, strict=True):
-        ids = torch.from_numpy(encode_example(run.tokenizer(), text, documents=True, max_length=1000))[:, None]
+        ids = torch.from_numpy(encode_example(run.tokenizer(), text, framed=True, max_length=1000))[:, None]
         with torch.inference_mode():
             outputs, _ = twin.encoder(ids)
             expected = pool(outputs, torch.tensor([len(ids)]), config)[0].numpy()
@@ -247,7 +249,7 @@ def test_a_language_model_embeds_the_mean_of_its_outputs(
     )  # so that texts are read in several parts
     model, out = writer
     run, texts = load_run(Path(out)), ["Once upon a time", "", "a", "model, a small model", "Äther"]
-    config = run.model_config()
+    config = run.model_config(ModelConfig)
     assert isinstance(config, LanguageModelConfig)
     twin = LanguageModel(config)
     twin.load_state_dict({name: torch.from_numpy(weight) for name, weight in run.weights().items()})

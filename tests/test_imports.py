@@ -133,7 +133,11 @@ def test_a_loaded_classifier_labels_and_embeds_without_torch(tmp_path: Path) -> 
 def make_run(path: Path) -> None:
     tokenizer = CharTokenizer("abdgoy")
     config = ClassifierConfig(EncoderConfig(tokenizer.vocab_size, "gru", 2, 5, 3, bidirectional=True), 2, "concat")
-    record = {"kind": CLASSIFIER, "model": asdict(config), "data": {"documents": False, "max_length": 9}}
+    record = {
+        "kind": CLASSIFIER,
+        "model": asdict(config),
+        "data": {"fingerprint": "x", "framed": False, "max_length": 9},
+    }
     run = create_run(path, record, tokenizer, ["x", "y"])
     run.save_weights({name: np.ones(shape, np.float32) for name, shape in weight_shapes(config).items()})
 

@@ -12,8 +12,8 @@ from processes import run_python
 from chargen.runs.folder import Run, load_run
 
 STEPS = 40
-TRAIN = f"""train book.txt --steps {STEPS} --layers 2 --hidden 12 --embedding 6 --batch 4 --window 8 --dropout 0.2
-    --weight-drop 0.1 --device cpu --precision fp32""".split()
+TRAIN = f"""train book.txt --steps {STEPS} --num-layers 2 --hidden-size 12 --embedding-size 6 --batch-size 4
+    --sequence-length 8 --dropout 0.2 --weight-drop 0.1 --device cpu --precision fp32""".split()
 
 # Runs chargen, and kills it at the n-th call of a function that saving needs: before the file is flushed to the disk,
 # before the new file takes the old one's place, or just after; or when it has computed for so many seconds more, by

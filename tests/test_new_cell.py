@@ -15,7 +15,7 @@ from chargen.models.cells.registry import CELLS
 from chargen.models.specs import SPECS, CellSpec
 from chargen.runs.folder import load_run
 
-SMALL = ("--cell", "leaky", "--layers", "2", "--hidden", "6", "--embedding", "5", "--quiet")
+SMALL = ("--cell", "leaky", "--num-layers", "2", "--hidden-size", "6", "--embedding-size", "5", "--quiet")
 STEPS = ("--steps", "4", "--device", "cpu", "--precision", "fp32")
 
 

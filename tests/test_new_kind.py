@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,16 +20,17 @@ from torch.nn.functional import mse_loss
 import chargen
 from chargen.errors import ChargenError
 from chargen.kinds import KINDS, Kind
-from chargen.models.config import EncoderConfig
+from chargen.models.config import EncoderConfig, ModelConfig
 from chargen.models.encoder import Encoder
 from chargen.models.specs import Shapes
 from chargen.runs.folder import Run, load_run
 from chargen.text.documents import read_lines
 from chargen.text.labelled import pad
+from chargen.text.records import DataRecord
 from chargen.text.sources import fingerprint, resolve
 from chargen.text.tokenizers.registry import train_tokenizer
-from chargen.training.loop import weights_of
-from chargen.training.options import Options, filled
+from chargen.training.loop import Optimisation, weights_of
+from chargen.training.options import Options, with_defaults
 from chargen.training.setup import Prepared, Setting
 
 READ = 5  # symbols of each line
@@ -41,6 +42,7 @@ KIND = Kind(
     otherwise="{} guesses lengths",
     default_input="python-docs",
     model=f"{__name__}:LengthConfig",
+    data="chargen.text.records:DataRecord",
     options=f"{__name__}:LengthOptions",
     prepare=f"{__name__}:prepare",
     load=f"{__name__}:load",
@@ -56,13 +58,7 @@ class LengthOptions(Options):
 
 
 @dataclass(frozen=True)
-class LengthConfig:
-    encoder: EncoderConfig
-
-    @classmethod
-    def from_dict(cls, record: dict[str, Any]) -> LengthConfig:
-        return cls(EncoderConfig(**record["encoder"]))
-
+class LengthConfig(ModelConfig):
     def output_shapes(self) -> Shapes:
         return {"head.weight": (1, self.encoder.output_size), "head.bias": (1,)}
 
@@ -70,6 +66,7 @@ class LengthConfig:
 class LengthModel(nn.Module):
     def __init__(self, config: LengthConfig) -> None:
         super().__init__()
+        self.config = config
         self.encoder, self.head = Encoder(config.encoder), nn.Linear(config.encoder.output_size, 1)
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
@@ -116,24 +113,25 @@ class Guessing:
 
 
 def prepare(options: LengthOptions, setting: Setting) -> Prepared:
-    chosen = filled(
-        options, cell="gru", layers=1, hidden=8, embedding=4, optimizer="muon", learning_rate=0.02, weight_decay=0.0,
-        clip=1.0, steps=5, tokenizer="char",
-    )  # fmt: skip
+    chosen = with_defaults(options, steps=5, tokenizer="char")
     sources = resolve(options.inputs)
     lines = [line for source in sources for line in read_lines(source) if line]
     tokenizer = setting.tokenizer or train_tokenizer("char", lines)
-    config = LengthConfig(EncoderConfig(tokenizer.vocab_size, "gru", 1, chosen.hidden or 0, chosen.embedding or 0))
     torch.manual_seed(chosen.seed)
-    task = Guessing(LengthModel(config), [tokenizer.encode(x) for x in lines], np.array([len(x) for x in lines]))
-    data = {"fingerprint": fingerprint(sources), "validation": None}
-    return Prepared(task, chosen, asdict(config), data, tokenizer, None, [f"{len(lines)} lines"])
+    model = LengthModel(LengthConfig(EncoderConfig(tokenizer.vocab_size, "gru", 1, 8, 4)))
+    return Prepared(
+        task=Guessing(model, [tokenizer.encode(x) for x in lines], np.array([len(x) for x in lines])),
+        options=chosen,
+        optimisation=Optimisation(0.02, "muon"),
+        model=model.config,
+        data=DataRecord(fingerprint=fingerprint(sources)),
+        tokenizer=tokenizer,
+        notes=[f"{len(lines)} lines"],
+    )
 
 
 def load(run: Run) -> LengthModel:
-    config = run.model_config()
-    assert isinstance(config, LengthConfig)
-    model = LengthModel(config)
+    model = LengthModel(run.model_config(LengthConfig))
     model.load_state_dict({name: torch.from_numpy(weight) for name, weight in run.weights().items()})
     return model
 

@@ -11,12 +11,32 @@ import torch
 
 from chargen.training import planner
 from chargen.training.distributed import ALONE
-from chargen.training.options import LanguageModelOptions
+from chargen.training.options import ChosenLanguageModelOptions, LanguageModelOptions, choose
 from chargen.training.planner import Planner
 from chargen.workers import ONE_WORKER
 
-OPTIONS = LanguageModelOptions(
-    inputs=("x",), cell="gru", layers=1, hidden=8, embedding=4, batch=4, window=8, shards=1, optimizer="adamw"
+OPTIONS = choose(
+    ChosenLanguageModelOptions,
+    LanguageModelOptions(inputs=("x",)),
+    size="tiny",
+    tied=False,
+    learning_rate=0.1,
+    weight_decay=0.0,
+    clip=1.0,
+    dropout=0.0,
+    dropout_input=0.0,
+    dropout_embedding=0.0,
+    weight_drop=0.0,
+    activation_reg=0.0,
+    temporal_reg=0.0,
+    cell="gru",
+    num_layers=1,
+    hidden_size=8,
+    embedding_size=4,
+    batch_size=4,
+    sequence_length=8,
+    shards=1,
+    optimizer="adamw",
 )
 
 
@@ -48,7 +68,7 @@ def test_a_shape_is_measured_once(task: Counted) -> None:
     steps = task.steps
     assert planner_of(task).speed(OPTIONS) == pytest.approx(found, abs=0.1)
     assert task.steps == steps
-    planner_of(task).speed(replace(OPTIONS, hidden=16))
+    planner_of(task).speed(replace(OPTIONS, hidden_size=16))
     assert task.steps > steps
 
 

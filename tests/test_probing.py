@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from commands import call
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
@@ -18,17 +19,20 @@ from sklearn.preprocessing import StandardScaler
 from chargen.api.classifier import TextClassifier
 from chargen.api.evaluate import evaluate
 from chargen.classification.labeller import Labeller
-from chargen.cli.train import REPLACES
 from chargen.errors import ChargenError
 from chargen.runs.folder import Run, load_run
 from chargen.text.labelled import read_labelled
+from chargen.training.distributed import World
 from chargen.training.events import Done, Evaluated, Event, Note
-from chargen.training.options import ClassifierOptions, LanguageModelOptions, Options
+from chargen.training.options import NOT_OF_PROBES, ClassifierOptions, LanguageModelOptions, Options
 from chargen.training.recipes import PROBE_POOLING
-from chargen.training.setup import TRAINING_ONLY, refuse_beside_probe
+from chargen.training.replaying import REPLACES
+from chargen.training.setup import Setting
 from chargen.training.start import start
 from chargen.training.tasks import probe as probing
+from chargen.training.tasks.prepare_classifier import prepare_classifier
 from chargen.training.tasks.probe import Head, regression_path
+from chargen.workers import ONE_WORKER
 
 STYLES = {"calm": ["sea", "lull", "ease", "lea", "sail"], "sharp": ["tick", "crack", "kit", "quick", "pact"]}
 MIXED = ["it", "is", "at", "as"]
@@ -72,14 +76,22 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sources")
     draw = random.Random(0)
     (folder / "book.txt").write_text("".join(text_of(style, draw) + "\n" for style in [*STYLES] * 300))
-    shape: dict[str, Any] = {"embedding": 6, "device": "cpu", "precision": "fp32", "shards": 1}
+    shape: dict[str, Any] = {"embedding_size": 6, "device": "cpu", "precision": "fp32", "shards": 1}
     language = LanguageModelOptions(
-        inputs=(str(folder / "book.txt"),), documents="line", steps=120, layers=2, hidden=12, batch=8, **shape
+        inputs=(str(folder / "book.txt"),),
+        documents="line",
+        steps=120,
+        num_layers=2,
+        hidden_size=12,
+        batch_size=8,
+        **shape,
     )
     train(language, folder / "language")
     labelled = table(folder / "few.csv", 40, seed=3)
     train(
-        ClassifierOptions(inputs=(labelled,), steps=2, layers=1, hidden=5, ngrams=False, tokenizer="char", **shape),
+        ClassifierOptions(
+            inputs=(labelled,), steps=2, num_layers=1, hidden_size=5, ngrams=False, tokenizer="char", **shape
+        ),
         folder / "classifier",
     )
     return folder
@@ -222,7 +234,7 @@ def test_an_estimator_can_be_a_probe(home: Path) -> None:
         (("--probe", "--from", "RUN", "--epochs", "3"), "--epochs has no use with --probe"),
         (("--probe", "--from", "RUN", "--minutes", "3"), "--minutes has no use with --probe"),
         (("--probe", "--from", "RUN", "--learning-rate", "0.1"), "--learning-rate has no use with --probe"),
-        (("--probe", "--from", "RUN", "--hidden", "3"), "--hidden 3 contradicts --from"),
+        (("--probe", "--from", "RUN", "--hidden-size", "3"), "--hidden-size 3 contradicts --from"),
         (("--probe", "--from", "RUN", "--max-length", "1"), "has the same outputs for all texts"),
     ],
 )
@@ -238,16 +250,19 @@ def test_what_does_not_go_with_a_probe_is_refused_in_a_sentence(
 
 def test_a_probe_is_not_resumed_and_needs_one_process(home: Path, tmp_path: Path) -> None:
     run, _ = probe(home / "language", table(tmp_path / "t.csv", 40, 1), tmp_path / "run", ngrams=False)
-    assert "a probe is fitted at once" in call("train", "--resume", "--out", str(run.path), code=1).stderr
+    assert (
+        "was fitted at once and has nothing to go on with"
+        in call("train", "--resume", "--out", str(run.path), code=1).stderr
+    )
     options = ClassifierOptions(inputs=("x",), start_from="y", probe=True)
-    refuse_beside_probe(options)
+    two = Setting(World(size=2), ONE_WORKER, torch.device("cpu"))
     with pytest.raises(ChargenError, match="needs one process, not 2"):
-        refuse_beside_probe(options, 2)
+        prepare_classifier(options, two)
 
 
 def test_options_of_a_training_give_way_to_a_probe_and_are_all_known() -> None:
-    assert REPLACES["probe"] == {*TRAINING_ONLY, "pooling"}
-    assert {*TRAINING_ONLY} < {field.name for field in fields(ClassifierOptions)}
+    assert REPLACES["probe"] == {*NOT_OF_PROBES, "pooling"}
+    assert {*NOT_OF_PROBES} < {field.name for field in fields(ClassifierOptions)}
 
 
 def test_memory_is_bounded_and_no_label_is_lost(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

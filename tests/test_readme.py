@@ -21,7 +21,7 @@ def test_the_python_snippets_run(
     Path("book.txt").write_text("Once upon a time there was a small model.\n" * 100)
     Path("reviews.csv").write_text("text,label\n" + "what a film,good\nwhat a bore,bad\n" * 40)
     first, second = (
-        re.sub(r"minutes=\d+", "steps=30, hidden=16, batch=4", snippet)
+        re.sub(r"minutes=\d+", "steps=30, hidden_size=16, batch_size=4", snippet)
         for snippet in re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     )
     exec(first, {})

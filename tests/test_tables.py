@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import polars as pl
 import pytest
 
 from chargen.errors import ChargenError
+from chargen.runs.files import read_record
 from chargen.text import sources
 from chargen.text.columns import Columns
 from chargen.text.labelled import LabelledSet, read_labelled
@@ -226,7 +228,7 @@ def test_several_columns_of_text_are_joined_by_a_line_break(tmp_path: Path) -> N
 def test_recorded_columns_are_read_again(tmp_path: Path) -> None:
     first = read(tmp_path / "a.csv", SPAM, label_column="reply")
     recorded = first.reading.columns
-    assert recorded and Columns.from_record(json.loads(json.dumps(recorded.to_record()))) == recorded
+    assert recorded and read_record(Columns, json.loads(json.dumps(asdict(recorded))), "columns") == recorded
     again = read(tmp_path / "b.csv", SPAM.replace("text,spam,reply", "spam,text,reply"), columns=recorded)
     assert again.labels == first.labels and again.texts[0] == "0"
     semicolons = read(tmp_path / "c.csv", SPAM.replace(",", ";"), columns=recorded)

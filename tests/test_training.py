@@ -27,10 +27,19 @@ from chargen.text.tokenizers.char import CharTokenizer
 from chargen.training import loop
 from chargen.training.batches import Streams
 from chargen.training.events import Done, Evaluated, Event, Note, Started, Step
-from chargen.training.options import ClassifierOptions, LanguageModelOptions, Options, from_record, to_record
+from chargen.training.options import (
+    ChosenLanguageModelOptions,
+    ClassifierOptions,
+    LanguageModelOptions,
+    Options,
+    from_record,
+    options_of,
+    to_record,
+)
 from chargen.training.recipes import LADDER, Speed, classifier_recipe, language_model_recipe
 from chargen.training.schedule import Budget
-from chargen.training.start import Hooks, default_folder, options_of, resume, start
+from chargen.training.setup import Hooks
+from chargen.training.start import default_folder, resume, start
 from chargen.training.tasks.language_model import LanguageModelling
 from chargen.workers import Workers
 
@@ -61,11 +70,11 @@ def small(text: str, **changes: Any) -> LanguageModelOptions:
     """A model of a few hundred weights with every kind of dropout, so that random numbers matter."""
     settings: dict[str, Any] = {
         "steps": 30,
-        "layers": 2,
-        "hidden": 12,
-        "embedding": 6,
-        "batch": 4,
-        "window": 8,
+        "num_layers": 2,
+        "hidden_size": 12,
+        "embedding_size": 6,
+        "batch_size": 4,
+        "sequence_length": 8,
         "learning_rate": 0.02,
         "dropout": 0.2,
         "dropout_input": 0.1,
@@ -124,7 +133,7 @@ def test_a_run_folder_holds_what_the_contract_says(text: str, tmp_path: Path) ->
     assert summary["val_bpc"] == pytest.approx(summary["val_loss"] / math.log(2))
     assert summary["parameters"] == sum(weight.size for weight in run.weights().values())
     assert summary["stopped"] == "budget spent"
-    assert load_run(run.path).config["options"]["hidden"] == 12
+    assert load_run(run.path).config["options"]["hidden_size"] == 12
     assert len(run.metrics()) == 10
 
 
@@ -176,7 +185,7 @@ def test_a_finished_run_goes_on_with_a_larger_budget(text: str, tmp_path: Path) 
     events = list(resume(run, Budget(steps=25)))
     steps = [event.step for event in events if isinstance(event, Step)]
     assert steps == list(range(11, 26))
-    assert options_of(load_run(run.path)).steps == 25
+    assert options_of(load_run(run.path), Options).steps == 25
 
 
 def test_resuming_a_finished_run_trains_no_more(text: str, tmp_path: Path) -> None:
@@ -232,7 +241,7 @@ def test_characters_without_a_symbol_are_told_and_where_they_are(text: str, tmp_
     assert "1 characters ('ß') of the validation text have no symbol and become the unknown symbol: 10 pl" in told
     assert "are rarer than" in notes(start(small(str(new), min_frequency=100, steps=1), tmp_path / "rare"))
     from_first = LanguageModelOptions(
-        inputs=(str(new),), start_from=str(first), steps=1, batch=4, window=8, device="cpu"
+        inputs=(str(new),), start_from=str(first), steps=1, batch_size=4, sequence_length=8, device="cpu"
     )
     assert f"('Ü') are new to {first}" in notes(start(from_first, tmp_path / "second"))
 
@@ -377,14 +386,16 @@ def test_an_update_whose_loss_is_not_finite_moves_nothing(text: str, tmp_path: P
 
 
 def test_patience_ends_a_training_early(table: str, tmp_path: Path) -> None:
-    options = ClassifierOptions(inputs=(table,), steps=200, hidden=4, patience=2, learning_rate=1e-9, device="cpu")
+    options = ClassifierOptions(
+        inputs=(table,), steps=200, hidden_size=4, patience=2, learning_rate=1e-9, device="cpu"
+    )
     run = run_of(list(start(options, tmp_path / "run")))
     assert run.summary()["stopped"] == "no better for a while"
     assert run.summary()["steps"] == 60
 
 
 def test_a_classifier_learns_and_keeps_its_most_accurate_weights(table: str, tmp_path: Path) -> None:
-    options = ClassifierOptions(inputs=(table,), steps=60, hidden=16, batch=8, device="cpu")
+    options = ClassifierOptions(inputs=(table,), steps=60, hidden_size=16, batch_size=8, device="cpu")
     events = list(start(options, tmp_path / "run"))
     run = run_of(events)
     assert run.labels() == ["neg", "pos"]
@@ -393,7 +404,9 @@ def test_a_classifier_learns_and_keeps_its_most_accurate_weights(table: str, tmp
 
 
 def test_a_resumed_classifier_equals_an_uninterrupted_one(table: str, tmp_path: Path) -> None:
-    options = ClassifierOptions(inputs=(table,), steps=20, hidden=8, batch=8, device="cpu", precision="fp32")
+    options = ClassifierOptions(
+        inputs=(table,), steps=20, hidden_size=8, batch_size=8, device="cpu", precision="fp32"
+    )
     whole = run_of(list(start(options, tmp_path / "whole")))
     parts = run_of(list(start(options, tmp_path / "parts", hooks=stop_after(7))))
     assert_equal_runs(whole, run_of(list(resume(parts, Budget()))))
@@ -402,7 +415,7 @@ def test_a_resumed_classifier_equals_an_uninterrupted_one(table: str, tmp_path: 
 @pytest.mark.parametrize("shards", [1, 3])
 def test_a_classifiers_shards_have_the_loss_of_its_batch(table: str, tmp_path: Path, shards: int) -> None:
     options = ClassifierOptions(
-        inputs=(table,), steps=3, hidden=8, batch=5, shards=shards, device="cpu", precision="fp32"
+        inputs=(table,), steps=3, hidden_size=8, batch_size=5, shards=shards, device="cpu", precision="fp32"
     )
     steps = [event.loss for event in start(options, tmp_path / str(shards)) if isinstance(event, Step)]
     options = replace(options, shards=2)
@@ -415,7 +428,13 @@ def test_fine_tuning_takes_over_weights_shape_and_tokenizer(text: str, tmp_path:
     new = tmp_path / "new.txt"
     new.write_text((SENTENCE + "Ünï\n") * 30, encoding="utf-8")
     options = LanguageModelOptions(
-        inputs=(str(new),), start_from=str(first.path), steps=1, batch=4, window=8, learning_rate=1e-12, device="cpu"
+        inputs=(str(new),),
+        start_from=str(first.path),
+        steps=1,
+        batch_size=4,
+        sequence_length=8,
+        learning_rate=1e-12,
+        device="cpu",
     )
     events = list(start(options, tmp_path / "second"))
     notes = " ".join(event.text for event in events if isinstance(event, Note))
@@ -437,7 +456,7 @@ def test_a_classifier_starts_from_a_language_models_encoder(text: str, table: st
     for name, weight in first.weights().items():
         if name.startswith("encoder."):
             np.testing.assert_allclose(second.weights()[name], weight, atol=1e-9)
-    assert second.config["data"]["documents"] is False  # read as the encoder knows texts
+    assert second.config["data"]["framed"] is False  # read as the encoder knows texts
 
 
 def test_a_classifier_resumed_reads_texts_as_it_began_to(text: str, table: str, tmp_path: Path) -> None:
@@ -449,9 +468,15 @@ def test_a_classifier_resumed_reads_texts_as_it_began_to(text: str, table: str, 
 
 
 def test_tied_weights_are_taken_over_tied(text: str, tmp_path: Path) -> None:
-    first = run_of(list(start(small(text, tied=True, embedding=12), tmp_path / "first")))
+    first = run_of(list(start(small(text, tied=True, embedding_size=12), tmp_path / "first")))
     options = LanguageModelOptions(
-        inputs=(text,), start_from=str(first.path), steps=1, batch=4, window=8, learning_rate=1e-12, device="cpu"
+        inputs=(text,),
+        start_from=str(first.path),
+        steps=1,
+        batch_size=4,
+        sequence_length=8,
+        learning_rate=1e-12,
+        device="cpu",
     )
     second = run_of(list(start(options, tmp_path / "second")))
     assert second.weights().keys() == first.weights().keys()
@@ -464,7 +489,7 @@ def test_an_encoder_that_does_not_fit_is_refused_not_left_random(text: str, tabl
     options = ClassifierOptions(inputs=(table,), start_from=str(first.path), bidirectional=True, device="cpu")
     with pytest.raises(ChargenError, match="--bidirectional True contradicts --from"):
         list(start(options, tmp_path / "second"))
-    both_ways = run_of(list(start(ClassifierOptions(inputs=(table,), steps=2, hidden=6), tmp_path / "third")))
+    both_ways = run_of(list(start(ClassifierOptions(inputs=(table,), steps=2, hidden_size=6), tmp_path / "third")))
     with pytest.raises(ChargenError, match="reads from both ends"):
         list(start(LanguageModelOptions(inputs=(text,), start_from=str(both_ways.path)), tmp_path / "fourth"))
     again = ClassifierOptions(inputs=(table,), start_from=str(both_ways.path), steps=1, learning_rate=1e-12)
@@ -474,7 +499,9 @@ def test_an_encoder_that_does_not_fit_is_refused_not_left_random(text: str, tabl
 
 
 def test_patience_stays_spent(table: str, tmp_path: Path) -> None:
-    options = ClassifierOptions(inputs=(table,), steps=200, hidden=4, patience=2, learning_rate=1e-9, device="cpu")
+    options = ClassifierOptions(
+        inputs=(table,), steps=200, hidden_size=4, patience=2, learning_rate=1e-9, device="cpu"
+    )
     run = run_of(list(start(options, tmp_path / "run")))
     events = list(resume(run, Budget()))
     assert not any(isinstance(event, Step) for event in events)
@@ -482,7 +509,9 @@ def test_patience_stays_spent(table: str, tmp_path: Path) -> None:
 
 
 def test_a_larger_budget_renews_patience(table: str, tmp_path: Path) -> None:
-    options = ClassifierOptions(inputs=(table,), steps=200, hidden=4, patience=2, learning_rate=1e-9, device="cpu")
+    options = ClassifierOptions(
+        inputs=(table,), steps=200, hidden_size=4, patience=2, learning_rate=1e-9, device="cpu"
+    )
     run = run_of(list(start(options, tmp_path / "run")))
     summary = run_of(list(resume(run, Budget(steps=400)))).summary()
     assert summary["steps"] > 60
@@ -509,8 +538,8 @@ def test_an_evaluation_out_of_turn_leaves_no_trace(text: str, tmp_path: Path) ->
 
 def test_fine_tuning_refuses_another_shape(text: str, tmp_path: Path) -> None:
     first = run_of(list(start(small(text), tmp_path / "first")))
-    with pytest.raises(ChargenError, match="--hidden 20 contradicts --from"):
-        list(start(small(text, hidden=20, start_from=str(first.path)), tmp_path / "second"))
+    with pytest.raises(ChargenError, match="--hidden-size 20 contradicts --from"):
+        list(start(small(text, hidden_size=20, start_from=str(first.path)), tmp_path / "second"))
 
 
 def test_documents_begin_and_end(tmp_path: Path) -> None:
@@ -552,10 +581,10 @@ def test_texts_that_are_too_short_are_refused_and_leave_nothing(tmp_path: Path, 
 
 
 def test_a_short_text_is_not_read_for_ever_and_says_so(text: str, tmp_path: Path) -> None:
-    options = replace(small(text, minutes=0.5), steps=None, batch=None, window=None)
+    options = replace(small(text, minutes=0.5), steps=None, batch_size=None, sequence_length=None)
     events = list(start(options, tmp_path / "run"))
     notes = " ".join(event.text for event in events if isinstance(event, Note))
-    made = options_of(run_of(events))
+    made = options_of(run_of(events), Options)
     assert made.epochs is not None and f"the text is read {made.epochs:g} times at most" in notes
     summary = run_of(events).summary()
     assert summary["stopped"] == "budget spent" and summary["tokens"] <= made.epochs * len(SENTENCE) * 40
@@ -566,10 +595,10 @@ def test_a_short_text_is_not_read_for_ever_and_says_so(text: str, tmp_path: Path
 def test_a_short_text_shrinks_streams_and_window_and_says_so(tmp_path: Path) -> None:
     path = tmp_path / "short.txt"
     path.write_text(SENTENCE * 2)
-    events = list(start(small(str(path), steps=5, batch=64, window=64), tmp_path / "run"))
+    events = list(start(small(str(path), steps=5, batch_size=64, sequence_length=64), tmp_path / "run"))
     notes = " ".join(event.text for event in events if isinstance(event, Note))
     assert "the text is short" in notes
-    assert run_of(events).config["options"]["batch"] == 1
+    assert run_of(events).config["options"]["batch_size"] == 1
 
 
 @pytest.mark.parametrize("writes", range(12))
@@ -609,64 +638,65 @@ def test_options_survive_json_and_unknown_ones_are_refused(text: str) -> None:
 def device_of(products: float) -> Speed:
     """A device that does so many products a second, but no more than 5,000 steps."""
 
-    def speed(options: LanguageModelOptions) -> float:
-        assert options.layers and options.hidden and options.batch and options.window
-        weights = 65 * options.hidden + 6 * options.layers * options.hidden**2
-        return min(products / weights, 5000 * options.batch * options.window)
+    def speed(options: ChosenLanguageModelOptions) -> float:
+        weights = 65 * options.hidden_size + 6 * options.num_layers * options.hidden_size**2
+        return min(products / weights, 5000 * options.batch_size * options.sequence_length)
 
     return speed
 
 
-def chosen(tokens: int = 10**6, vocab_size: int = 65, products: float = 3e10, **asked: Any) -> LanguageModelOptions:
+def chosen(
+    tokens: int = 10**6, vocab_size: int = 65, products: float = 3e10, **asked: Any
+) -> ChosenLanguageModelOptions:
     options = LanguageModelOptions(inputs=("x",), **asked)
     return language_model_recipe(options, tokens, vocab_size, device_of(products))
 
 
 def test_recipes_leave_no_choice_and_change_none() -> None:
-    made = chosen(hidden=77, dropout=0.25, minutes=1, epochs=2)
-    assert (made.hidden, made.dropout, made.minutes, made.epochs) == (77, 0.25, 1, 2)
+    made = chosen(hidden_size=77, dropout=0.25, minutes=1, epochs=2)
+    assert (made.hidden_size, made.dropout, made.minutes, made.epochs) == (77, 0.25, 1, 2)
     open_fields = {"vocab_size", "min_frequency", "tokenizer", "steps", "val_fraction", "documents"}
     open_fields |= {"start_from", "patience"}
     assert {name for name, value in to_record(made).items() if value is None} <= open_fields
-    labelled = classifier_recipe(ClassifierOptions(inputs=("x",)), 10_000)
+    labelled = classifier_recipe(ClassifierOptions(inputs=("x",), tokenizer="char"), 10_000)
     open_fields |= {"text_column", "label_column", "adapt", "crop"}  # which the texts decide
     assert {name for name, value in to_record(labelled).items() if value is None} <= open_fields
-    sizes = [chosen(size=size).hidden for size in ("tiny", "small", "medium", "large")]
-    assert sizes == sorted(set(sizes))  # type: ignore[type-var]
+    sizes = [chosen(size=size).hidden_size for size in ("tiny", "small", "medium", "large")]
+    assert sizes == sorted(set(sizes))
 
 
 def test_more_time_takes_a_larger_model_and_more_readings_more_dropout() -> None:
     by_time = [
         chosen(minutes=minutes, epochs=10**9, products=4.5e10) for minutes in (0.05, 0.3, 1, 3, 10, 60, 10_000)
     ]
-    shapes = [(options.layers, options.hidden) for options in by_time]
+    shapes = [(options.num_layers, options.hidden_size) for options in by_time]
     assert shapes == sorted(set(shapes))
-    assert chosen(products=3e13, minutes=3).hidden == chosen(minutes=100).hidden
+    assert chosen(products=3e13, minutes=3).hidden_size == chosen(minutes=100).hidden_size
     by_size = [chosen(tokens=tokens, minutes=30).dropout for tokens in (10**8, 2 * 10**6, 10**5)]
-    assert by_size == sorted(by_size) and len(set(by_size)) == 3  # type: ignore[type-var]
+    assert by_size == sorted(by_size) and len(set(by_size)) == 3
 
 
 def test_a_short_text_is_read_in_fewer_streams_and_not_for_ever() -> None:
     sizes = (10**4, 10**5, 10**6, 10**7)
-    shapes = [chosen(tokens=tokens, epochs=200).hidden for tokens in sizes]
-    assert shapes == sorted(shapes) and len(set(shapes)) > 1  # type: ignore[type-var]
-    streams = [chosen(tokens=tokens).batch for tokens in sizes]
-    assert streams == sorted(streams) and len(set(streams)) == 3  # type: ignore[type-var]
+    shapes = [chosen(tokens=tokens, epochs=200).hidden_size for tokens in sizes]
+    assert shapes == sorted(shapes) and len(set(shapes)) > 1
+    streams = [chosen(tokens=tokens).batch_size for tokens in sizes]
+    assert streams == sorted(streams) and len(set(streams)) == 3
     for processes in (2, 3, 8):
         shared = [
             language_model_recipe(LanguageModelOptions(inputs=("x",)), n, 65, device_of(3e10), processes)
             for n in sizes
         ]
-        assert all(made.batch % processes == 0 for made in shared)  # type: ignore[operator]
+        assert all(made.batch_size % processes == 0 for made in shared)
     epochs = [chosen(tokens=tokens).epochs for tokens in sizes]
     assert epochs == sorted(set(epochs))  # type: ignore[type-var]
-    assert chosen(tokens=10**5, window=128).batch < chosen(tokens=10**5).batch  # type: ignore[operator]
+    assert chosen(tokens=10**5, sequence_length=128).batch_size < chosen(tokens=10**5).batch_size
     assert chosen(tokens=10**4, steps=10**6).epochs is None and chosen(tokens=10**4, epochs=99).epochs == 99
 
 
 def test_smaller_steps_learn_more_from_as_much() -> None:
-    weights = [chosen(batch=batch, epochs=4).hidden for batch in (4, 32, 256)]
-    assert weights == sorted(weights, reverse=True) and len(set(weights)) > 1  # type: ignore[type-var]
+    weights = [chosen(batch_size=batch, epochs=4).hidden_size for batch in (4, 32, 256)]
+    assert weights == sorted(weights, reverse=True) and len(set(weights)) > 1
 
 
 @pytest.mark.parametrize("minutes", [0.1, 1, 3, 10, 30, 1000])
@@ -674,8 +704,8 @@ def test_few_shapes_are_measured_and_the_choice_is_that_of_measuring_all(minutes
     asked: list[tuple[int | None, int | None]] = []
     speed = device_of(3e10)
 
-    def counted(options: LanguageModelOptions) -> float:
-        asked.append((options.layers, options.hidden))
+    def counted(options: ChosenLanguageModelOptions) -> float:
+        asked.append((options.num_layers, options.hidden_size))
         return speed(options)
 
     options = LanguageModelOptions(inputs=("x",), minutes=minutes, epochs=1e9)
@@ -684,21 +714,25 @@ def test_few_shapes_are_measured_and_the_choice_is_that_of_measuring_all(minutes
     enough = [
         shape
         for shape in LADDER
-        if 60 * minutes * speed(replace(made, layers=shape.layers, hidden=shape.hidden)) >= shape.from_tokens
+        if 60 * minutes * speed(replace(made, num_layers=shape.num_layers, hidden_size=shape.hidden_size))
+        >= shape.from_tokens
     ]
-    assert (made.layers, made.hidden) == (enough[-1].layers, enough[-1].hidden)
+    assert (made.num_layers, made.hidden_size) == (enough[-1].num_layers, enough[-1].hidden_size)
 
 
 def test_what_is_chosen_suits_what_was_asked() -> None:
     assert chosen(optimizer="adamw").learning_rate != chosen(optimizer="muon").learning_rate
-    assert chosen(start_from="x").learning_rate < chosen().learning_rate  # type: ignore[operator]
-    assert chosen(tied=True, hidden=96).embedding == 96 and chosen(tied=True, embedding=80).hidden == 80
-    assert chosen(tied=True).embedding == chosen().hidden
-    assert chosen(hidden=32, minutes=60).embedding == 32
+    assert chosen(start_from="x").learning_rate < chosen().learning_rate
+    assert (
+        chosen(tied=True, hidden_size=96).embedding_size == 96
+        and chosen(tied=True, embedding_size=80).hidden_size == 80
+    )
+    assert chosen(tied=True).embedding_size == chosen().hidden_size
+    assert chosen(hidden_size=32, minutes=60).embedding_size == 32
     for tokens in (10**3, 10**5, 10**7):
         made = chosen(tokens=tokens)
         assert chosen(tokens=tokens, minutes=3, epochs=made.epochs) == made  # typing what is chosen changes nothing
-    assert chosen(hidden=1500, epochs=20).dropout > chosen(hidden=100, epochs=20).dropout  # type: ignore[operator]
+    assert chosen(hidden_size=1500, epochs=20).dropout > chosen(hidden_size=100, epochs=20).dropout
 
 
 def test_a_budget_of_steps_is_deterministic_whatever_the_machine() -> None:
@@ -715,8 +749,8 @@ def test_a_budget_of_steps_is_deterministic_whatever_the_machine() -> None:
     [
         ({"size": "huge"}, "unknown size 'huge'"),
         ({"precision": "fp8"}, "unknown precision"),
-        ({"hidden": 0}, "hidden is 0"),
-        ({"batch": -1}, "batch is -1"),
+        ({"hidden_size": 0}, "hidden size is 0"),
+        ({"batch_size": -1}, "batch size is -1"),
         ({"seed": -1}, "seed is -1"),
         ({"learning_rate": 0.0}, "learning rate is 0.0"),
         ({"learning_rate": float("nan")}, "learning rate is nan"),
@@ -841,8 +875,8 @@ def test_tensorboard_gets_the_figures(text: str, tmp_path: Path) -> None:
     ("options", "sentence"),
     [
         ({"minutes": "3"}, "minutes is '3', but must be a number"),
-        ({"hidden": 2.5}, "hidden is 2.5, but must be a whole number"),
-        ({"hidden": True}, "hidden is True, but must be a whole number"),
+        ({"hidden_size": 2.5}, "hidden size is 2.5, but must be a whole number"),
+        ({"hidden_size": True}, "hidden size is True, but must be a whole number"),
         ({"seed": None}, "seed is None, but must be a whole number"),
         ({"tied": "no"}, "tied is 'no', but must be True or False"),
         ({"device": 5}, "device is 5, but must be a text"),
@@ -856,8 +890,8 @@ def test_options_of_a_wrong_type_are_a_sentence(options: dict[str, Any], sentenc
 
 def test_options_take_what_means_the_same() -> None:
     given: dict[str, Any] = {"inputs": "a.txt", "val": Path("v.txt"), "epochs": 2}
-    given |= {"hidden": np.int64(8), "dropout": np.float32(0.5), "tied": np.bool_(True)}
+    given |= {"hidden_size": np.int64(8), "dropout": np.float32(0.5), "tied": np.bool_(True)}
     made = LanguageModelOptions(**given)
     assert (made.inputs, made.val, made.epochs) == (("a.txt",), ("v.txt",), 2.0)
-    assert (made.hidden, made.dropout, made.tied) == (8, 0.5, True)
+    assert (made.hidden_size, made.dropout, made.tied) == (8, 0.5, True)
     assert from_record(LanguageModelOptions, json.loads(json.dumps(to_record(made)))) == made

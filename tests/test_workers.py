@@ -148,8 +148,9 @@ if hasattr(os, "sched_setaffinity"):
 from chargen.cli import main
 main()
 """
-MODEL = "book.txt --shards 3 --steps 12 --cell lstm --hidden 24 --embedding 8 --batch 8 --window 8 --dropout 0.3"
-CLASSIFIER = "table.csv --shards 3 --task classify --steps 12 --hidden 12 --batch 16"
+MODEL = """book.txt --shards 3 --steps 12 --cell lstm --hidden-size 24 --embedding-size 8 --batch-size 8
+    --sequence-length 8 --dropout 0.3"""
+CLASSIFIER = "table.csv --shards 3 --task classify --steps 12 --hidden-size 12 --batch-size 16"
 
 
 @pytest.mark.parametrize(

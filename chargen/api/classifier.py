@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,13 @@ from chargen.errors import ChargenError
 from chargen.kinds import CLASSIFIER
 from chargen.runs.folder import Run, RunInMemory
 from chargen.text.labelled import LabelledSet
+from chargen.text.records import LabelledRecord
 
 READ_LABEL: dict[str, Callable[[str], Any]] = {"str": str, "int": int, "bool": "True".__eq__}  # as a run records it
 NO_OPTIONS = ("out", "overwrite")  # parameters that are no field of ClassifierOptions
 
 
+@dataclass(kw_only=True, eq=False, repr=False)  # writes the constructor that scikit-learn asks for
 class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A recurrent text classifier, combined with n-grams, as a scikit-learn estimator.
 
@@ -35,8 +38,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     and without `minutes`, the same texts and parameters give the same classifier.
 
     Args:
-        minutes, epochs, steps: Limits of the training; the one reached first counts. Without any: 3 minutes, or fewer
-            where 8 epochs take less.
+        minutes, epochs, steps: Limits of the training; the one reached first counts. Without any: 3 minutes, or less
+            where few epochs take less.
         val_fraction: Share of each label's texts that is held out to choose the weights and to calibrate the
             probabilities; by default a fifth, less of many. A label's only text is never held out.
         tokenizer: char, byte, bpe or unigram.
@@ -44,7 +47,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         min_frequency: Characters that occur less often are unknown.
         size: tiny, small, medium or large, where the next three are None.
         cell: gru, lstm, rnn or rnn-relu.
-        layers, hidden, embedding: Recurrent layers, units per layer and direction, embedding size.
+        num_layers, hidden_size, embedding_size: Recurrent layers, units per layer and direction, embedding size.
         bidirectional: Read texts from both ends.
         pooling: final, mean, max or concat: how outputs become one vector a text.
         max_length: Tokens of a text that are read.
@@ -55,7 +58,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         ngrams: Combine the network with an n-gram classifier.
         balance: Let every label count as much as the others, however many texts it has.
         metric: loss, accuracy or macro-f1: the weights of which it is best are kept.
-        batch, shards: Texts a step, and the parts of it that are computed side by side.
+        batch_size, shards: Texts a step, and the parts of it that are computed side by side.
         optimizer, learning_rate, weight_decay, clip: adamw or muon, its peak rate, its decay, largest gradient norm.
         dropout, dropout_input, dropout_embedding, weight_drop: Dropout (0 to below 1) after each layer, before the
             first, of whole symbols, of recurrent weights.
@@ -77,86 +80,44 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     array(['pos'], dtype='<U3')
     """
 
-    def __init__(
-        self,
-        *,
-        minutes: float | None = None,
-        epochs: float | None = None,
-        steps: int | None = None,
-        val_fraction: float | None = None,
-        tokenizer: str | None = None,
-        vocab_size: int | None = None,
-        min_frequency: int | None = None,
-        size: str | None = None,
-        cell: str | None = None,
-        layers: int | None = None,
-        hidden: int | None = None,
-        embedding: int | None = None,
-        bidirectional: bool | None = None,
-        pooling: str | None = None,
-        max_length: int = 1000,
-        crop: int | None = None,
-        probe: bool = False,
-        adapt: bool | None = None,
-        ngrams: bool | None = None,
-        balance: bool = False,
-        metric: str | None = None,
-        batch: int | None = None,
-        shards: int | None = None,
-        optimizer: str | None = None,
-        learning_rate: float | None = None,
-        weight_decay: float | None = None,
-        clip: float | None = None,
-        dropout: float | None = None,
-        dropout_input: float | None = None,
-        dropout_embedding: float | None = None,
-        weight_drop: float | None = None,
-        patience: int | None = None,
-        start_from: str | None = None,
-        seed: int = 0,
-        device: str = "auto",
-        precision: str = "auto",
-        out: str | Path | None = None,
-        overwrite: bool = False,
-    ) -> None:
-        self.minutes = minutes
-        self.epochs = epochs
-        self.steps = steps
-        self.val_fraction = val_fraction
-        self.tokenizer = tokenizer
-        self.vocab_size = vocab_size
-        self.min_frequency = min_frequency
-        self.size = size
-        self.cell = cell
-        self.layers = layers
-        self.hidden = hidden
-        self.embedding = embedding
-        self.bidirectional = bidirectional
-        self.pooling = pooling
-        self.max_length = max_length
-        self.crop = crop
-        self.probe = probe
-        self.adapt = adapt
-        self.ngrams = ngrams
-        self.balance = balance
-        self.metric = metric
-        self.batch = batch
-        self.shards = shards
-        self.optimizer = optimizer
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.clip = clip
-        self.dropout = dropout
-        self.dropout_input = dropout_input
-        self.dropout_embedding = dropout_embedding
-        self.weight_drop = weight_drop
-        self.patience = patience
-        self.start_from = start_from
-        self.seed = seed
-        self.device = device
-        self.precision = precision
-        self.out = out
-        self.overwrite = overwrite
+    minutes: float | None = None
+    epochs: float | None = None
+    steps: int | None = None
+    val_fraction: float | None = None
+    tokenizer: str | None = None
+    vocab_size: int | None = None
+    min_frequency: int | None = None
+    size: str | None = None
+    cell: str | None = None
+    num_layers: int | None = None
+    hidden_size: int | None = None
+    embedding_size: int | None = None
+    bidirectional: bool | None = None
+    pooling: str | None = None
+    max_length: int = 1000
+    crop: int | None = None
+    probe: bool = False
+    adapt: bool | None = None
+    ngrams: bool | None = None
+    balance: bool = False
+    metric: str | None = None
+    batch_size: int | None = None
+    shards: int | None = None
+    optimizer: str | None = None
+    learning_rate: float | None = None
+    weight_decay: float | None = None
+    clip: float | None = None
+    dropout: float | None = None
+    dropout_input: float | None = None
+    dropout_embedding: float | None = None
+    weight_drop: float | None = None
+    patience: int | None = None
+    start_from: str | None = None
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "auto"
+    out: str | Path | None = None
+    overwrite: bool = False
 
     @classmethod
     def from_run(cls, run: Run | str | Path | None = None) -> TextClassifier:
@@ -167,9 +128,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         run, or when it is damaged.
         """
         run = as_run(run, CLASSIFIER)
-        recorded, defaults = run.config.get("options", {}), cls().get_params()
+        recorded, defaults = run.options, cls().get_params()
         if recorded.get("adapt"):
-            from chargen.training.recipes import asked_again
+            from chargen.training.replaying import asked_again
 
             recorded = asked_again(recorded)
         kept = recorded.keys() & defaults.keys() - {"device", *NO_OPTIONS}
@@ -211,7 +172,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _take(self, run: RunInMemory) -> None:
         """Become the classifier of a run."""
-        read = READ_LABEL[run.config["data"].get("label_type", "str")]
+        read = READ_LABEL[run.data(LabelledRecord).label_type]
         labels = list(map(read, run.labels()))
         order = sorted(range(len(labels)), key=labels.__getitem__)
         self.run_, self.summary_ = run, run.summary()
@@ -249,8 +210,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def embed(self, texts: Any) -> npt.NDArray[np.float32]:
         """Each text (N,) as a vector (N, D): the network's outputs, pooled, as its head reads them.
 
-        D is `hidden`, twice that when bidirectional, and three times as much with pooling concat. A text's vector
-        does not depend on the others; the n-grams have no part in it.
+        D is `hidden_size`, twice that when bidirectional, and three times as much with pooling concat. A text's
+        vector does not depend on the others; the n-grams have no part in it.
         """
         return self._own_labeller().embed(as_texts(texts))
 

@@ -23,12 +23,13 @@ from chargen.models.config import LanguageModelConfig
 from chargen.models.language_model import LanguageModel
 from chargen.runs.folder import Run
 from chargen.runs.search import find_run
+from chargen.text.corpus import encode_corpus
 from chargen.text.labelled import read_labelled
+from chargen.text.labelled_data import load_labelled, recorded_columns
+from chargen.text.records import LabelledRecord
+from chargen.text.text_data import TextData, load_text
 from chargen.training.ngrams import fit_ngrams
-from chargen.training.options import ClassifierOptions, LanguageModelOptions
-from chargen.training.splitting import read_split, recorded_columns
-from chargen.training.start import options_of
-from chargen.training.tasks.language_model import encode, split
+from chargen.training.options import ClassifierOptions, LanguageModelOptions, Options, options_of
 from chargen.workers import workers_for
 
 
@@ -53,14 +54,13 @@ def evaluate(
     """
     run = run if isinstance(run, Run) else find_run(str(run))
     inputs = (str(inputs),) if isinstance(inputs, str | Path) else tuple(map(str, inputs))
-    options = options_of(run)
+    options = options_of(run, Options)
     if foreign := reading.keys() - {field.name for field in fields(options)}:
         raise ChargenError(
             f"{run.name} is a {kind_of(run.kind).title}, which reads no {min(foreign).replace('_', ' ')}"
         )
-    if "-" in options.inputs and (dynamic or not inputs):
-        advice = "measure it without adapting" if inputs else "name a text to measure it on"
-        raise ChargenError(f"{run.name} was trained on standard input, which is gone: {advice}")
+    if dynamic or not inputs:
+        run.own_inputs()  # raises where they are gone
     options = replace(options, **reading)
     asked = Measuring(device, dynamic, progress, mistakes, explain, reading)
     figures: dict[str, Any] = kind_of(run.kind).get("evaluate")(run, options, inputs, asked)
@@ -86,13 +86,12 @@ def evaluate_language_model(
     if asked.mistakes or asked.explain:
         raise ChargenError(f"{run.name} is a language model and has no labels: ask for no mistakes or n-grams")
     device, dynamic, progress = asked.device, asked.dynamic, asked.progress
-    tokenizer, config = run.tokenizer(), run.model_config()
-    assert isinstance(config, LanguageModelConfig)
+    tokenizer, config = run.tokenizer(), run.model_config(LanguageModelConfig)
     if inputs:
-        corpus = encode(replace(options, inputs=tuple(inputs)), tokenizer, None)
+        corpus = encode_corpus(replace(options.corpus, inputs=tuple(inputs)), tokenizer=tokenizer)
         ids, unknown = corpus.ids, sum(corpus.unknown.values())
     else:
-        _, ids = _own_text(run, options)
+        ids = _own_text(run, options).validation
         unknown = 0 if tokenizer.unk_id is None else int((ids == tokenizer.unk_id).sum())
     if len(ids) < 2:
         raise ChargenError("the text has a single token, so there is nothing to predict: name a longer one")
@@ -102,22 +101,19 @@ def evaluate_language_model(
     where = choose_device(device)
     model.to(where)
     if dynamic:
-        own = options_of(run)
-        assert isinstance(own, LanguageModelOptions)
-        training_ids, _ = _own_text(run, own)
-        figures = dynamic_loss(model, tokenizer, ids, training_ids, dynamic, progress).figures()
+        own = _own_text(run, options_of(run, LanguageModelOptions)).train
+        figures = dynamic_loss(model, tokenizer, ids, own, dynamic, progress).figures()
     else:
         with workers_for(where) as workers:
             figures = text_loss(model, tokenizer, ids, workers).figures()
     return figures | {"unknown": unknown, "xz_bits_per_character": xz_bits_per_character(tokenizer, ids)}
 
 
-def _own_text(run: Run, options: LanguageModelOptions) -> tuple[np.ndarray, np.ndarray]:
-    """Ids that a run was trained on, and those that it held out; ChargenError when its text has changed."""
-    corpus = encode(options, run.tokenizer(), None)
-    train_ids, validation, other = split(corpus, options)
-    run.refuse_changed(corpus.fingerprint, other.fingerprint if other else None)
-    return train_ids, validation
+def _own_text(run: Run, options: LanguageModelOptions) -> TextData:
+    """What a run was trained on, and what it held out; ChargenError when its text has changed."""
+    data = load_text(options.corpus, val=options.val, val_fraction=options.val_fraction, tokenizer=run.tokenizer())
+    run.check_unchanged(data.record)
+    return data
 
 
 def evaluate_classifier(
@@ -130,7 +126,7 @@ def evaluate_classifier(
     classifier = Labeller(run, asked.device)
     if explain and classifier.ngrams is None:
         raise ChargenError(f"{run.name} has no n-grams to explain it with: train it again with --ngrams")
-    recorded = run.config["data"]
+    recorded = run.data(LabelledRecord)
     if inputs:
         columns = recorded_columns(recorded)
         # What was recorded is what these options led to in training, so only what is named now goes before it.
@@ -139,9 +135,9 @@ def evaluate_classifier(
         examples = read_labelled(inputs, **columns, encoding=options.encoding, for_training=False)
         explained = examples.texts
     else:
-        train_examples, examples = read_split(options, recorded)
-        run.refuse_changed(train_examples.fingerprint(), examples.fingerprint())
-        explained = train_examples.texts
+        data = load_labelled(options.labelled, recorded)
+        run.check_unchanged(data.record(framed=recorded.framed, max_length=recorded.max_length))
+        examples, explained = data.validation, data.train.texts
     if strange := sorted(set(examples.labels) - set(classifier.labels)):
         raise ChargenError(
             f"{run.name} knows no label {strange[0]!r}, only {', '.join(classifier.labels)}: remove such examples"
@@ -152,7 +148,7 @@ def evaluate_classifier(
     sources = classifier.read(examples.texts)
     if not inputs and not options.val and sources.ngrams is not None:
         # Those of the run have seen what was held out, once it had served its purpose.
-        unseeing = fit_ngrams(train_examples, examples, labels, balance=options.balance)
+        unseeing = fit_ngrams(data.train, examples, labels, balance=options.balance)
         sources = sources._replace(ngrams=unseeing.logits(examples.texts))
     probs = softmax(classifier.combined(sources))
     figures = classifier_figures(probs, truth, labels) | {"rows_dropped": examples.reading.rows_dropped}

@@ -25,7 +25,7 @@ def train(
     """Train a language model on texts and load it.
 
     inputs: files, folders, patterns, named corpora; out: the run's folder; options: the fields of
-    `LanguageModelOptions`, such as minutes, hidden or documents; on_event: told each event of the training.
+    `LanguageModelOptions`, such as minutes, hidden_size or documents; on_event: told each event of the training.
     ChargenError for what cannot be done.
     """
     asked = LanguageModelOptions(

@@ -16,6 +16,7 @@ from chargen.generation.scoring import Score, score
 from chargen.models.config import LanguageModelConfig
 from chargen.runs.folder import Run
 from chargen.text.labelled import batches_by_length
+from chargen.text.records import TextRecord
 
 EMBEDDED_AT_ONCE = 32  # texts
 PREVIEW_LENGTH = 160  # characters shown while a model trains
@@ -26,11 +27,10 @@ class TextWriter:
 
     def __init__(self, run: Run) -> None:
         """`run`: of a language model, as `checkpoint.find_run` gives it; ChargenError when it is damaged."""
-        config = run.model_config()
-        assert isinstance(config, LanguageModelConfig)  # of the kind that was asked for
+        config = run.model_config(LanguageModelConfig)
         self.tokenizer = run.tokenizer()
         self.engine = choose_engine(config, run.weights())
-        self.documents = bool(run.config["data"]["documents"])
+        self.documents = run.data(TextRecord).framed
 
     def stream(
         self,

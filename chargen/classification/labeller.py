@@ -19,6 +19,7 @@ from chargen.models.config import ClassifierConfig
 from chargen.models.layers_numpy import has_twin
 from chargen.runs.folder import Run
 from chargen.text.labelled import encode_example
+from chargen.text.records import LabelledRecord
 
 MANY_SYMBOLS = 500_000  # read by one classifier; from here on a GPU repays torch's import
 DRIVERS = ("libcuda.so.1", "nvcuda.dll", "libamdhip64.so")  # libraries without which torch finds no GPU
@@ -56,11 +57,10 @@ class Labeller:
         device: cpu, cuda, …; auto is the CPU, and for many texts the GPU if there is one. ChargenError for a device
         that is not available.
         """
-        config = run.model_config()
-        assert isinstance(config, ClassifierConfig)  # of the kind that was asked for
+        config, record = run.model_config(ClassifierConfig), run.data(LabelledRecord)
         self.labels = run.labels()
         self.tokenizer = run.tokenizer()
-        self._reading = {name: run.config["data"][name] for name in ("documents", "max_length")}
+        self._record = record
         self.ngrams, self._scales = run.ngrams(), run.scales()
         self._config, self._weights = config, run.weights()
         self._lock = threading.Lock()
@@ -115,7 +115,8 @@ class Labeller:
         return verdicts
 
     def _encode(self, texts: Sequence[str]) -> list[np.ndarray]:
-        ids = [encode_example(self.tokenizer, text, **self._reading) for text in texts]
+        framed, max_length = self._record.framed, self._record.max_length
+        ids = [encode_example(self.tokenizer, text, framed=framed, max_length=max_length) for text in texts]
         self._look_for_gpu(sum(map(len, ids)))
         return list(ids)
 

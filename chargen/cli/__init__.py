@@ -61,8 +61,8 @@ class Commands(click.Group):
         except Exception as error:
             if _lacks_memory(error):
                 _fail(
-                    "there is not enough memory: train with a smaller --batch, --window or --size; write fewer "
-                    "--samples at once, or with a narrower --beam",
+                    "there is not enough memory: train with a smaller --batch-size, --sequence-length or --size; "
+                    "write fewer --samples at once, or with a narrower --beam",
                     **ctx.params,
                 )
             what = str(error).strip().partition("\n")[0]

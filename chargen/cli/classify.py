@@ -7,7 +7,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice, repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from chargen.classification.explaining import Why
     from chargen.classification.labeller import Labeller, Verdict
     from chargen.runs.folder import Run
+    from chargen.text.records import LabelledRecord
     from chargen.text.tables import Table
 
     Row = list[str] | dict[str, Any] | str | None  # of CSV and TSV, of other tables; a file's name; none for a line
@@ -135,12 +136,13 @@ def command(
     run = find_run(model, CLASSIFIER)
     threshold = _threshold(run, threshold, target_accuracy)
     from chargen.classification.labeller import Labeller
+    from chargen.text import records
 
     classifier = Labeller(run, device)
     total, tables = len(texts), list[Table | None]()
     waiting: Iterator[tuple[str, Row]] = zip(texts, repeat(None))
     if not texts:
-        total, tables, waiting = _open(files or ("-",), encoding, text_column, run.config["data"])
+        total, tables, waiting = _open(files or ("-",), encoding, text_column, run.data(records.LabelledRecord))
     if explain and any(tables) and not as_json:
         raise click.UsageError("a table has no room for --explain: add --json, or leave it out")
     shown = min(top or 1, len(classifier.labels))
@@ -203,25 +205,27 @@ def _answers(classifier: Labeller, texts: Sequence[str], threshold: float, expla
 
 
 def _open(
-    files: Iterable[str], encoding: str, text_column: Sequence[str], data: Mapping[str, Any]
+    files: Iterable[str], encoding: str, text_column: Sequence[str], recorded: LabelledRecord
 ) -> tuple[int, list[Table | None], Iterator[tuple[str, Row]]]:
     """How many texts there are; the table of each file, None for lines; and each text with its row.
 
-    data: how the run read its own.
+    recorded: how the run read its own.
     """
-    from chargen.text.columns import Columns, joined, open_texts
+    from chargen.text.columns import joined, open_texts
     from chargen.text.documents import read_lines
     from chargen.text.sources import Source, read_source, resolve
     from chargen.text.tables import is_table
 
-    recorded, whole_files = Columns.from_record(data.get("columns")), data.get("whole_files", False)
     sources = resolve(list(files))
-    opened = [open_texts(source, encoding, text_column, recorded) if is_table(source) else None for source in sources]
+    opened = [
+        open_texts(source, encoding, text_column, recorded.columns) if is_table(source) else None
+        for source in sources
+    ]
     if text_column and not any(opened):
         raise click.UsageError("--text-column is for tables, and no FILE is one: leave it out")
 
     def texts_of(source: Source) -> Iterator[tuple[str, Row]]:
-        if whole_files:
+        if recorded.whole_files:
             yield "".join(read_source(source, encoding)).strip("\n"), source.name
         else:
             yield from zip(read_lines(source, encoding), repeat(None))
@@ -237,7 +241,7 @@ def _open(
                 yield joined(cells, indices), row
 
     counts = [
-        found[0].count if found else 1 if whole_files else sum(1 for _ in read_lines(source, encoding))
+        found[0].count if found else 1 if recorded.whole_files else sum(1 for _ in read_lines(source, encoding))
         for source, found in zip(sources, opened, strict=True)
     ]
     return sum(counts), [found and found[0] for found in opened], read()

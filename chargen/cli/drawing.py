@@ -84,8 +84,7 @@ def engine_of(run: Run, options: dict[str, Any], samples: int = 1, characters: i
     from chargen.generation.engines.choice import choose_engine
     from chargen.models.config import LanguageModelConfig
 
-    config = run.model_config()
-    assert isinstance(config, LanguageModelConfig)  # of the kind that was asked for
+    config = run.model_config(LanguageModelConfig)
     kind, device = options["engine"], options["device"]
     if kind == "numpy" and device is not None:
         raise click.UsageError("--device is for the engine torch: leave it out, or choose --engine torch")
@@ -104,6 +103,7 @@ def bias_of(run: Run, tokenizer: Tokenizer, options: dict[str, Any]) -> np.ndarr
     """What the options add to the logits."""
     from chargen.errors import ChargenError
     from chargen.generation.constraints import symbol_bias
+    from chargen.text.records import TextRecord
 
     bias = symbol_bias(
         tokenizer,
@@ -111,8 +111,7 @@ def bias_of(run: Run, tokenizer: Tokenizer, options: dict[str, Any]) -> np.ndarr
         forbid=unescape(options["forbid"]),
         add=_sums(_named_number(text) for text in options["logit_bias"]),
     )
-    documents = run.config["data"]["documents"]
-    if options["end"] == "document" and not documents:
+    if options["end"] == "document" and not run.data(TextRecord).framed:
         raise ChargenError(
             f"{run.name} was trained on one stream of text, where nothing ends: leave --end document out"
         )

@@ -6,19 +6,20 @@ import json
 import math
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import click
 
 from chargen.cli import showing
-from chargen.errors import ChargenError
 from chargen.evaluation.originality import LENGTH, Originality, check_length, originality
 from chargen.generation.engines.contract import Engine
 from chargen.generation.scoring import score, spelled
 from chargen.runs.folder import Run
-from chargen.text.documents import read_documents
-from chargen.text.sources import fingerprint, read_text, resolve
+from chargen.text.records import TextRecord
+from chargen.text.sources import fingerprint, resolve
+from chargen.text.text_data import read_like
 from chargen.text.tokenizers.base import Tokenizer
 
 
@@ -26,13 +27,10 @@ def judge(run: Run, options: dict[str, Any]) -> Callable[[list[str]], list[Origi
     """A function that tells how much of texts is copied; ChargenError if the training text is not there as it was."""
     length = copied_length(options)
     check_length(length)
-    inputs = run.config["options"]["inputs"]
-    if "-" in inputs:
-        raise ChargenError(f"{run.name} was trained on standard input, which is gone: nothing to compare with")
-    run.refuse_changed(fingerprint(resolve(inputs)))
-    # Between documents, since no run goes from one to the next.
-    between = "\0" if run.config["data"]["documents"] else ""
-    return lambda written: originality(written, (part + between for part in _texts(run, inputs)), length)
+    sources, record = resolve(run.own_inputs()), run.data(TextRecord)
+    run.check_unchanged(replace(record, fingerprint=fingerprint(sources)))
+    between = "\0" if record.framed else ""  # since no run goes from one document to the next
+    return lambda written: originality(written, (part + between for part in read_like(record, sources)), length)
 
 
 def copied_length(options: dict[str, Any]) -> int:
@@ -42,16 +40,16 @@ def copied_length(options: dict[str, Any]) -> int:
 
 def print_score(run: Run, engine: Engine, tokenizer: Tokenizer, file: str, form: str) -> None:
     """Print how likely each symbol of a file's text is, as lines, json or heat, and what that comes to."""
-    documents = bool(run.config["data"]["documents"])
+    record = run.data(TextRecord)
     nats, characters, unknown = 0.0, 0, Counter[str]()
-    texts = _texts(run, [file])
-    for text in texts if documents else ["".join(texts)]:
-        scores = score(engine, tokenizer, text, documents=documents)
+    texts = read_like(record, resolve([file]))
+    for text in texts if record.framed else ["".join(texts)]:
+        scores = score(engine, tokenizer, text, documents=record.framed)
         ids, log_probabilities = scores
         symbols = spelled(tokenizer, scores)
         if form == "json":
-            record = {"model": run.name, "text": text, "tokens": len(ids), "log_probability": log_probabilities.sum()}
-            sys.stdout.write(json.dumps(record | {"symbols": list(symbols)}, ensure_ascii=False) + "\n")
+            told = {"model": run.name, "text": text, "tokens": len(ids), "log_probability": log_probabilities.sum()}
+            sys.stdout.write(json.dumps(told | {"symbols": list(symbols)}, ensure_ascii=False) + "\n")
         elif form == "heat":
             shown = (showing.warm(symbol, -value) for symbol, value in symbols)
             sys.stdout.write("".join(shown).removesuffix("\n") + "\n")
@@ -69,11 +67,3 @@ def print_score(run: Run, engine: Engine, tokenizer: Tokenizer, file: str, form:
     )
     if unknown:
         click.echo(f"scored as unknown, for the model never saw them: {unknown.total():,} characters", err=True)
-
-
-def _texts(run: Run, inputs: Sequence[str]) -> Iterator[str]:
-    """A text in blocks, or its documents where the model was trained on documents, read as the training text was."""
-    data, sources = run.config["data"], resolve(inputs)
-    if not data["documents"]:
-        return read_text(sources, data["encoding"])
-    return read_documents(sources, data["documents"], encoding=data["encoding"], text_column=data["text_column"])

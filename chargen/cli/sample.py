@@ -74,11 +74,12 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     """
     from chargen.kinds import LANGUAGE_MODEL
     from chargen.runs.search import find_run
+    from chargen.text.records import TextRecord
 
     _refuse_contradictions(ctx)
     run = find_run(options["model"], LANGUAGE_MODEL)
     samples = options["samples"]
-    characters = samples * _length(options, bool(run.config["data"]["documents"]))
+    characters = samples * _length(options, run.data(TextRecord).framed)
     engine = drawing.engine_of(run, options, samples, characters)
     show_anything()
     with reader_may_leave():
@@ -89,12 +90,13 @@ def command(ctx: click.Context, /, **options: Any) -> None:
 def _sample(run: Run, engine: Engine, tokenizer: Tokenizer, options: dict[str, Any]) -> None:
     """Write texts, and how that went."""
     from chargen.cli import judging, showing
+    from chargen.text.records import TextRecord
 
     began = time.perf_counter()
     seed = drawing.seed_of(options)
     judge = judging.judge(run, options) if options["originality"] or options["show_copied"] else None
     pieces = showing.one_after_another(_pieces(run, engine, tokenizer, options, seed))
-    separator = SEPARATORS.get(run.config["data"]["documents"], RULE)
+    separator = SEPARATORS.get(run.data(TextRecord).documents or "", RULE)
     if options["as_json"]:
         records = showing.records(pieces, {"model": run.name, "seed": seed, "prompt": options["prompt"]}, began)
         written = _print_records(records, judge)
@@ -139,8 +141,9 @@ def _print_records(
 def _pieces(run: Run, engine: Engine, tokenizer: Tokenizer, options: dict[str, Any], seed: int) -> Iterator[Piece]:
     """The pieces of text that the options ask for."""
     from chargen.generation.generate import generate
+    from chargen.text.records import TextRecord
 
-    documents = bool(run.config["data"]["documents"])
+    documents = run.data(TextRecord).framed
     return generate(
         engine,
         tokenizer,
@@ -159,9 +162,10 @@ def _pieces(run: Run, engine: Engine, tokenizer: Tokenizer, options: dict[str, A
 def _beam(run: Run, engine: Engine, tokenizer: Tokenizer, options: dict[str, Any]) -> None:
     """Write the likeliest continuation that a beam finds."""
     from chargen.generation.session import Session
+    from chargen.text.records import TextRecord
 
     began = time.perf_counter()
-    documents = bool(run.config["data"]["documents"])
+    documents = run.data(TextRecord).framed
     session = Session(engine, tokenizer, documents=documents, bias=drawing.bias_of(run, tokenizer, options))
     session.read(options["prompt"])
     best = session.search(options["beam"], _length(options, documents))

@@ -24,24 +24,6 @@ if TYPE_CHECKING:
 AS_LONG_AS = ("minutes", "epochs", "steps", "device", "precision")  # what may change when a run goes on
 BAR = "{percentage:3.0f}%|{bar}| {desc}"
 SMOOTHING = 0.05  # of the loss that the bar shows
-REPLACES = {  # what is no longer taken from a replayed config when the option is typed
-    "minutes": {"epochs", "steps", "crop"},
-    "epochs": {"minutes", "steps", "crop"},
-    "steps": {"minutes", "epochs", "crop"},
-    "max_length": {"crop"},
-    "val": {"val_fraction"},
-    "val_fraction": {"val"},
-    "size": {"layers", "hidden", "embedding", "dropout"},
-    "tied": {"embedding"},
-    "optimizer": {"learning_rate", "weight_decay"},
-    "batch": {"shards"},
-    "device": {"shards"},
-    "documents": {"text_column"},
-    "probe": {"minutes", "epochs", "steps", "adapt", "batch", "crop", "shards", "optimizer", "learning_rate"}
-    | {"weight_decay", "clip", "dropout", "dropout_input", "dropout_embedding", "weight_drop", "patience", "pooling"},
-    "start_from": {"adapt", "size", "cell", "layers", "hidden", "embedding", "tied", "bidirectional", "learning_rate"}
-    | {"tokenizer", "vocab_size", "min_frequency"},
-}
 
 
 @click.command()
@@ -94,9 +76,9 @@ REPLACES = {  # what is no longer taken from a replayed config when the option i
 @click.option("--label-column", help="Column of the labels; needed where two columns fit equally well.")
 @click.option("--size", help="auto, tiny, small, medium or large.  [default: auto, by budget and device]")
 @click.option("--cell", type=CellName(), help="[default: gru]")
-@click.option("--layers", type=int, help="Recurrent layers.")
-@click.option("--hidden", type=int, help="Units a layer.")
-@click.option("--embedding", type=int, help="Embedding size.")
+@click.option("--num-layers", type=int, help="Recurrent layers.")
+@click.option("--hidden-size", type=int, help="Units a layer.")
+@click.option("--embedding-size", type=int, help="Embedding size.")
 @click.option("--tied/--untied", default=None, help="Use one matrix for embedding and projection.")
 @click.option("--bidirectional/--unidirectional", default=None, help="Classifiers: read from both ends.")
 @click.option(
@@ -128,14 +110,14 @@ REPLACES = {  # what is no longer taken from a replayed config when the option i
 @click.option(
     "--metric", help="Classifiers: what decides which weights are kept: loss, accuracy or macro-f1.  [default: loss]"
 )
-@click.option("--batch", type=int, help="Parallel streams, or texts a step.")
+@click.option("--batch-size", type=int, help="Parallel streams, or texts a step.")
 @click.option(
     "--shards",
     type=int,
     help="Parts of a step that cores compute side by side; the same number gives the same weights on any number of "
     "cores.  [default: a part a core, of 16 streams or texts at least]",
 )
-@click.option("--window", type=int, help="Truncated BPTT length.")
+@click.option("--sequence-length", type=int, help="Truncated BPTT length.")
 @click.option("--optimizer", help="muon or adamw.")
 @click.option("--learning-rate", type=float, help="At its peak.")
 @click.option("--weight-decay", type=float)
@@ -194,8 +176,9 @@ def _start(
     quiet: bool,
 ) -> Iterator[Event]:
     from chargen.training.options import from_record, options_type
-    from chargen.training.recipes import asked_again
-    from chargen.training.start import Hooks, start
+    from chargen.training.replaying import replayed
+    from chargen.training.setup import Hooks
+    from chargen.training.start import start
 
     record: dict[str, Any] = {}
     if config:
@@ -204,7 +187,7 @@ def _start(
         kind = recorded
     kind = kind or LANGUAGE_MODEL
     _refuse_foreign(asked, kind)
-    record = _replayed(asked_again(record), asked)
+    record = replayed(record, asked)
     record.setdefault("inputs", (kind_of(kind).default_input,))
     options = from_record(options_type(kind), record)
     with _encoding_bar(quiet) as encoding:
@@ -216,9 +199,10 @@ def _resume(
 ) -> Iterator[Event]:
     from chargen.runs.folder import is_run, load_run
     from chargen.runs.search import find_run
-    from chargen.training.options import LanguageModelOptions
+    from chargen.training.options import LanguageModelOptions, Options, options_of
     from chargen.training.schedule import Budget
-    from chargen.training.start import Hooks, default_folder, options_of, resume
+    from chargen.training.setup import Hooks
+    from chargen.training.start import default_folder, resume
 
     changed = asked.keys() - {*AS_LONG_AS, "inputs"}
     if changed:
@@ -229,7 +213,7 @@ def _resume(
         out = default_folder(LanguageModelOptions(inputs=asked["inputs"]))
     run = load_run(out) if out and is_run(out) else find_run(str(out) if out else None, kind)
     _refuse_other_kind(kind, run.kind, run.name)
-    known = options_of(run).inputs
+    known = options_of(run, Options).inputs
     if [Path(text).resolve() for text in asked.get("inputs", known)] != [Path(text).resolve() for text in known]:
         raise click.UsageError(
             f"{run.name} was trained on {', '.join(known)}, and --resume goes on with that: leave INPUT out, or "
@@ -240,15 +224,6 @@ def _resume(
         yield from resume(
             run, budget, device=asked.get("device"), precision=asked.get("precision"), hooks=Hooks(stop, encoding)
         )
-
-
-def _replayed(record: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
-    """A record's options, but for what is typed and what that replaces."""
-    replaced = {name for typed in asked for name in REPLACES.get(typed, ())}
-    shape = {"hidden", "embedding"}
-    if asked.get("tied", record.get("tied")) and shape & asked.keys():  # they are one size then
-        replaced |= shape
-    return {name: value for name, value in record.items() if name not in replaced} | asked
 
 
 def _read_config(path: Path) -> tuple[str, dict[str, Any]]:
@@ -316,8 +291,10 @@ def _show(events: Iterator[Event], quiet: bool) -> Done | None:
 
 
 def _beginning(event: Started) -> str:
-    options = event.run.config["options"]
-    shape = f"{options['cell']} {options['layers']}x{options['hidden']}, {event.parameters:,} parameters"
+    from chargen.models.config import ModelConfig
+
+    encoder = event.run.model_config(ModelConfig).encoder
+    shape = f"{encoder.cell} {encoder.num_layers}x{encoder.hidden_size}, {event.parameters:,} parameters"
     again = f", going on from step {event.resumed_step:,}" if event.resumed_step else ""
     return f"chargen: {shape}, to {event.run.path}{again}"
 

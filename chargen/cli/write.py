@@ -35,6 +35,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     from chargen.generation.session import Session
     from chargen.kinds import LANGUAGE_MODEL
     from chargen.runs.search import find_run
+    from chargen.text.records import TextRecord
 
     given = drawing.typed(ctx)
     if options["choose"] and (idle := sorted(given & IDLE)):
@@ -43,7 +44,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
         )
     drawing.refuse_idle_window(given)
     run = find_run(options["model"], LANGUAGE_MODEL)
-    documents, tokenizer = run.config["data"]["documents"], run.tokenizer()
+    documents, tokenizer = run.data(TextRecord).documents, run.tokenizer()
     session = Session(
         drawing.engine_of(run, options),
         tokenizer,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 from chargen.errors import ChargenError
 from chargen.models.specs import Shapes, spec_of
@@ -35,10 +34,20 @@ class EncoderConfig:
 
 
 @dataclass(frozen=True)
-class LanguageModelConfig:
-    """An encoder and the projection of its outputs to the vocabulary."""
+class ModelConfig:
+    """The shape of a model: an encoder's, and what reads its outputs."""
 
     encoder: EncoderConfig
+
+    def output_shapes(self) -> Shapes:
+        """Name and shape of each weight above the encoder, in order."""
+        raise NotImplementedError(f"{type(self).__name__} is abstract")
+
+
+@dataclass(frozen=True)
+class LanguageModelConfig(ModelConfig):
+    """An encoder and the projection of its outputs to the vocabulary."""
+
     tied: bool = False  # projection and embedding are one matrix (Press & Wolf 2017, arXiv:1608.05859)
 
     def __post_init__(self) -> None:
@@ -50,11 +59,6 @@ class LanguageModelConfig:
                 f"{self.encoder.hidden_size}: make them equal or untie"
             )
 
-    @classmethod
-    def from_dict(cls, record: dict[str, Any]) -> LanguageModelConfig:
-        """The config that `dataclasses.asdict` wrote."""
-        return cls(**{**record, "encoder": EncoderConfig(**record["encoder"])})
-
     def output_shapes(self) -> Shapes:
         """Name and shape of each weight above the encoder, in order."""
         vocab_size, hidden_size = self.encoder.vocab_size, self.encoder.hidden_size
@@ -63,10 +67,9 @@ class LanguageModelConfig:
 
 
 @dataclass(frozen=True)
-class ClassifierConfig:
+class ClassifierConfig(ModelConfig):
     """An encoder, the pooling of its outputs over time, and a linear head."""
 
-    encoder: EncoderConfig
     num_labels: int
     pooling: str = "final"  # one of POOLINGS
 
@@ -81,25 +84,9 @@ class ClassifierConfig:
         """Numbers the head reads a text: all three poolings side by side for `concat`."""
         return self.encoder.output_size * (3 if self.pooling == "concat" else 1)
 
-    @classmethod
-    def from_dict(cls, record: dict[str, Any]) -> ClassifierConfig:
-        """The config that `dataclasses.asdict` wrote."""
-        return cls(**{**record, "encoder": EncoderConfig(**record["encoder"])})
-
     def output_shapes(self) -> Shapes:
         """Name and shape of each weight above the encoder, in order."""
         return {"head.weight": (self.num_labels, self.pooled_size), "head.bias": (self.num_labels,)}
-
-
-class ModelConfig(Protocol):
-    """The shape of a model: an encoder's, and what reads its outputs."""
-
-    @property
-    def encoder(self) -> EncoderConfig:
-        """The encoder's shape."""
-
-    def output_shapes(self) -> Shapes:
-        """Name and shape of each weight above the encoder, in order."""
 
 
 def weight_shapes(config: ModelConfig) -> Shapes:

@@ -10,12 +10,13 @@ import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from chargen.errors import ChargenError
 
+Record = TypeVar("Record")
 Weights = dict[str, np.ndarray]
 
 
@@ -66,3 +67,13 @@ def load_tensors(path: Path) -> tuple[Weights, dict[str, Any]]:
             return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118
     except (SafetensorError, ValueError) as error:
         raise ChargenError(f"{path} is damaged ({error}): train the run again, or restore the file") from error
+
+
+def read_record(kind: type[Record], value: Any, what: str) -> Record:
+    """A value of JSON as a record, its types checked; a ChargenError begins with `what`."""
+    import msgspec
+
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise ChargenError(f"{what}: {error}") from error

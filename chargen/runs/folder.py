@@ -23,7 +23,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -31,7 +31,17 @@ from chargen.errors import ChargenError
 from chargen.kinds import is_kind, kind_of
 from chargen.models.config import ClassifierConfig, ModelConfig, weight_shapes
 from chargen.models.ngrams import NgramClassifier
-from chargen.runs.files import Weights, load_tensors, save_tensors, tensor_bytes, to_json, write_atomically
+from chargen.runs.files import (
+    Weights,
+    load_tensors,
+    read_record,
+    save_tensors,
+    tensor_bytes,
+    to_json,
+    write_atomically,
+)
+from chargen.runs.formats import renamed
+from chargen.text.records import DataRecord, LabelledRecord
 from chargen.text.tokenizers.base import Tokenizer
 from chargen.text.tokenizers.registry import load_tokenizer
 
@@ -42,6 +52,10 @@ SCALES, CONFIDENCE, RIGHT = "scales", "held_out.confidence", "held_out.right"
 STATE = "training/state.safetensors"
 FILES = ("model.safetensors", "labels.json", NGRAMS, "metrics.jsonl", "summary.json")  # beside config and tokenizer
 BESIDE_WEIGHTS = (SCALES, CONFIDENCE, RIGHT)  # of a classifier
+
+Config = TypeVar("Config", bound=ModelConfig)
+Data = TypeVar("Data", bound=DataRecord)
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
@@ -63,14 +77,38 @@ class Run:
         """One of `kinds.KINDS`."""
         return str(self.config["kind"])
 
-    def model_config(self) -> ModelConfig:
-        """The shape of the model; ChargenError when the record is not one this version can build."""
-        maker = kind_of(self.kind).get("model")
-        try:
-            made: ModelConfig = maker.from_dict(self.config["model"])
-            return made
-        except (KeyError, TypeError) as error:
-            raise ChargenError(f"{self.path / 'config.json'} describes no model chargen knows: {error}") from error
+    def model_config(self, kind: type[Config]) -> Config:
+        """The shape of the model.
+
+        Args:
+            kind: The type that it must have; `ModelConfig` will do for any.
+
+        Raises:
+            ChargenError: The record does not describe a model that this version can build, or not one of this kind.
+        """
+        return self._part("model", self.config.get("model"), kind)
+
+    def data(self, kind: type[Data]) -> Data:
+        """What the run says of its data; arguments and errors as for `model_config`."""
+        record = self.config.get("data")
+        member: type[DataRecord] = kind_of(self.kind).get("data")
+        return self._part("data", member.upgraded(record) if isinstance(record, dict) else record, kind)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options as recorded, under the names that they have now; `training.options.options_of` reads them."""
+        options = self.config.get("options", {})
+        if not isinstance(options, dict):
+            raise ChargenError(f"{self.path / 'config.json'} has no record of its options: the run is damaged")
+        return renamed(options)
+
+    def _part(self, name: str, record: Any, wanted: type[Part]) -> Part:
+        """A part of the config as its kind's record, if that has the type that is wanted."""
+        kind = kind_of(self.kind)
+        own: type[Any] = kind.get(name)
+        if not issubclass(own, wanted):
+            raise ChargenError(kind.otherwise.format(self.name))
+        return read_record(own, record, f"{self.path / 'config.json'} has no {name} that chargen knows")
 
     def tokenizer(self) -> Tokenizer:
         """The tokenizer the model was trained with."""
@@ -83,10 +121,8 @@ class Run:
     def labels(self) -> list[str]:
         """A classifier's labels in the order of its logits; ChargenError when they do not fit its config."""
         labels: list[str] = self._read_json("labels.json")
-        config = self.model_config()
-        assert isinstance(config, ClassifierConfig)
+        config, counts = self.model_config(ClassifierConfig), self.data(LabelledRecord).label_counts
         is_list = isinstance(labels, list) and all(isinstance(label, str) for label in labels)
-        counts = self.config.get("data", {}).get("label_counts")
         if not is_list or len({*labels}) != len(labels) or len(labels) != config.num_labels:
             raise ChargenError(
                 f"{self.path / 'labels.json'} has no list of {config.num_labels} different labels: the run is damaged"
@@ -103,7 +139,7 @@ class Run:
         ChargenError when its file is missing.
         """
         if not self._has(NGRAMS):
-            if self.config.get("options", {}).get("ngrams"):
+            if self.options.get("ngrams"):
                 raise ChargenError(f"{self.path} lacks {NGRAMS}: it is no whole run of chargen; train it again")
             return None
         arrays, _ = self._tensors(NGRAMS)
@@ -111,7 +147,7 @@ class Run:
 
     def scales(self) -> np.ndarray:
         """What the logits of a classifier's network, and those of its n-grams, are multiplied by (2,)."""
-        of_old = {} if "ngrams" in self.config.get("options", {}) else {SCALES: np.array([1.0, 0.0])}
+        of_old = {} if "ngrams" in self.options else {SCALES: np.array([1.0, 0.0])}
         scales = {**of_old, **self._all_weights()}.get(SCALES)
         if scales is None or scales.shape != (2,):
             raise ChargenError(f"{self.path / 'model.safetensors'} has no two {SCALES}: the run is damaged")
@@ -138,20 +174,29 @@ class Run:
                 f"{self.path / 'metrics.jsonl'} is not valid ({error}): delete it and go on"
             ) from error
 
-    def refuse_changed(self, fingerprint: str, validation: str | None = None) -> None:
-        """Raise ChargenError when the text or labelled set of a fingerprint is not what the run was trained with.
+    def own_inputs(self) -> tuple[str, ...]:
+        """What it was trained on, as it was named; ChargenError where that was standard input, which is gone."""
+        inputs = tuple(map(str, self.options.get("inputs", ())))
+        if "-" in inputs:
+            raise ChargenError(
+                f"{self.name} was trained on standard input, which is gone: name a text, or leave out what needs "
+                "the run's own"
+            )
+        return inputs
 
-        validation: that of what the losses are measured on, where it has one of its own.
-        """
-        data, options = self.config["data"], self.config["options"]
+    def check_unchanged(self, record: DataRecord) -> None:
+        """ChargenError when the data of a record, read just now, are not those that the run was trained with."""
+        known, options = self.data(DataRecord), self.options
         for now, then, inputs in (
-            (fingerprint, data["fingerprint"], options["inputs"]),
-            (validation, data.get("validation"), options.get("val") or options["inputs"]),
+            (record.fingerprint, known.fingerprint, options.get("inputs", ())),
+            (record.validation, known.validation, options.get("val") or options.get("inputs", ())),
         ):
             if now and then and now != then:
+                version = self.config.get("versions", {}).get("chargen", "?")
                 raise ChargenError(
-                    f"the text in {', '.join(inputs)} has changed since {self.name} was trained with it: bring the "
-                    f"old one back, or train with the new one and --from {self.name}"
+                    f"the text in {', '.join(inputs)} has changed since {self.name} was trained with it, or chargen "
+                    f"{version} read it otherwise: bring the old one back, or train with the new one and --from "
+                    f"{self.name}"
                 )
 
     def weights(self) -> Weights:
@@ -159,7 +204,7 @@ class Run:
         weights = self._all_weights()
         for name in BESIDE_WEIGHTS:
             weights.pop(name, None)
-        expected = weight_shapes(self.model_config())
+        expected = weight_shapes(self.model_config(ModelConfig))
         for name in expected.keys() ^ weights.keys():
             problem = "lacks" if name in expected else "holds an unknown weight,"
             raise ChargenError(f"{self.path / 'model.safetensors'} {problem} {name}: it does not fit its config.json")

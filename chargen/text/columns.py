@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from chargen.errors import ChargenError
@@ -24,22 +24,6 @@ class Columns:
     label: str
     header: bool = True  # without one, columns are called 1, 2, …
     delimiter: str | None = None  # None in JSON and Parquet
-
-    def to_record(self) -> dict[str, Any]:
-        """The columns as JSON holds them."""
-        return asdict(self) | {"text": list(self.text)}
-
-    @staticmethod
-    def from_record(record: Mapping[str, Any] | None) -> Columns | None:
-        """The columns of a record; None for data that came from no table."""
-        if record is None:
-            return None
-        try:
-            return Columns(**{**record, "text": tuple(record["text"])})
-        except (KeyError, TypeError) as error:
-            raise ChargenError(
-                f"the run's config does not say which columns it read ({error}): train again"
-            ) from error
 
 
 def names_of(given: str | Iterable[str] | None) -> tuple[str, ...]:

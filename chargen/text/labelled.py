@@ -174,13 +174,13 @@ def groups_of(texts: Sequence[str]) -> list[Hashable]:
     return [key if key and len(variants[key]) > 1 else number for number, key in enumerate(keys)]
 
 
-def encode_example(tokenizer: Tokenizer, text: str, *, documents: bool, max_length: int) -> Ids:
+def encode_example(tokenizer: Tokenizer, text: str, *, framed: bool, max_length: int) -> Ids:
     """The ids (N,) of a text as a classifier reads it, N from 1 to `max_length`.
 
-    documents: between begin and end symbol; else between line breaks, where the tokenizer has them, which is how
+    framed: between begin and end symbol; else between line breaks, where the tokenizer has them, which is how
     texts stand in the stream that an encoder taken over from a language model knows.
     """
-    if documents:
+    if framed:
         edges = [np.array([token], np.int32) for token in (tokenizer.bos_id, tokenizer.eos_id)]
     else:
         edges = [tokenizer.encode("" if tokenizer.unknown("\n") else "\n")] * 2

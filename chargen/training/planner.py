@@ -21,7 +21,7 @@ from chargen.text.corpora import data_folder
 from chargen.training.distributed import World
 from chargen.training.loop import Task, update
 from chargen.training.optimizers import make_optimizers
-from chargen.training.options import LanguageModelOptions
+from chargen.training.options import ChosenLanguageModelOptions
 from chargen.workers import Workers
 
 SECONDS = 0.3  # of steps that are measured, after one that loads kernels
@@ -33,14 +33,14 @@ ENOUGH = 10.0  # seconds of training that correct what was measured
 class Planner:
     """Tokens a second of trainings here, known or else measured."""
 
-    build: Callable[[LanguageModelOptions], Task]  # a model of random weights and some data to time
+    build: Callable[[ChosenLanguageModelOptions], Task]  # a model of random weights and some data to time
     device: torch.device
     precision: str
     vocab_size: int
     world: World
     workers: Workers
 
-    def speed(self, options: LanguageModelOptions) -> float:
+    def speed(self, options: ChosenLanguageModelOptions) -> float:
         """Tokens a second that all processes together read by options whose shape, batch and optimizer are chosen."""
         known: float | None = self.world.agree(lambda: _speeds().get(self._key(options)))
         if known is None:
@@ -48,17 +48,17 @@ class Planner:
             self._keep(options, known)
         return known
 
-    def correct(self, options: LanguageModelOptions, seconds: float, tokens_per_second: float) -> None:
+    def correct(self, options: ChosenLanguageModelOptions, seconds: float, tokens_per_second: float) -> None:
         """Remember how fast a whole training was."""
         if seconds >= ENOUGH:
             self._keep(options, tokens_per_second)
 
-    def _measure(self, options: LanguageModelOptions) -> float:
+    def _measure(self, options: ChosenLanguageModelOptions) -> float:
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
             task = self.build(options)
-            return tokens_a_second(task, str(options.optimizer), self.precision, self.world, self.workers)
+            return tokens_a_second(task, options.optimizer, self.precision, self.world, self.workers)
 
-    def _keep(self, options: LanguageModelOptions, tokens_per_second: float) -> None:
+    def _keep(self, options: ChosenLanguageModelOptions, tokens_per_second: float) -> None:
         if not self.world.is_writer:
             return
         speeds = _speeds()
@@ -68,16 +68,18 @@ class Planner:
         with suppress(OSError):  # where nothing can be written, it is measured again next time
             write_atomically(_path(), (json.dumps(kept, indent=1) + "\n").encode())
 
-    def _key(self, options: LanguageModelOptions) -> str:
+    def _key(self, options: ChosenLanguageModelOptions) -> str:
         if self.device.type == "cpu":
             device = f"{platform.node()} {torch.backends.cpu.get_cpu_capability()}, {self.workers.size} workers"
         else:
             device = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else str(self.device)
-        shape = f"{options.cell} {options.layers}x{options.hidden} embedding {options.embedding} tied {options.tied}"
-        step = f"{options.batch} streams of {options.window}, {options.shards} shards, {self.world.size} processes"
+        shape = f"{options.cell} {options.num_layers}x{options.hidden_size}"
+        width = f"embedding {options.embedding_size} tied {options.tied}"
+        step = f"{options.batch_size} streams of {options.sequence_length}"
+        parts = f"{options.shards} shards, {self.world.size} processes"
         versions = f"chargen {chargen.__version__}, torch {torch.__version__}"
         rest = f"{self.vocab_size} symbols, {options.optimizer}, {self.precision}"
-        return "; ".join((device, versions, shape, step, rest))
+        return "; ".join((device, versions, shape, width, step, parts, rest))
 
 
 def tokens_a_second(task: Task, optimizer: str, precision: str, world: World, workers: Workers) -> float:

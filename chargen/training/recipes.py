@@ -16,12 +16,20 @@ import numpy as np
 from chargen.errors import ChargenError
 from chargen.models.config import EncoderConfig, LanguageModelConfig, weight_shapes
 from chargen.training.batches import fit_streams
-from chargen.training.options import ClassifierOptions, LanguageModelOptions, filled
+from chargen.training.options import (
+    ChosenClassifierOptions,
+    ChosenLanguageModelOptions,
+    ChosenProbeOptions,
+    ClassifierOptions,
+    LanguageModelOptions,
+    choose,
+    with_defaults,
+)
 
 DEFAULT_MINUTES = 3.0
 DEFAULT_CELL = "gru"
 MOST_STREAMS, FEWEST_STREAMS = 128, 4
-WINDOW = 32  # tokens of a stream a step
+SEQUENCE_LENGTH = 32  # tokens of a stream a step
 CLASSIFIER_BATCH = 64  # texts
 CLASSIFIER_EPOCHS = 10.0  # after which a network learns short sets by heart
 FEWEST_STEPS = 200  # for a small set: fewer teach a network little
@@ -45,6 +53,7 @@ FROM_NOTHING = 0.3, 0.2, 0.5  # dropout of outputs, of inputs, of whole pieces
 FROM_LANGUAGE = 0.1, 0.0, 0.0
 PROBE_POOLING = "mean"  # of a language model's outputs: better than max, and a third of the units of concat
 CLASSIFIER_TUNING = 1 / 3  # of the rate, for an encoder that has learned something already
+BROUGHT = ("tokenizer", "vocab_size", "min_frequency", "size", "cell", "num_layers", "hidden_size", "embedding_size")
 CLASSIFIER_RATES = {"muon": (0.006, 0.1), "adamw": (0.003, 0.01)}
 
 
@@ -52,9 +61,9 @@ CLASSIFIER_RATES = {"muon": (0.006, 0.1), "adamw": (0.003, 0.01)}
 class Shape:
     """A stack's size, and from how many tokens on, read in steps of 4,096, it is the best of these."""
 
-    layers: int
-    hidden: int
-    embedding: int
+    num_layers: int
+    hidden_size: int
+    embedding_size: int
     from_tokens: float
 
 
@@ -69,7 +78,7 @@ LADDER = (  # what `auto` climbs
 )
 SHAPES = {"tiny": LADDER[0], "small": LADDER[3], "medium": LADDER[5], "large": LADDER[6]}
 
-Speed = Callable[[LanguageModelOptions], float]  # options whose shape is chosen -> tokens a second
+Speed = Callable[[ChosenLanguageModelOptions], float]  # tokens a second of a training of these options
 
 
 def language_model_recipe(
@@ -79,28 +88,33 @@ def language_model_recipe(
     speed: Speed,
     processes: int = 1,
     cores: int = 1,
-) -> LanguageModelOptions:
-    """The options with every choice made, for a training text of so many tokens.
+) -> ChosenLanguageModelOptions:
+    """The options with every choice made.
 
-    speed: asked, as seldom as possible, for what a budget in minutes can read; never without one.
-    processes: how many share the streams evenly, else ChargenError; cores: that each of them has.
+    Args:
+        options: What is asked for.
+        tokens: Of the training text.
+        vocab_size: V.
+        speed: Asked, as seldom as possible, for what a budget in minutes can read; never without one.
+        processes: How many share the streams evenly.
+        cores: That each process has.
+
+    Raises:
+        ChargenError: The streams cannot be shared evenly.
     """
-    if options.minutes is options.epochs is options.steps is None:
-        options = filled(options, minutes=DEFAULT_MINUTES)
-    options = filled(options, cell=DEFAULT_CELL, tied=False, optimizer="muon", window=WINDOW)
-    options = _divided(options, tokens, processes, cores)
-    if options.epochs is options.steps is None:
-        options = filled(options, epochs=_most_epochs(tokens))
-    options = _shaped(options, tokens, vocab_size, speed)
-    if options.dropout is None:
-        epochs = tokens_read(options, tokens, speed) / tokens
-        options = replace(options, dropout=_dropout(epochs * _weights(options, vocab_size) / tokens))
-    learning_rate, weight_decay = RATES[str(options.optimizer)]
+    if not options.has_limit:
+        options = replace(options, minutes=DEFAULT_MINUTES)
+    optimizer = options.optimizer or "muon"
+    learning_rate, weight_decay = RATES[optimizer]
     if options.start_from:
         learning_rate *= FINE_TUNING
-    return filled(
-        options,
-        size="auto",
+    batch_size, sequence_length, shards = _divided(options, tokens, processes, cores)
+    options = with_defaults(
+        replace(options, batch_size=batch_size, sequence_length=sequence_length, shards=shards),
+        epochs=_most_epochs(tokens) if options.epochs is options.steps is None else None,
+        cell=DEFAULT_CELL,
+        tied=False,
+        optimizer=optimizer,
         learning_rate=learning_rate,
         weight_decay=weight_decay,
         clip=1.0,
@@ -110,6 +124,11 @@ def language_model_recipe(
         activation_reg=0.0,
         temporal_reg=0.0,
     )
+    chosen = _shaped(options, tokens, vocab_size, speed)
+    if options.dropout is not None:
+        return chosen
+    epochs = tokens_read(chosen, tokens, speed) / tokens
+    return replace(chosen, dropout=_dropout(epochs * _weights(chosen, vocab_size) / tokens))
 
 
 def classifier_tokenizer(rare: float) -> tuple[str, str]:
@@ -123,20 +142,18 @@ def classifier_tokenizer(rare: float) -> tuple[str, str]:
     return "char", f"reading by characters, since {share}"
 
 
+def probe_recipe(options: ClassifierOptions) -> ChosenProbeOptions:
+    """A probe's options with every choice made that its encoder, which brings tokenizer and shape, leaves."""
+    return choose(ChosenProbeOptions, options, bidirectional=False, pooling=PROBE_POOLING, ngrams=True, metric="loss")
+
+
 def classifier_recipe(
     options: ClassifierOptions, texts: int, cores: int = 1, processes: int = 1
-) -> ClassifierOptions:
-    """The options with every choice made but the tokenizer's and the crop, for so many texts to learn from.
-
-    A probe's encoder brings its shape, and nothing is chosen of a training that does not take place.
-    """
-    if options.probe:
-        return filled(options, pooling=PROBE_POOLING, ngrams=True, metric="loss")
-    if options.minutes is options.epochs is options.steps is None:
-        options = filled(options, minutes=DEFAULT_MINUTES)
-    batch = options.batch or CLASSIFIER_BATCH
-    if options.epochs is options.steps is None:
-        options = filled(options, epochs=max(CLASSIFIER_EPOCHS, _passes(texts, batch)))
+) -> ChosenClassifierOptions:
+    """The options with every choice made but the crop's, for so many texts to learn from; the tokenizer is chosen."""
+    if not options.has_limit:
+        options = replace(options, minutes=DEFAULT_MINUTES)
+    batch_size = options.batch_size or CLASSIFIER_BATCH
     shape = SHAPES["small" if options.size in (None, "auto") else options.size]
     optimizer = options.optimizer or "muon"
     learning_rate, weight_decay = CLASSIFIER_RATES[optimizer]
@@ -144,17 +161,20 @@ def classifier_recipe(
     if options.start_from:
         learning_rate *= CLASSIFIER_TUNING
         dropout, dropout_input, dropout_embedding = FROM_LANGUAGE
-    return filled(
+    passes = max(CLASSIFIER_EPOCHS, _passes(texts, batch_size))
+    return choose(
+        ChosenClassifierOptions,
         options,
+        epochs=passes if options.epochs is options.steps is None else None,
         size="auto",
         cell=DEFAULT_CELL,
-        layers=1,
-        hidden=shape.hidden,
-        embedding=shape.embedding,
+        num_layers=1,
+        hidden_size=shape.hidden_size,
+        embedding_size=shape.embedding_size,
         pooling="max",
         bidirectional=True,
-        batch=batch,
-        shards=_shards(batch, processes, cores),
+        batch_size=batch_size,
+        shards=_shards(batch_size, processes, cores),
         optimizer=optimizer,
         learning_rate=learning_rate,
         weight_decay=weight_decay,
@@ -198,8 +218,8 @@ def should_learn_language(accuracy: float, commonest: float, tokens: int) -> boo
     return tokens >= ENOUGH_LANGUAGE and accuracy - commonest < (1 - commonest) / 2
 
 
-def language_options(options: ClassifierOptions, texts: str) -> LanguageModelOptions:
-    """A language model on a file of texts, as JSON lines, for the classifier of these options, all of them chosen."""
+def language_options(options: ChosenClassifierOptions, texts: str) -> LanguageModelOptions:
+    """A language model on a file of texts, as JSON lines, for the classifier of these options."""
     pieces = LANGUAGE_PIECES if options.tokenizer in PIECES else None
     return LanguageModelOptions(
         inputs=(texts,),
@@ -211,9 +231,9 @@ def language_options(options: ClassifierOptions, texts: str) -> LanguageModelOpt
         epochs=options.epochs if options.minutes is options.steps is None else None,
         steps=options.steps,
         cell=options.cell,
-        layers=options.layers,
-        hidden=options.hidden,
-        embedding=options.embedding,
+        num_layers=options.num_layers,
+        hidden_size=options.hidden_size,
+        embedding_size=options.embedding_size,
         seed=options.seed,
         device=options.device,
         precision=options.precision,
@@ -222,57 +242,43 @@ def language_options(options: ClassifierOptions, texts: str) -> LanguageModelOpt
 
 def after_language(options: ClassifierOptions, run: str) -> ClassifierOptions:
     """The options that were asked for, for a classifier that begins with a language model's run of its own texts."""
-    if options.minutes is options.epochs is options.steps is None:
+    if not options.has_limit:
         options = replace(options, minutes=DEFAULT_MINUTES)
     minutes = None if options.minutes is None else (1 - LANGUAGE_SHARE) * options.minutes
-    brought = ("tokenizer", "vocab_size", "min_frequency", "size", "cell", "layers", "hidden", "embedding")
-    others: dict[str, Any] = dict.fromkeys(brought)  # which the run brings
-    return replace(options, **others, minutes=minutes, start_from=run, adapt=False)
+    brought: dict[str, Any] = dict.fromkeys(BROUGHT)
+    return replace(options, **brought, minutes=minutes, start_from=run, adapt=True)
 
 
-def asked_again(record: dict[str, Any]) -> dict[str, Any]:
-    """A run's options, as JSON has them, for another like it: a language that was learned first is learned anew.
-
-    See `after_language`; that language model may be gone.
-    """
-    if not (record.get("adapt") and record.get("start_from")):
-        return record
-    minutes = record.get("minutes")
-    return record | {"start_from": None, "minutes": minutes and minutes / (1 - LANGUAGE_SHARE)}
-
-
-def tokens_read(options: LanguageModelOptions, tokens: int, speed: Speed) -> float:
-    """About how many tokens a training of these options, shape and streams chosen, reads of a text of `tokens`."""
-    assert options.batch and options.window
+def tokens_read(options: ChosenLanguageModelOptions, tokens: int, speed: Speed) -> float:
+    """About how many tokens a training of these options reads of a text of `tokens`."""
     limits = []
     if options.minutes is not None:
         limits.append(60 * options.minutes * speed(options))
     if options.steps is not None:
-        limits.append(float(options.steps * options.batch * options.window))
+        limits.append(float(options.steps * options.batch_size * options.sequence_length))
     if options.epochs is not None:
         limits.append(options.epochs * tokens)
     return min(limits)
 
 
-def _shaped(options: LanguageModelOptions, tokens: int, vocab_size: int, speed: Speed) -> LanguageModelOptions:
+def _shaped(options: LanguageModelOptions, tokens: int, vocab_size: int, speed: Speed) -> ChosenLanguageModelOptions:
     """With the shape that was asked for, or the largest that suits the text and reads enough of it to be worth it.
 
     A speed is asked for only where what is known of smaller shapes leaves room for doubt.
     """
-    assert options.batch and options.window
-    if options.layers and options.hidden and options.embedding:
-        return options
     if options.size not in (None, "auto"):
         return _of_shape(options, SHAPES[options.size])
-    worth = (4096 / (options.batch * options.window)) ** (2 / 3)  # of a token: more is learned in smaller steps
     fitting = _of_shape(options, LADDER[0])
+    if options.num_layers and options.hidden_size and options.embedding_size:
+        return fitting
+    worth = (4096 / (fitting.batch_size * fitting.sequence_length)) ** (2 / 3)  # of a token: more in smaller steps
     products: float | None = None  # weights times tokens a second, of the last shape whose speed is known
     for shape in LADDER[1:]:
         shaped = _of_shape(options, shape)
         weights = _weights(shaped, vocab_size)
 
-        def enough(tokens_a_second: float, shape: Shape = shape) -> bool:
-            return bool(worth * tokens_read(options, tokens, lambda _: tokens_a_second) >= shape.from_tokens)
+        def enough(tokens_a_second: float, shape: Shape = shape, shaped: ChosenLanguageModelOptions = shaped) -> bool:
+            return bool(worth * tokens_read(shaped, tokens, lambda _: tokens_a_second) >= shape.from_tokens)
 
         if weights > MOST_WEIGHTS * tokens or not enough(math.inf):
             break
@@ -289,45 +295,51 @@ def _shaped(options: LanguageModelOptions, tokens: int, vocab_size: int, speed: 
     return fitting
 
 
-def _of_shape(options: LanguageModelOptions, shape: Shape) -> LanguageModelOptions:
+def _of_shape(options: LanguageModelOptions, shape: Shape) -> ChosenLanguageModelOptions:
     """With a shape where they leave a choice; an embedding is as wide as the layers when tied, never wider else."""
-    hidden = options.embedding if options.tied and options.embedding else shape.hidden
-    options = filled(options, layers=shape.layers, hidden=hidden)
-    assert options.hidden
-    return filled(options, embedding=options.hidden if options.tied else min(shape.embedding, options.hidden))
+    hidden = options.hidden_size or (options.embedding_size if options.tied else None) or shape.hidden_size
+    return choose(
+        ChosenLanguageModelOptions,
+        options,
+        size="auto",
+        num_layers=shape.num_layers,
+        hidden_size=hidden,
+        embedding_size=hidden if options.tied else min(shape.embedding_size, hidden),
+        dropout=0.0,
+    )
 
 
-def _weights(options: LanguageModelOptions, vocab_size: int) -> int:
-    """Weights that multiply each token, the shape chosen: all but the embedding's rows."""
-    assert options.cell and options.layers and options.hidden and options.embedding
-    encoder = EncoderConfig(vocab_size, options.cell, options.layers, options.hidden, options.embedding)
-    shapes = weight_shapes(LanguageModelConfig(encoder, bool(options.tied)))
-    looked_up = 0 if options.tied else vocab_size * options.embedding
+def _weights(options: ChosenLanguageModelOptions, vocab_size: int) -> int:
+    """Weights that multiply each token: all but the embedding's rows."""
+    encoder = EncoderConfig(vocab_size, options.cell, options.num_layers, options.hidden_size, options.embedding_size)
+    shapes = weight_shapes(LanguageModelConfig(encoder, options.tied))
+    looked_up = 0 if options.tied else vocab_size * options.embedding_size
     return sum(map(math.prod, shapes.values())) - looked_up
 
 
-def _divided(options: LanguageModelOptions, tokens: int, processes: int, cores: int) -> LanguageModelOptions:
-    """With streams, window and shards that the text is long enough for."""
-    assert options.window
-    wanted = options.batch or _streams(tokens, options.window, processes)
-    batch, window = fit_streams(tokens, wanted, options.window)
-    if batch % processes:
+def _divided(options: LanguageModelOptions, tokens: int, processes: int, cores: int) -> tuple[int, int, int]:
+    """Streams, their sequence length, and shards that the text is long enough for."""
+    wanted_length = options.sequence_length or SEQUENCE_LENGTH
+    wanted = options.batch_size or _streams(tokens, wanted_length, processes)
+    batch_size, sequence_length = fit_streams(tokens, wanted, wanted_length)
+    if batch_size % processes:
         raise ChargenError(
-            f"{batch} streams cannot be shared evenly by {processes} processes: set --batch or a smaller --window"
+            f"{batch_size} streams cannot be shared evenly by {processes} processes: set --batch-size or a smaller "
+            "--sequence-length"
         )
-    shards = min(options.shards or _shards(batch, processes, cores), batch // processes)
-    return replace(options, batch=batch, window=window, shards=shards)
+    shards = min(options.shards or _shards(batch_size, processes, cores), batch_size // processes)
+    return batch_size, sequence_length, shards
 
 
-def _streams(tokens: int, window: int, processes: int) -> int:
+def _streams(tokens: int, sequence_length: int, processes: int) -> int:
     """Parallel streams: as many as are fast, fewer for a short text; a power of two, or more to share."""
-    fitting = 1 << round(math.log2(max(1, tokens / (STEPS_AN_EPOCH * window))))
+    fitting = 1 << round(math.log2(max(1, tokens / (STEPS_AN_EPOCH * sequence_length))))
     return math.ceil(max(FEWEST_STREAMS, min(MOST_STREAMS, fitting)) / processes) * processes
 
 
-def _shards(batch: int, processes: int, cores: int) -> int:
+def _shards(batch_size: int, processes: int, cores: int) -> int:
     """A shard of a batch for each core of a process."""
-    return max(1, min(cores, batch // processes // SHARD))
+    return max(1, min(cores, batch_size // processes // SHARD))
 
 
 def _most_epochs(tokens: int) -> float:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,20 +14,26 @@ from chargen.errors import ChargenError, ToldError
 from chargen.hardware import FASTER, autocast, bf16_gain, choose_precision
 from chargen.kinds import kind_of
 from chargen.models.cells.registry import CELLS
+from chargen.models.config import ModelConfig
 from chargen.models.encoder import Dropout
 from chargen.models.ngrams import NgramClassifier
 from chargen.runs.folder import Run
 from chargen.text.labelled import LabelledSet
+from chargen.text.records import DataRecord
 from chargen.text.tokenizers.base import Tokenizer
 from chargen.training.distributed import World
+from chargen.training.events import Event
 from chargen.training.loop import Optimisation, Task
-from chargen.training.options import ClassifierOptions, Options
+from chargen.training.options import ChosenClassifierOptions, ChosenLanguageModelOptions, Options
 from chargen.workers import Workers
 
-BUDGET = ("minutes", "epochs", "steps", "patience")
-OPTIMISATION = ("batch", "crop", "shards", "optimizer", "learning_rate", "weight_decay", "clip")
-DROPOUT = ("dropout", "dropout_input", "dropout_embedding", "weight_drop")
-TRAINING_ONLY = ("adapt", *BUDGET, *OPTIMISATION, *DROPOUT)  # options that a probe has no use for
+
+@dataclass(frozen=True)
+class Hooks:
+    """How whoever watches a training may take part in it."""
+
+    stop: Callable[[], bool] = lambda: False  # asked after each step; True saves and ends
+    encoding: Callable[[float], object] | None = None  # told the share, 0 to 1, of the text that is encoded
 
 
 @dataclass(frozen=True)
@@ -35,11 +42,18 @@ class Setting:
 
     world: World
     workers: Workers
+    device: torch.device
     source: Run | None = None  # to start from, which brings its encoder and tokenizer
-    tokenizer: Tokenizer | None = None  # to use as it is
-    recorded: Mapping[str, Any] | None = None  # the data record of a run that goes on
+    is_learned: bool = False  # whether the source is the language of the very texts, learned first
+    resumed: Run | None = None  # goes on, with its own tokenizer and columns
     examples: LabelledSet | None = None  # labelled texts that are in no files
     progress: Callable[[float], object] | None = None  # told the share, 0 to 1, of the text that is encoded
+
+    @property
+    def tokenizer(self) -> Tokenizer | None:
+        """The one that is given by another run, if there is one."""
+        giver = self.source or self.resumed
+        return giver.tokenizer() if giver else None
 
 
 @dataclass(frozen=True)
@@ -48,54 +62,42 @@ class Prepared:
 
     task: Task
     options: Options  # every choice made
-    model: dict[str, Any]  # the model's config
-    data: dict[str, Any]  # where the text came from, and how it was read
+    optimisation: Optimisation
+    model: ModelConfig
+    data: DataRecord
     tokenizer: Tokenizer
-    labels: list[str] | None  # a classifier's
     notes: list[str]  # what a person should know, in sentences
+    labels: list[str] | None = None  # a classifier's
     ngrams: NgramClassifier | None = None  # what a classifier is combined with
-    adapt_to: list[str] | None = None  # texts whose language its network is to learn before
+    # Something to learn before: its events, then the options to prepare once more and the run to start from, or None
+    # when it was interrupted. Told the folder that the run is to have.
+    first: Callable[[Path, Hooks], Generator[Event, None, tuple[Options, Run] | None]] | None = None
+    fit: Callable[[Callable[[], Run]], Iterator[Event]] | None = (
+        None  # instead of the loop; makes its run when it can
+    )
     correct: Callable[[float, float], None] | None = None  # told the seconds and tokens a second of the training
 
-    @property
-    def optimisation(self) -> Optimisation:
-        """How the weights move."""
-        options = self.options
-        assert options.learning_rate is not None and options.weight_decay is not None and options.clip is not None
-        return Optimisation(
-            options.learning_rate,
-            str(options.optimizer),
-            options.weight_decay,
-            options.clip,
-            options.precision,
-            options.patience,
-        )
+
+def optimisation_of(options: ChosenLanguageModelOptions | ChosenClassifierOptions) -> Optimisation:
+    """How the weights move."""
+    return Optimisation(
+        options.learning_rate,
+        options.optimizer,
+        options.weight_decay,
+        options.clip,
+        options.precision,
+        options.patience,
+    )
 
 
-def refuse_beside_probe(options: Options, processes: int = 1, *, resumed: bool = False) -> None:
-    """Raise ChargenError for whatever does not go together with `--probe`."""
-    if not isinstance(options, ClassifierOptions) or not options.probe:
-        return
-    training = next((name for name in TRAINING_ONLY if getattr(options, name) not in (None, False)), "")
-    for refused, sentence in (
-        (resumed, "a probe is fitted at once and has nothing to go on with: fit it again with --probe --overwrite"),
-        (not options.start_from, "--probe reads what a trained encoder makes of the texts: name its run with --from"),
-        (training, f"--{training.replace('_', '-')} has no use with --probe, which does not train: leave it out"),
-        (processes > 1, f"--probe needs one process, not {processes}: start it without torchrun"),
-    ):
-        if refused:
-            raise ChargenError(sentence)
-
-
-def dropout_of(options: Options) -> Dropout:
-    """The shares left out while training, from options that leave no choice."""
-    share = options.dropout or 0.0
+def dropout_of(options: ChosenLanguageModelOptions | ChosenClassifierOptions) -> Dropout:
+    """The shares left out while training."""
     return Dropout(
-        embedding=options.dropout_embedding or 0.0,
-        input=options.dropout_input or 0.0,
-        between=share,
-        output=share,
-        recurrent=options.weight_drop or 0.0,
+        embedding=options.dropout_embedding,
+        input=options.dropout_input,
+        between=options.dropout,
+        output=options.dropout,
+        recurrent=options.weight_drop,
     )
 
 
@@ -125,18 +127,18 @@ def precision_of(name: str, cell: str, device: torch.device) -> tuple[str, list[
 
 def encoder_of(source: Run, asked: Options) -> dict[str, Any]:
     """The choices that a run to start from has made; ChargenError when other ones are asked for."""
-    encoder = source.model_config().encoder
+    encoder = source.model_config(ModelConfig).encoder
     made: dict[str, Any] = {
         "cell": encoder.cell,
-        "layers": encoder.num_layers,
-        "hidden": encoder.hidden_size,
-        "embedding": encoder.embedding_size,
+        "num_layers": encoder.num_layers,
+        "hidden_size": encoder.hidden_size,
+        "embedding_size": encoder.embedding_size,
         "tokenizer": source.tokenizer().kind,
         "size": "auto",
         "vocab_size": None,
         "min_frequency": None,
     }
-    config, own = source.model_config(), {field.name for field in fields(asked)}
+    config, own = source.model_config(ModelConfig), {field.name for field in fields(asked)}
     if "tied" in own and hasattr(config, "tied"):
         made["tied"] = config.tied
     if "bidirectional" in own:

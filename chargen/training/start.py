@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from itertools import count
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,27 +17,16 @@ import chargen
 from chargen.errors import ChargenError
 from chargen.hardware import choose_device, keep_freed_memory
 from chargen.kinds import kind_of
-from chargen.runs.folder import CHECKPOINTS, Run, create_run, is_run, refuse_existing
+from chargen.runs.folder import CHECKPOINTS, Run, create_run, refuse_existing
 from chargen.runs.search import find_run
 from chargen.text.labelled import LabelledSet
 from chargen.training.distributed import World, join, leave
-from chargen.training.events import Done, Event, Note, Step
-from chargen.training.loop import INTERRUPTED, train
-from chargen.training.options import ClassifierOptions, Options, from_record, options_type, to_record
-from chargen.training.recipes import after_language, language_options
+from chargen.training.events import Done, Event, Note
+from chargen.training.loop import train
+from chargen.training.options import Options, options_of, to_record
 from chargen.training.schedule import Budget
-from chargen.training.setup import Prepared, Setting, refuse_beside_probe
-from chargen.training.tasks.classifier import Classification
-from chargen.training.tasks.probe import fit_probe, store_probe
+from chargen.training.setup import Hooks, Prepared, Setting
 from chargen.workers import Workers, workers_for
-
-
-@dataclass(frozen=True)
-class Hooks:
-    """How whoever watches a training may take part in it."""
-
-    stop: Callable[[], bool] = lambda: False  # asked after each step; True saves and ends
-    encoding: Callable[[float], object] | None = None  # told the share, 0 to 1, of the text that is encoded
 
 
 def start(
@@ -57,76 +44,31 @@ def start(
     or the options make impossible; a run that was there is replaced only when the new training can begin.
     """
     hooks = hooks or Hooks()
-    with _joined(options) as (world, workers):
-        world.agree(lambda: refuse_beside_probe(options, world.size))
+    with _joined(options) as (world, workers, device):
         path = out or default_folder(options)
         world.agree(lambda: refuse_existing(path, overwrite=overwrite))
         source = find_run(options.start_from) if options.start_from else None
-        setting = Setting(world, workers, source, examples=examples, progress=hooks.encoding)
+        setting = Setting(world, workers, device, source, examples=examples, progress=hooks.encoding)
         prepared = _prepare(options, setting)
         yield from map(Note, prepared.notes)
-        if prepared.adapt_to is not None:
-            assert isinstance(prepared.options, ClassifierOptions) and isinstance(options, ClassifierOptions)
-            source = yield from learn_language(prepared.adapt_to, prepared.options, path, hooks)
-            if source is None:
+        if prepared.first:
+            learned = yield from prepared.first(path, hooks)
+            if learned is None:
                 return
-            options = after_language(options, str(source.path))
-            told = prepared.notes
-            prepared = _prepare(options, replace(setting, source=source))
-            assert isinstance(prepared.options, ClassifierOptions)
-            prepared = replace(prepared, options=replace(prepared.options, adapt=True))
+            told, (options, source) = prepared.notes, learned
+            prepared = _prepare(options, replace(setting, source=source, is_learned=True))
             yield from (Note(note) for note in prepared.notes if note not in told)
-        if isinstance(options, ClassifierOptions) and options.probe:
-            assert isinstance(prepared.task, Classification)
-            fits = fit_probe(prepared.task, balance=options.balance, seed=options.seed)
-            yield from store_probe(prepared.task, fits, _create(path, prepared, overwrite=overwrite))
+        if prepared.fit:
+            yield from prepared.fit(lambda: _create(path, prepared, overwrite=overwrite))
             return
         run = world.agree(lambda: _create(path, prepared, overwrite=overwrite))
+        limits = prepared.options.budget
         for event in train(
-            prepared.task,
-            prepared.optimisation,
-            prepared.options.budget,
-            run,
-            stop=hooks.stop,
-            world=world,
-            workers=workers,
+            prepared.task, prepared.optimisation, limits, run, stop=hooks.stop, world=world, workers=workers
         ):
             if isinstance(event, Done) and prepared.correct:
                 prepared.correct(event.summary["seconds"], event.summary["tokens_per_second"])
             yield event
-
-
-def learn_language(
-    texts: list[str], options: ClassifierOptions, path: Path, hooks: Hooks
-) -> Generator[Event, None, Run | None]:
-    """Train a language model on the texts of a classifier that is to be at `path`, beside it; gives its run.
-
-    Without their labels, as ULMFiT does (Howard & Ruder 2018, arXiv:1801.06146). None when it was interrupted. Nobody
-    named its folder, so it replaces none that is there; a file beside it keeps the texts, so that it can be resumed.
-    """
-    names = (f"{path.name}-language{f'-{number}' if number > 1 else ''}" for number in count(1))
-    places = ((path.with_name(name), path.with_name(f"{name}.jsonl")) for name in names)
-    language, file = next(place for place in places if not any(map(Path.exists, place)))
-    yield Note(f"learning the language of the texts first, for {language} (--no-adapt leaves it out)")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
-    try:
-        for event in start(language_options(options, str(file)), language, hooks=hooks):
-            if isinstance(event, Done):
-                if event.summary["stopped"] != INTERRUPTED:
-                    return event.run
-                yield Note(f"no label is learned yet: when {language} is done, go on with --from {language}")
-                yield event
-            elif isinstance(event, Step):
-                yield event
-    except ChargenError as error:
-        raise ChargenError(
-            f"the language of the texts cannot be learned (--no-adapt leaves it out): {error}"
-        ) from error
-    finally:
-        if not is_run(language):
-            file.unlink(missing_ok=True)
-    return None
 
 
 def resume(
@@ -137,22 +79,23 @@ def resume(
     ChargenError when its text, or the one it is validated on, is no longer the one it began with.
     """
     hooks = hooks or Hooks()
-    options = options_of(run)
-    refuse_beside_probe(options, resumed=True)
-    options = replace(options, device=device or options.device, precision=precision or options.precision)
+    before = options_of(run, Options)
+    options = replace(before, device=device or before.device, precision=precision or before.precision)
     if budget != Budget():
         options = replace(options, minutes=budget.minutes, epochs=budget.epochs, steps=budget.steps)
     if "-" in options.inputs and sys.stdin.isatty():
         raise ChargenError(f"{run.name} was trained on standard input: pipe the same text into chargen once more")
-    with _joined(options) as (world, workers):
+    with _joined(options) as (world, workers, where):
         # A run killed before its first save still needs the weights that it was to start from.
         source = find_run(options.start_from) if options.start_from and not run.is_begun else None
         run.ngrams()  # raises where they are missing
-        setting = Setting(world, workers, source, run.tokenizer(), run.config["data"], progress=hooks.encoding)
-        prepared = _prepare(options, setting)
-        run.refuse_changed(prepared.data["fingerprint"], prepared.data["validation"])
-        renewed = options != options_of(run)
-        if world.is_writer and renewed:
+        prepared = _prepare(options, Setting(world, workers, where, source, resumed=run, progress=hooks.encoding))
+        if prepared.fit:
+            raise ChargenError(
+                f"{run.name} was fitted at once and has nothing to go on with: fit it again with --overwrite"
+            )
+        run.check_unchanged(prepared.data)
+        if world.is_writer and options != before:
             run = run.save_config({**run.config, "options": to_record(options)})
         yield from train(
             prepared.task,
@@ -160,16 +103,11 @@ def resume(
             options.budget,
             run,
             resume=True,
-            renewed=renewed,
+            renewed=options != before,
             stop=hooks.stop,
             world=world,
             workers=workers,
         )
-
-
-def options_of(run: Run) -> Options:
-    """The options that a run was trained with, every choice made."""
-    return from_record(options_type(run.kind), run.config["options"])
 
 
 def default_folder(options: Options) -> Path:
@@ -184,14 +122,14 @@ def default_folder(options: Options) -> Path:
 
 
 @contextmanager
-def _joined(options: Options) -> Iterator[tuple[World, Workers]]:
-    """The processes and the threads that share a training, until it ends."""
+def _joined(options: Options) -> Iterator[tuple[World, Workers, torch.device]]:
+    """The processes and the threads that share a training, until it ends, and the device they use."""
     device = choose_device(options.device)
     keep_freed_memory()
     try:
         world = join(device)
         with workers_for(device) as workers:
-            yield world, workers
+            yield world, workers, device
     finally:
         leave()
 
@@ -204,8 +142,8 @@ def _prepare(options: Options, setting: Setting) -> Prepared:
 def _create(path: Path, prepared: Prepared, *, overwrite: bool) -> Run:
     config: dict[str, Any] = {
         "kind": prepared.options.kind,
-        "model": prepared.model,
-        "data": prepared.data,
+        "model": asdict(prepared.model),
+        "data": asdict(prepared.data),
         "options": to_record(prepared.options),
         "versions": {
             "chargen": chargen.__version__,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -15,24 +15,25 @@ from torch.nn.functional import cross_entropy
 
 from chargen.errors import ChargenError
 from chargen.evaluation.losses import text_loss
-from chargen.hardware import autocast, choose_device
+from chargen.hardware import autocast
 from chargen.models.config import EncoderConfig, LanguageModelConfig
 from chargen.models.encoder import NO_DROPOUT, Dropout, Masks, StackState
 from chargen.models.language_model import LanguageModel
-from chargen.text.corpus import Corpus, CorpusSettings, encode_corpus
+from chargen.text.text_data import TextData, load_text
 from chargen.text.tokenizers.base import Tokenizer
 from chargen.training.batches import Streams
 from chargen.training.distributed import ALONE, World
 from chargen.training.loop import weights_of
-from chargen.training.options import LanguageModelOptions
+from chargen.training.options import ChosenLanguageModelOptions, LanguageModelOptions
 from chargen.training.planner import Planner
-from chargen.training.recipes import DEFAULT_CELL, WINDOW, Speed, language_model_recipe, tokens_read
+from chargen.training.recipes import DEFAULT_CELL, SEQUENCE_LENGTH, Speed, language_model_recipe, tokens_read
 from chargen.training.setup import (
     Prepared,
     Setting,
     dropout_of,
     encoder_of,
     give_weights,
+    optimisation_of,
     precision_of,
     require_same,
     unknown_note,
@@ -154,104 +155,98 @@ class LanguageModelling:
 
 
 def prepare_language_model(options: LanguageModelOptions, setting: Setting) -> Prepared:
-    """Text encoded, every choice made, the model built.
+    """Encode the text, make every choice, build the model.
 
     ChargenError for a text too short to train on, and for whatever text or options are refused.
     """
-    world, workers, source, progress = setting.world, setting.workers, setting.source, setting.progress
-    device = choose_device(options.device)
-    given = source.tokenizer() if source else setting.tokenizer
+    data, notes = _load(options, setting)
+    asked = replace(options, **encoder_of(setting.source, options)) if setting.source else options
+    world, device = setting.world, setting.device
+    precision, told = world.agree(lambda: precision_of(options.precision, asked.cell or DEFAULT_CELL, device))
+    asked = replace(asked, tokenizer=data.tokenizer.kind, precision=precision)
+    timed = partial(_timed, tokenizer=data.tokenizer, setting=setting)
+    planner = Planner(timed, device, precision, data.tokenizer.vocab_size, world, setting.workers)
+    sizes = len(data.train), data.tokenizer.vocab_size
+    chosen = language_model_recipe(asked, *sizes, planner.speed, world.size, setting.workers.size)
+    notes += [*told, *_plan(asked, chosen, len(data.train), planner.speed), *_shortened(asked, chosen)]
+    torch.manual_seed(chosen.seed)
+    model = LanguageModel(model_config(chosen, data.tokenizer)).to(device)
+    if setting.source:
+        give_weights(model, setting.source)
+    world.seed(chosen.seed)
+    return Prepared(
+        task=LanguageModelling(
+            model,
+            Streams(data.train, chosen.batch_size, chosen.sequence_length, chosen.seed),
+            data.validation,
+            data.tokenizer,
+            data.characters_per_token,
+            device,
+            precision,
+            world,
+            setting.workers,
+            chosen.shards,
+            dropout_of(chosen),
+            chosen.activation_reg,
+            chosen.temporal_reg,
+        ),
+        options=chosen,
+        optimisation=optimisation_of(chosen),
+        model=model.config,
+        data=data.record,
+        tokenizer=data.tokenizer,
+        notes=notes,
+        correct=partial(planner.correct, chosen),
+    )
+
+
+def _load(options: LanguageModelOptions, setting: Setting) -> tuple[TextData, list[str]]:
+    """The text, the same in all processes, and sentences on it."""
+    world = setting.world
+
+    def load() -> TextData:
+        return load_text(
+            options.corpus,
+            val=options.val,
+            val_fraction=options.val_fraction,
+            tokenizer=setting.tokenizer,
+            progress=setting.progress,
+        )
+
     # One process encodes, then all open.
-    first = world.agree(lambda: encode(options, given, progress).fingerprint) if world.size > 1 else None
-    corpus = encode(options, given, progress)
-    require_same(first in (None, corpus.fingerprint), corpus.sources, world, device)
-    notes = [f"{len(corpus.ids):,} tokens, {corpus.characters:,} characters, {corpus.tokenizer.vocab_size:,} symbols"]
+    first = world.agree(lambda: load().record.fingerprint) if world.size > 1 else None
+    data = load()
+    corpus, other = data.corpus, data.other
+    require_same(first in (None, corpus.fingerprint), corpus.sources, world, setting.device)
+    notes = [f"{len(corpus.ids):,} tokens, {corpus.characters:,} characters, {data.tokenizer.vocab_size:,} symbols"]
     notes += unknown_note(corpus.unknown, corpus.characters, why_unknown(options))
-    train_ids, validation, other = split(corpus, options)
     if other:
         notes += unknown_note(other.unknown, other.characters, "of the validation text have no symbol")
-    if len(train_ids) < SHORTEST or len(validation) < 2:
+    if len(data.train) < SHORTEST or len(data.validation) < 2:
         raise ChargenError(
             f"the text in {', '.join(corpus.sources)} has {len(corpus.ids)} tokens, too few to train and measure on: "
             f"give at least {2 * SHORTEST}, or a text of its own to validate on with --val"
         )
-    asked = replace(options, **encoder_of(source, options)) if source else options
-    precision, told = world.agree(lambda: precision_of(options.precision, asked.cell or DEFAULT_CELL, device))
-    notes += told
-    timed = partial(
-        _timed, tokenizer=corpus.tokenizer, device=device, precision=precision, world=world, workers=workers
-    )
-    planner = Planner(timed, device, precision, corpus.tokenizer.vocab_size, world, workers)
-    sizes = len(train_ids), corpus.tokenizer.vocab_size
-    chosen = language_model_recipe(asked, *sizes, planner.speed, world.size, workers.size)
-    notes += _plan(asked, chosen, len(train_ids), planner.speed)
-    chosen = replace(chosen, tokenizer=corpus.tokenizer.kind, precision=precision)
-    assert chosen.batch and chosen.window and chosen.shards  # by the recipe
-    if chosen.window < (asked.window or WINDOW) or (asked.batch and chosen.batch < asked.batch):
-        notes.append(
-            f"the text is short, so it is read in {chosen.batch} streams and windows of {chosen.window} tokens"
-        )
-    if asked.shards and chosen.shards < asked.shards:
-        notes.append(f"{chosen.batch} streams make {chosen.shards} shards at most")
-    torch.manual_seed(chosen.seed)
-    config = model_config(chosen, corpus.tokenizer)
-    model = LanguageModel(config).to(device)
-    if source:
-        give_weights(model, source)
-    world.seed(chosen.seed)
-    task = LanguageModelling(
-        model,
-        Streams(train_ids, chosen.batch, chosen.window, chosen.seed),
-        validation,
-        corpus.tokenizer,
-        corpus.characters / len(corpus.ids),
-        device,
-        precision,
-        world,
-        workers,
-        chosen.shards,
-        dropout_of(chosen),
-        chosen.activation_reg or 0.0,
-        chosen.temporal_reg or 0.0,
-    )
-    data = {
-        "sources": corpus.sources,
-        "fingerprint": corpus.fingerprint,
-        "validation": other.fingerprint if other else None,
-        "tokens": len(corpus.ids),
-        "characters": corpus.characters,
-        "documents": chosen.documents,
-        "text_column": chosen.text_column,
-        "encoding": chosen.encoding,
-    }
-    correct = partial(planner.correct, chosen)
-    return Prepared(task, chosen, asdict(config), data, corpus.tokenizer, None, notes, correct=correct)
+    return data, notes
 
 
-def _timed(
-    options: LanguageModelOptions,
-    *,
-    tokenizer: Tokenizer,
-    device: torch.device,
-    precision: str,
-    world: World,
-    workers: Workers,
-) -> LanguageModelling:
+def _timed(options: ChosenLanguageModelOptions, *, tokenizer: Tokenizer, setting: Setting) -> LanguageModelling:
     """A task of these options on random ids, to see how fast its steps are."""
-    assert options.batch and options.window and options.shards
-    model = LanguageModel(model_config(options, tokenizer)).to(device).train()
-    ids = np.random.default_rng(0).integers(tokenizer.vocab_size, size=8 * options.batch * options.window)
-    streams = Streams(ids, options.batch, options.window)
-    return LanguageModelling(model, streams, ids, tokenizer, 1.0, device, precision, world, workers, options.shards)
+    model = LanguageModel(model_config(options, tokenizer)).to(setting.device).train()
+    size = 8 * options.batch_size * options.sequence_length
+    ids = np.random.default_rng(0).integers(tokenizer.vocab_size, size=size)
+    streams = Streams(ids, options.batch_size, options.sequence_length)
+    where = (setting.device, options.precision, setting.world, setting.workers)
+    return LanguageModelling(model, streams, ids, tokenizer, 1.0, *where, options.shards)
 
 
-def _plan(asked: LanguageModelOptions, chosen: LanguageModelOptions, tokens: int, speed: Speed) -> list[str]:
+def _plan(asked: LanguageModelOptions, chosen: ChosenLanguageModelOptions, tokens: int, speed: Speed) -> list[str]:
     """A sentence on what was found and chosen, where a budget in minutes leaves something to choose."""
     if chosen.minutes is None or (asked.epochs == chosen.epochs and asked.dropout == chosen.dropout):
         return []
     found = speed(chosen)
     read = tokens_read(chosen, tokens, speed) / tokens
-    shape = f"{chosen.cell} {chosen.layers}x{chosen.hidden}"
+    shape = f"{chosen.cell} {chosen.num_layers}x{chosen.hidden_size}"
     told = (
         f"{shape} reads about {found:,.0f} tokens a second here, so {read:.2g} epochs in {chosen.minutes:g} minutes"
     )
@@ -262,39 +257,20 @@ def _plan(asked: LanguageModelOptions, chosen: LanguageModelOptions, tokens: int
     return [told]
 
 
-def encode(
-    options: LanguageModelOptions, tokenizer: Tokenizer | None, progress: Callable[[float], object] | None
-) -> Corpus:
-    """The corpus that the options name."""
-    settings = CorpusSettings(
-        inputs=options.inputs,
-        tokenizer=options.tokenizer or "char",
-        vocab_size=options.vocab_size,
-        min_frequency=1 if options.min_frequency is None else options.min_frequency,
-        encoding=options.encoding,
-        documents=options.documents,
-        text_column=options.text_column,
-    )
-    return encode_corpus(settings, tokenizer=tokenizer, progress=progress)
+def _shortened(asked: LanguageModelOptions, chosen: ChosenLanguageModelOptions) -> list[str]:
+    """Sentences on what a short text allows less of than was asked for."""
+    notes, streams = [], chosen.batch_size
+    shorter = chosen.sequence_length < (asked.sequence_length or SEQUENCE_LENGTH)
+    if shorter or (asked.batch_size and streams < asked.batch_size):
+        notes.append(
+            f"the text is short, so it is read in {streams} streams of {chosen.sequence_length} tokens a step"
+        )
+    if asked.shards and chosen.shards < asked.shards:
+        notes.append(f"{streams} streams make {chosen.shards} shards at most")
+    return notes
 
 
-def split(corpus: Corpus, options: LanguageModelOptions) -> tuple[np.ndarray, np.ndarray, Corpus | None]:
-    """Ids to train on, and ids to validate on: the end of the text, or a text of their own, which comes third."""
-    if options.val:
-        if options.val_fraction is not None:
-            raise ChargenError(
-                "a text to validate on and a fraction of the text contradict: leave out one of the two"
-            )
-        other = encode(replace(options, inputs=options.val), corpus.tokenizer, None)
-        return corpus.ids, other.ids, other
-    fraction = 0.1 if options.val_fraction is None else options.val_fraction
-    if fraction == 0:
-        raise ChargenError("without validation text the best weights cannot be told: name one with --val")
-    return *corpus.split(fraction), None
-
-
-def model_config(options: LanguageModelOptions, tokenizer: Tokenizer) -> LanguageModelConfig:
-    """The model's shape, from options that leave no choice."""
-    assert options.cell and options.layers and options.hidden and options.embedding
-    encoder = EncoderConfig(tokenizer.vocab_size, options.cell, options.layers, options.hidden, options.embedding)
-    return LanguageModelConfig(encoder, bool(options.tied))
+def model_config(options: ChosenLanguageModelOptions, tokenizer: Tokenizer) -> LanguageModelConfig:
+    """The model's shape."""
+    shape = (options.cell, options.num_layers, options.hidden_size, options.embedding_size)
+    return LanguageModelConfig(EncoderConfig(tokenizer.vocab_size, *shape), options.tied)

@@ -1,0 +1,23 @@
+"""What runs of earlier versions called things, so that they go on loading, and old flags get an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+RENAMED_OPTIONS = {
+    "layers": "num_layers",
+    "hidden": "hidden_size",
+    "embedding": "embedding_size",
+    "batch": "batch_size",
+    "window": "sequence_length",
+}
+
+
+def renamed(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Recorded options under the names that they have now.
+
+    >>> renamed({"hidden": 256, "seed": 0})
+    {'hidden_size': 256, 'seed': 0}
+    """
+    return {RENAMED_OPTIONS.get(name, name): value for name, value in options.items()}

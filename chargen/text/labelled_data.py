@@ -1,0 +1,168 @@
+"""Labelled texts in two parts: those to learn from, and those held out to choose and to measure with."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from chargen.errors import ChargenError
+from chargen.text.labelled import LabelledSet, Reading, groups_of, read_labelled, stratified_split
+from chargen.text.records import LabelledRecord
+
+MOST_HELD_OUT, LEAST_HELD_OUT = 0.2, 0.02  # part of the labelled texts that is measured on
+HELD_OUT = 2000  # texts, between these
+SHOWN = 5  # labels in a note
+
+
+@dataclass(frozen=True)
+class LabelledSettings:
+    """What to read, and how to split it."""
+
+    inputs: tuple[str, ...]  # files, folders, patterns, named corpora
+    text_column: tuple[str, ...] = ()  # none: to be found
+    label_column: str | None = None
+    encoding: str = "utf-8"
+    val: tuple[str, ...] = ()  # a set of its own to measure on
+    val_fraction: float | None = None  # part that is held out; None: what suits the number of texts
+    seed: int = 0  # of the split
+
+
+@dataclass(frozen=True)
+class LabelledData:
+    """What a classifier reads."""
+
+    settings: LabelledSettings
+    train: LabelledSet
+    validation: LabelledSet
+
+    @property
+    def labels(self) -> list[str]:
+        """The distinct labels, sorted."""
+        return self.train.names
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Texts to learn from, of each label."""
+        return Counter(self.train.labels)
+
+    @property
+    def notes(self) -> list[str]:
+        """What a person should know of it, in sentences."""
+        train, validation, counts = self.train, self.validation, self.counts
+        found = [
+            f"{len(train.texts):,} texts to learn from, {len(validation.texts):,} held out, {len(counts)} labels"
+        ]
+        if self.settings.val and (single := [label for label in self.labels if counts[label] == 1]):
+            found.append(f"labels with a single example to learn from: {shown(single)}")
+        if shared := len(set(train.texts) & set(validation.texts)):
+            found.append(
+                f"{shared:,} different texts are both learned from and held out, which flatters what is measured"
+            )
+        return [*dict.fromkeys(train.reading.notes + validation.reading.notes), *found]
+
+    def record(self, *, framed: bool, max_length: int) -> LabelledRecord:
+        """What a run says of it, and of how its texts became ids."""
+        reading, counts = self.train.reading, self.counts
+        return LabelledRecord(
+            fingerprint=self.train.fingerprint(),
+            validation=self.validation.fingerprint(),
+            sources=self.settings.inputs,
+            encoding=self.settings.encoding,
+            examples=len(self.train.texts),
+            validation_examples=len(self.validation.texts),
+            framed=framed,
+            max_length=max_length,
+            columns=reading.columns,
+            whole_files=reading.whole_files,
+            label_type=self.train.label_type,
+            label_counts={label: counts[label] for label in self.labels},
+            rows_dropped=reading.rows_dropped + self.validation.reading.rows_dropped,
+        )
+
+
+def load_labelled(
+    settings: LabelledSettings, recorded: LabelledRecord | None = None, examples: LabelledSet | None = None
+) -> LabelledData:
+    """Read labelled texts and split them: a stratified part is held out, or there is a set of its own.
+
+    Args:
+        settings: What to read.
+        recorded: Of a run, whose columns are read again.
+        examples: Texts given in memory, instead of files.
+
+    Raises:
+        ChargenError: There are neither files nor texts, a label is only among the texts held out, or for whatever
+            `read_labelled` refuses.
+    """
+    train, validation = _split(settings, examples) if examples else _read(settings, recorded)
+    if strange := set(validation.labels) - set(train.labels):
+        raise ChargenError(
+            f"no text to train on is labelled {sorted(strange)[0]!r}, but one to validate on is: add one"
+        )
+    return LabelledData(settings, train, validation)
+
+
+def _read(settings: LabelledSettings, recorded: LabelledRecord | None) -> tuple[LabelledSet, LabelledSet]:
+    """Texts of files to train on, and to validate on. A set of their own has the columns of training."""
+    if not settings.inputs:
+        raise ChargenError(
+            "its texts were given in memory, not in files, so they cannot be read again: name a labelled set to "
+            "measure it on, or fit it anew"
+        )
+    reading: dict[str, Any] = {
+        "text_column": settings.text_column,
+        "label_column": settings.label_column,
+        "encoding": settings.encoding,
+        **recorded_columns(recorded),
+    }
+    if not settings.val:
+        examples = read_labelled(settings.inputs, **reading)
+        train, held_out = _held_out(settings, examples)
+        return replace(examples.select(train), reading=examples.reading), examples.select(held_out)
+    if settings.val_fraction is not None:
+        raise ChargenError("a set to validate on and a fraction of the set contradict: leave out one of the two")
+    examples = read_labelled(settings.inputs, to_split=False, **reading)
+    if reading["sure"]:
+        reading["columns"] = examples.reading.columns
+    return examples, read_labelled(settings.val, for_training=False, **reading)
+
+
+def _split(settings: LabelledSettings, examples: LabelledSet) -> tuple[LabelledSet, LabelledSet]:
+    """Texts given in memory, split as those of files are; a label's only example is trained on."""
+    train, held_out = _held_out(settings, examples, keep_single=True)
+    note: tuple[str, ...] = ()
+    if single := [label for label, count in sorted(Counter(examples.labels).items()) if count == 1]:
+        note = (f"labels with a single example, which is not held out: {shown(single)}",)
+    return replace(examples.select(train), reading=Reading(notes=note)), examples.select(held_out)
+
+
+def _held_out(
+    settings: LabelledSettings, examples: LabelledSet, *, keep_single: bool = False
+) -> tuple[list[int], list[int]]:
+    """Indices of the examples to train on, and of those to hold out."""
+    fraction = held_out_share(len(examples.texts)) if settings.val_fraction is None else settings.val_fraction
+    groups = groups_of(examples.texts)
+    return stratified_split(examples.labels, fraction, settings.seed, groups, keep_single=keep_single)
+
+
+def shown(labels: Sequence[str]) -> str:
+    """The first few labels, for a note."""
+    return ", ".join(map(repr, labels[:SHOWN])) + (", …" if len(labels) > SHOWN else "")
+
+
+def held_out_share(texts: int) -> float:
+    """The part of so many labelled texts to hold out: a fifth of few, less where that is enough to measure on.
+
+    >>> held_out_share(1000), held_out_share(20_000), held_out_share(10**7)
+    (0.2, 0.1, 0.02)
+    """
+    return max(LEAST_HELD_OUT, min(MOST_HELD_OUT, HELD_OUT / texts))
+
+
+def recorded_columns(recorded: LabelledRecord | None) -> dict[str, Any]:
+    """How `read_labelled` reads again what a run did; early versions guessed the columns of each table."""
+    if recorded is None:
+        return {"sure": True}
+    return {"columns": recorded.columns, "sure": recorded.columns_known}

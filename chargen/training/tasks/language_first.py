@@ -1,0 +1,52 @@
+"""Learning the language of labelled texts before their labels, with a language model of its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator
+from itertools import count
+from pathlib import Path
+
+from chargen.errors import ChargenError
+from chargen.runs.folder import Run, is_run
+from chargen.training.events import Done, Event, Note, Step
+from chargen.training.loop import INTERRUPTED
+from chargen.training.options import ChosenClassifierOptions, ClassifierOptions
+from chargen.training.recipes import after_language, language_options
+from chargen.training.setup import Hooks
+from chargen.training.start import start
+
+
+def learn_language(
+    path: Path, hooks: Hooks, *, texts: list[str], asked: ClassifierOptions, chosen: ChosenClassifierOptions
+) -> Generator[Event, None, tuple[ClassifierOptions, Run] | None]:
+    """Train a language model on the texts of a classifier that is to be at `path`, beside it.
+
+    Gives the options to prepare the classifier with, and the language model's run.
+
+    Without their labels, as ULMFiT does (Howard & Ruder 2018, arXiv:1801.06146). None when it was interrupted. Nobody
+    named its folder, so it replaces none that is there; a file beside it keeps the texts, so that it can be resumed.
+    """
+    names = (f"{path.name}-language{f'-{number}' if number > 1 else ''}" for number in count(1))
+    places = ((path.with_name(name), path.with_name(f"{name}.jsonl")) for name in names)
+    language, file = next(place for place in places if not any(map(Path.exists, place)))
+    yield Note(f"learning the language of the texts first, for {language} (--no-adapt leaves it out)")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
+    try:
+        for event in start(language_options(chosen, str(file)), language, hooks=hooks):
+            if isinstance(event, Done):
+                if event.summary["stopped"] != INTERRUPTED:
+                    return after_language(asked, str(event.run.path)), event.run
+                yield Note(f"no label is learned yet: when {language} is done, go on with --from {language}")
+                yield event
+            elif isinstance(event, Step):
+                yield event
+    except ChargenError as error:
+        raise ChargenError(
+            f"the language of the texts cannot be learned (--no-adapt leaves it out): {error}"
+        ) from error
+    finally:
+        if not is_run(language):
+            file.unlink(missing_ok=True)
+    return None
