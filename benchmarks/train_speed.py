@@ -34,8 +34,9 @@ from chargen.models.config import ClassifierConfig, EncoderConfig, LanguageModel
 from chargen.models.language_model import LanguageModel
 from chargen.text.tokenizers.char import CharTokenizer
 from chargen.training.batches import Streams, Texts
-from chargen.training.loop import Task, update
+from chargen.training.loop import update
 from chargen.training.optimizers import make_optimizers
+from chargen.training.task import Task
 from chargen.training.tasks.classifier import Classification
 from chargen.training.tasks.language_model import LanguageModelling
 from chargen.workers import Workers, workers_for

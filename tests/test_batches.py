@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from chargen.text.labelled import pad
 from chargen.training.batches import Streams, Texts, fit_streams
-from chargen.training.recipes import FEWEST_STEPS, MOST_PASSES, SHORTEST_CROP, TRAINING_SHARE, crop_for
+from chargen.training.classifier_recipes import FEWEST_STEPS, MOST_PASSES, SHORTEST_CROP, TRAINING_SHARE, crop_for
 
 
 def test_a_stream_reads_on_where_its_last_window_ended() -> None:

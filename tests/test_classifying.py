@@ -18,9 +18,9 @@ from chargen.kinds import LANGUAGE_MODEL
 from chargen.runs.folder import Run, load_run
 from chargen.text.labelled import read_labelled
 from chargen.text.labelled_data import held_out_share
+from chargen.training.classifier_recipes import classifier_tokenizer, should_learn_language
 from chargen.training.events import Done, Evaluated, Note
 from chargen.training.options import ClassifierOptions
-from chargen.training.recipes import classifier_tokenizer, should_learn_language
 from chargen.training.replaying import asked_again
 from chargen.training.schedule import Budget
 from chargen.training.setup import Hooks

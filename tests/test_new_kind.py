@@ -29,9 +29,10 @@ from chargen.text.labelled import pad
 from chargen.text.records import DataRecord
 from chargen.text.sources import fingerprint, resolve
 from chargen.text.tokenizers.registry import train_tokenizer
-from chargen.training.loop import Optimisation, weights_of
+from chargen.training.loop import weights_of
 from chargen.training.options import Options, with_defaults
 from chargen.training.setup import Prepared, Setting
+from chargen.training.task import Optimisation
 
 READ = 5  # symbols of each line
 KIND = Kind(

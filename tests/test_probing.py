@@ -22,10 +22,10 @@ from chargen.classification.labeller import Labeller
 from chargen.errors import ChargenError
 from chargen.runs.folder import Run, load_run
 from chargen.text.labelled import read_labelled
+from chargen.training.classifier_recipes import PROBE_POOLING
 from chargen.training.distributed import World
 from chargen.training.events import Done, Evaluated, Event, Note
 from chargen.training.options import NOT_OF_PROBES, ClassifierOptions, LanguageModelOptions, Options
-from chargen.training.recipes import PROBE_POOLING
 from chargen.training.replaying import REPLACES
 from chargen.training.setup import Setting
 from chargen.training.start import start

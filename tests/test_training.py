@@ -26,6 +26,7 @@ from chargen.runs.folder import Run, load_run
 from chargen.text.tokenizers.char import CharTokenizer
 from chargen.training import loop
 from chargen.training.batches import Streams
+from chargen.training.classifier_recipes import classifier_recipe
 from chargen.training.events import Done, Evaluated, Event, Note, Started, Step
 from chargen.training.options import (
     ChosenLanguageModelOptions,
@@ -36,7 +37,7 @@ from chargen.training.options import (
     options_of,
     to_record,
 )
-from chargen.training.recipes import LADDER, Speed, classifier_recipe, language_model_recipe
+from chargen.training.recipes import LADDER, Speed, language_model_recipe
 from chargen.training.schedule import Budget
 from chargen.training.setup import Hooks
 from chargen.training.start import default_folder, resume, start

@@ -60,6 +60,24 @@ def set_rate(optimizers: Sequence[Optimizer], rate: float) -> None:
             group["lr"] = rate * (MUON_RATE if isinstance(optimizer, Muon) else 1.0)
 
 
+def moments_of(optimizers: Sequence[Optimizer]) -> dict[str, Tensor]:
+    """What the optimizers keep of each weight from the first step on: tensors of the right shapes and types.
+
+    Their names are the optimizer's number, the weight's in it, and the moment's. They share no memory with the
+    optimizers' own.
+    """
+    moments: dict[str, Tensor] = {}
+    for number, optimizer in enumerate(optimizers):
+        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+        for index, weight in enumerate(weights):
+            if isinstance(optimizer, Muon):
+                parts = {"momentum": weight}
+            else:
+                parts = {"step": torch.zeros(()), "exp_avg": weight, "exp_avg_sq": weight}
+            moments |= {f"{number}.{index}.{name}": torch.empty_like(part) for name, part in parts.items()}
+    return moments
+
+
 class Muon(Optimizer):
     """Momentum whose every update is made nearly orthogonal (Jordan et al. 2024, kellerjordan.github.io/posts/muon).
 

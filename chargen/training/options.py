@@ -7,15 +7,9 @@ its underscores.
 
 from __future__ import annotations
 
-import math
-import os
-from collections.abc import Callable, Iterable
-from dataclasses import Field, asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from difflib import get_close_matches
-from numbers import Integral, Real
 from typing import Any, ClassVar, TypeVar
-
-import numpy as np
 
 from chargen.errors import ChargenError
 from chargen.kinds import CLASSIFIER, LANGUAGE_MODEL, kind_of
@@ -24,32 +18,17 @@ from chargen.runs.formats import RENAMED_OPTIONS, renamed
 from chargen.text.columns import names_of
 from chargen.text.corpus import CorpusSettings
 from chargen.text.labelled_data import LabelledSettings
+from chargen.training.ranges import (
+    AT_LEAST_ONE,
+    NOT_NEGATIVE,
+    POSITIVE,
+    SHARE,
+    as_declared,
+    check_range,
+    one_of,
+    option,
+)
 from chargen.training.schedule import Budget
-
-
-@dataclass(frozen=True)
-class Range:
-    """The values that an option may have."""
-
-    fits: Callable[[Any], bool]
-    described: str  # as in "must be …"
-
-
-AT_LEAST_ONE = Range(lambda value: value >= 1, "at least 1")
-POSITIVE = Range(lambda value: 0 < value < math.inf, "a number more than 0")  # rejects NaN too
-NOT_NEGATIVE = Range(lambda value: value >= 0, "0 or above")
-SHARE = Range(lambda value: 0 <= value < 1, "a share from 0 to below 1")
-
-
-def one_of(*names: str) -> Range:
-    """The range of an option that names one of a few things."""
-    return Range(lambda value: value in names, f"one of {', '.join(names)}")
-
-
-def option(values: Range, default: Any = None) -> Any:
-    """A field whose values have a range."""
-    return field(default=default, metadata={"range": values})
-
 
 SIZES = ("auto", "tiny", "small", "medium", "large")
 OPTIMIZERS = ("muon", "adamw")
@@ -100,9 +79,9 @@ class Options:
 
     def __post_init__(self) -> None:
         for declared in fields(self):
-            value = _as_declared(declared, getattr(self, declared.name))
+            value = as_declared(declared, getattr(self, declared.name))
             object.__setattr__(self, declared.name, value)
-            _check_range(declared, value)
+            check_range(declared, value)
 
     @property
     def budget(self) -> Budget:
@@ -319,42 +298,3 @@ def _check_probe(options: ClassifierOptions) -> None:
             raise ChargenError(
                 f"--{name.replace('_', '-')} has no use with --probe, which does not train: leave it out"
             )
-
-
-def _check_range(declared: Field[Any], value: Any) -> None:
-    values: Range | None = declared.metadata.get("range")
-    if values is None or value is None or values.fits(value):
-        return
-    name = declared.name.replace("_", " ")
-    if isinstance(value, str):
-        raise ChargenError(f"unknown {name} {value!r}: choose {values.described}")
-    raise ChargenError(f"{name} is {value}, but must be {values.described}")
-
-
-def _as_declared(declared: Field[Any], value: Any) -> Any:
-    """A field's value in the type that its annotation declares; ChargenError where it has another.
-
-    One text will do for several, a path for its name, and NumPy's numbers for Python's.
-    """
-    kinds = str(declared.type).split(" | ")
-    if value is None and "None" in kinds:
-        return None
-    if kinds[0].startswith("tuple"):
-        several = (value,) if isinstance(value, str | os.PathLike) else value
-        if isinstance(several, Iterable):
-            parts = [str(part) if isinstance(part, os.PathLike) else part for part in several]
-            if all(isinstance(part, str) for part in parts):
-                return tuple(parts)
-    if kinds[0] == "str" and isinstance(value, str | os.PathLike):
-        return str(value)
-    if kinds[0] == "bool" and isinstance(value, bool | np.bool_):
-        return bool(value)
-    if not isinstance(value, bool):
-        if kinds[0] == "int" and isinstance(value, Integral):
-            return int(value)
-        if kinds[0] == "float" and isinstance(value, Real):
-            return int(value) if isinstance(value, Integral) else float(value)
-    wanted = {"bool": "True or False", "int": "a whole number", "float": "a number", "str": "a text"}
-    raise ChargenError(
-        f"{declared.name.replace('_', ' ')} is {value!r}, but must be {wanted.get(kinds[0], 'a sequence of texts')}"
-    )

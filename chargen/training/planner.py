@@ -19,9 +19,10 @@ import chargen
 from chargen.runs.files import write_atomically
 from chargen.text.corpora import data_folder
 from chargen.training.distributed import World
-from chargen.training.loop import Task, update
+from chargen.training.loop import update
 from chargen.training.optimizers import make_optimizers
 from chargen.training.options import ChosenLanguageModelOptions
+from chargen.training.task import Task
 from chargen.workers import Workers
 
 SECONDS = 0.3  # of steps that are measured, after one that loads kernels

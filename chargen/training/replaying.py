@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from chargen.runs.formats import renamed
+from chargen.training.classifier_recipes import BROUGHT, LANGUAGE_SHARE
 from chargen.training.options import NOT_OF_PROBES
-from chargen.training.recipes import BROUGHT, LANGUAGE_SHARE
 
 SHAPE = {"hidden_size", "embedding_size"}
 REPLACES = {  # what is no longer taken from the record when this is asked for

@@ -23,8 +23,8 @@ from chargen.text.records import DataRecord
 from chargen.text.tokenizers.base import Tokenizer
 from chargen.training.distributed import World
 from chargen.training.events import Event
-from chargen.training.loop import Optimisation, Task
 from chargen.training.options import ChosenClassifierOptions, ChosenLanguageModelOptions, Options
+from chargen.training.task import Optimisation, Task
 from chargen.workers import Workers
 
 

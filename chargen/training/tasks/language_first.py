@@ -9,10 +9,10 @@ from pathlib import Path
 
 from chargen.errors import ChargenError
 from chargen.runs.folder import Run, is_run
+from chargen.training.classifier_recipes import after_language, language_options
 from chargen.training.events import Done, Event, Note, Step
 from chargen.training.loop import INTERRUPTED
 from chargen.training.options import ChosenClassifierOptions, ClassifierOptions
-from chargen.training.recipes import after_language, language_options
 from chargen.training.setup import Hooks
 from chargen.training.start import start
 

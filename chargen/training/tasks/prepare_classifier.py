@@ -22,15 +22,8 @@ from chargen.text.records import DataRecord, LabelledRecord
 from chargen.text.tokenizers.base import Ids, Tokenizer
 from chargen.text.tokenizers.registry import load_tokenizer, train_tokenizer
 from chargen.training.batches import Texts
-from chargen.training.distributed import World
-from chargen.training.events import Event
-from chargen.training.loop import Optimisation
-from chargen.training.ngrams import FittedNgrams, fit_and_measure
-from chargen.training.options import ChosenClassifierOptions, ChosenProbeOptions, ClassifierOptions
-from chargen.training.planner import tokens_a_second
-from chargen.training.recipes import (
+from chargen.training.classifier_recipes import (
     CLASSIFIER_BATCH,
-    DEFAULT_CELL,
     MOST_PIECES,
     PIECES,
     classifier_recipe,
@@ -39,6 +32,12 @@ from chargen.training.recipes import (
     probe_recipe,
     should_learn_language,
 )
+from chargen.training.distributed import World
+from chargen.training.events import Event
+from chargen.training.ngrams import FittedNgrams, fit_and_measure
+from chargen.training.options import ChosenClassifierOptions, ChosenProbeOptions, ClassifierOptions
+from chargen.training.planner import tokens_a_second
+from chargen.training.recipes import DEFAULT_CELL
 from chargen.training.setup import (
     Prepared,
     Setting,
@@ -51,6 +50,7 @@ from chargen.training.setup import (
     unknown_note,
     why_unknown,
 )
+from chargen.training.task import Optimisation
 from chargen.training.tasks.classifier import Classification
 from chargen.training.tasks.language_first import learn_language
 from chargen.training.tasks.probe import fit_probe, store_probe

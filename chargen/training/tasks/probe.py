@@ -22,7 +22,8 @@ from chargen.models.config import ClassifierConfig
 from chargen.runs.folder import Run
 from chargen.training.distributed import ALONE
 from chargen.training.events import Done, Evaluated, Event, Note, Started
-from chargen.training.loop import Progress, finish
+from chargen.training.loop import finish
+from chargen.training.progress import Progress
 from chargen.training.tasks.classifier import Classification
 
 STRENGTHS = 2.0 ** np.arange(1, 11)  # inverse L1 penalties, times the largest under which no unit has a weight
