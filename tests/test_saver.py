@@ -100,7 +100,7 @@ def test_the_state_of_another_optimizer_is_refused(run: Path) -> None:
         {"step": -3},
         {"step": "3"},
         {"tokens": None},
-        {"seconds": float("nan")},
+        {"seconds": math.nan},
     ],
     ids=str,
 )
