@@ -22,8 +22,10 @@ from chargen.models.config import (
     LanguageModelConfig,
     weight_shapes,
 )
-from chargen.models.encoder import Dropout, Encoder, Masks, StackState, reverse
+from chargen.models.dropout import Dropout, Masks
+from chargen.models.encoder import Encoder
 from chargen.models.language_model import LanguageModel
+from chargen.models.stack import StackState, reverse
 from chargen.training.setup import precision_of
 
 V, E, H, L, T, B = 11, 4, 5, 2, 6, 3

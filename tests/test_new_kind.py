@@ -23,13 +23,13 @@ from chargen.kinds import KINDS, Kind
 from chargen.models.config import EncoderConfig, ModelConfig
 from chargen.models.encoder import Encoder
 from chargen.models.specs import Shapes
+from chargen.models.weights import weights_of
 from chargen.runs.folder import Run, load_run
 from chargen.text.documents import read_lines
 from chargen.text.labelled import pad
 from chargen.text.records import DataRecord
 from chargen.text.sources import fingerprint, resolve
 from chargen.text.tokenizers.registry import train_tokenizer
-from chargen.training.loop import weights_of
 from chargen.training.options import Options, with_defaults
 from chargen.training.setup import Prepared, Setting
 from chargen.training.task import Optimisation

@@ -19,7 +19,7 @@ from torch import Tensor
 from chargen.api.evaluate import evaluate
 from chargen.errors import ChargenError
 from chargen.models.config import EncoderConfig, LanguageModelConfig
-from chargen.models.encoder import Dropout
+from chargen.models.dropout import Dropout
 from chargen.models.language_model import LanguageModel
 from chargen.models.specs import SPECS
 from chargen.runs.folder import Run, load_run

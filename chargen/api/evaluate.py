@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from chargen.classification.explaining import strongest_ngrams
 from chargen.classification.labeller import Labeller
@@ -21,6 +20,7 @@ from chargen.hardware import choose_device
 from chargen.kinds import kind_of
 from chargen.models.config import LanguageModelConfig
 from chargen.models.language_model import LanguageModel
+from chargen.models.weights import load_weights
 from chargen.runs.folder import Run
 from chargen.runs.search import find_run
 from chargen.text.corpus import encode_corpus
@@ -95,11 +95,8 @@ def evaluate_language_model(
         unknown = 0 if tokenizer.unk_id is None else int((ids == tokenizer.unk_id).sum())
     if len(ids) < 2:
         raise ChargenError("the text has a single token, so there is nothing to predict: name a longer one")
-    model = LanguageModel(config)
-    weights = {name: torch.from_numpy(weight) for name, weight in run.weights().items()}
-    model.load_state_dict(weights, strict=not config.tied)  # what is tied is stored once
     where = choose_device(device)
-    model.to(where)
+    model = load_weights(LanguageModel(config), run.weights()).to(where)
     if dynamic:
         own = _own_text(run, options_of(run, LanguageModelOptions)).train
         figures = dynamic_loss(model, tokenizer, ids, own, dynamic, progress).figures()

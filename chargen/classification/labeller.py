@@ -133,16 +133,13 @@ class Labeller:
 
     def _by_torch(self, device: str) -> None:
         """Compute with torch from now on, unless NumPy can and the device is a CPU after all."""
-        import torch
-
         from chargen.hardware import choose_device
         from chargen.models.classifier import Classifier, embeddings, label_logits
+        from chargen.models.weights import load_weights
 
         where = choose_device(device)
         if where.type != "cpu" or not has_twin(self._config.encoder.cell):
-            model = Classifier(self._config)
-            model.load_state_dict({name: torch.from_numpy(weight) for name, weight in self._weights.items()})
-            model.to(where).eval()
+            model = load_weights(Classifier(self._config), self._weights).to(where).eval()
             self._logits = lambda texts: label_logits(model, texts)
             self._pooled = lambda texts: embeddings(model, texts)
 

@@ -18,7 +18,6 @@ from torch.nn.functional import cross_entropy
 
 from chargen.errors import ChargenError
 from chargen.evaluation.losses import TextLoss
-from chargen.models.cells.fused import FusedCell
 from chargen.models.language_model import LanguageModel
 from chargen.text.tokenizers.base import Tokenizer
 
@@ -88,8 +87,7 @@ def _copy(model: LanguageModel) -> LanguageModel:
     """A copy in training mode, which cuDNN's way back needs."""
     copied = deepcopy(model).train()
     for layer in copied.encoder.layers:
-        if isinstance(layer, FusedCell):
-            layer.flatten_parameters()  # a copy's weights lie apart, which cuDNN would mend at every window
+        layer.compact()
     return copied
 
 

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from chargen.models.encoder import StackState
 from chargen.models.language_model import LanguageModel
+from chargen.models.stack import StackState
 from chargen.text.stats import xz_bits
 from chargen.text.tokenizers.base import PAGE, Tokenizer
 from chargen.workers import ONE_WORKER, Workers, divide

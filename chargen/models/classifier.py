@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from chargen.models.config import ClassifierConfig
-from chargen.models.encoder import NO_MASKS, Encoder, Masks
+from chargen.models.dropout import NO_MASKS, Masks
+from chargen.models.encoder import Encoder
 from chargen.text.labelled import batches_by_length, pad
 from chargen.workers import ONE_WORKER, Workers
 

@@ -58,7 +58,7 @@ class NumpyClassifier:
                 vectors = np.concatenate(aligned, axis=-1).reshape(ids.size, -1)  # (T·B, H), or 2·H
                 rows = np.arange(ids.size).reshape(ids.shape)
             outputs = [
-                layer.read(vectors, order, layer.initial_state(len(lengths)))[1:, 0]
+                layer.read(vectors, order, layer.initial_state(len(lengths)))[0]
                 for layer, order in zip(layers, (rows, rows[back]), strict=False)
             ]
         return outputs

@@ -5,7 +5,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from chargen.models.config import LanguageModelConfig
-from chargen.models.encoder import NO_MASKS, Encoder, Masks, StackState
+from chargen.models.dropout import NO_MASKS, Masks
+from chargen.models.encoder import Encoder
+from chargen.models.stack import StackState
 
 
 class LanguageModel(nn.Module):

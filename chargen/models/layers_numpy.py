@@ -3,8 +3,8 @@
 The sigmoid, being 0.5 tanh(x/2) + 0.5, has its inner half folded into the weights, so that one call of tanh serves
 all gates. `cells` is the readable twin, and tests hold the two together.
 
-T steps, B streams, H hidden, G gates of a cell. State is one float32 array (S, B, H): S is 2 for an LSTM (hidden,
-cell), else 1 (hidden).
+T steps, B streams, H hidden, G gates of a cell. A layer's state is a tuple of float32 arrays (B, ·), the output
+first: hidden and cell for an LSTM, hidden alone for the others.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.integer[Any]]
+State = tuple[Array, ...]  # of one layer
 
 GEMV_STREAMS = 6  # up to here, OpenBLAS reads the weights once for each stream faster than all at once
 
@@ -30,7 +31,7 @@ class Layer:
 
     gates: ClassVar[tuple[int, ...]] = (0,)  # torch.nn's gates in the order used here
     sigmoids: ClassVar[int] = 0  # how many of them, from the first
-    states: ClassVar[int] = 1
+    states: ClassVar[int] = 1  # arrays of a state
 
     def __init__(self, weight_ih: Array, weight_hh: Array, bias_ih: Array, bias_hh: Array) -> None:
         self.hidden = weight_hh.shape[1]
@@ -44,9 +45,9 @@ class Layer:
         blocks[: self.sigmoids] *= 0.5
         return blocks.reshape(rows.shape)
 
-    def initial_state(self, batch: int) -> Array:
-        """The state (S, B, H) of streams that have read nothing."""
-        return np.zeros((self.states, batch, self.hidden), dtype=np.float32)
+    def initial_state(self, batch: int) -> State:
+        """The state of streams that have read nothing."""
+        return tuple(np.zeros((batch, self.hidden), dtype=np.float32) for _ in range(self.states))
 
     def inputs(self, x: Array) -> Array:
         """The input product (…, G*H) of x (…, in), bias included."""
@@ -54,22 +55,22 @@ class Layer:
         given += self.bias
         return given
 
-    def advance(self, inputs: Array, state: Array, new: Array, gates: Array) -> None:
-        """Write into `new` what follows `state`, both (S, B, H), after an input product (B, G*H).
+    def advance(self, inputs: Array, state: State, new: State, gates: Array) -> None:
+        """Write into `new` the state that follows `state` after an input product (B, G*H).
 
         gates: an array (B, G*H) to compute in.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} is abstract")
 
-    def step(self, x: Array, state: Array, new: Array) -> None:
-        """Write into `new` what follows `state`, both (S, B, H), after an input x (B, in)."""
+    def step(self, x: Array, state: State, new: State) -> None:
+        """Write into `new` the state that follows `state` after an input x (B, in)."""
         self.advance(self.inputs(x), state, new, self.work(len(x)))
 
-    def run(self, inputs: Array, state: Array) -> Array:
-        """The states (T+1, S, B, H) from `state` (S, B, H) on, after each of the input products (T, B, G*H)."""
+    def run(self, inputs: Array, state: State) -> tuple[Array, State]:
+        """Outputs (T, B, H) after each of the input products (T, B, G*H), from `state` on, and the last state."""
         return self._over(inputs, len(inputs), state)
 
-    def read(self, vectors: Array, rows: Ids, state: Array) -> Array:
+    def read(self, vectors: Array, rows: Ids, state: State) -> tuple[Array, State]:
         """As `run`, of inputs that are given as rows (T, B) of vectors (N, in)."""
         if 2 * len(vectors) <= rows.size:
             table = self.inputs(vectors)  # (N, G*H)
@@ -78,13 +79,16 @@ class Layer:
             inputs = (self.inputs(vectors[step]) for step in rows)
         return self._over(inputs, len(rows), state)
 
-    def _over(self, inputs: Iterable[Array], steps: int, state: Array) -> Array:
-        states = np.empty((steps + 1, *state.shape), dtype=np.float32)
-        states[0] = state
-        gates = np.empty((state.shape[1], len(self.bias)), dtype=np.float32)  # of this call: threads share the layer
+    def _over(self, inputs: Iterable[Array], steps: int, state: State) -> tuple[Array, State]:
+        batch = len(state[0])
+        outputs = np.empty((steps, *state[0].shape), dtype=np.float32)
+        gates = np.empty((batch, len(self.bias)), dtype=np.float32)  # of this call: threads share the layer
+        others = [tuple(map(np.empty_like, state[1:])) for _ in range(2)]  # what is no output, written in turns
         for step, row in enumerate(inputs):
-            self.advance(row, states[step], states[step + 1], gates)
-        return states
+            new = (outputs[step], *others[step % 2])
+            self.advance(row, state, new, gates)
+            state = new
+        return outputs, (state[0].copy(), *state[1:])
 
     def work(self, batch: int) -> Array:
         """An array (B, G*H) of the layer's own to compute one step in, made anew only when B changes."""
@@ -103,12 +107,12 @@ class _SummedLayer(Layer):
         """Both matrices side by side (G*H, in + H); a layer that is only given input products needs none."""
         return np.concatenate([self.weight_ih, self.weight_hh], axis=1)
 
-    def advance(self, inputs: Array, state: Array, new: Array, gates: Array) -> None:
+    def advance(self, inputs: Array, state: State, new: State, gates: Array) -> None:
         product(state[0], self.weight_hh, gates)
         gates += inputs
         self.activate(gates, state, new)
 
-    def step(self, x: Array, state: Array, new: Array) -> None:
+    def step(self, x: Array, state: State, new: State) -> None:
         gates = self.work(len(x))
         if len(self.joined) != len(x):
             self.joined = np.empty((len(x), self.weight.shape[1]), dtype=np.float32)
@@ -117,18 +121,18 @@ class _SummedLayer(Layer):
         gates += self.bias
         self.activate(gates, state, new)
 
-    def activate(self, gates: Array, state: Array, new: Array) -> None:
+    def activate(self, gates: Array, state: State, new: State) -> None:
         """Write into `new` what the summed products (B, G*H), which are used up, make of `state`."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} is abstract")
 
 
 class _TanhLayer(_SummedLayer):
-    def activate(self, gates: Array, state: Array, new: Array) -> None:
+    def activate(self, gates: Array, state: State, new: State) -> None:
         np.tanh(gates, out=new[0])
 
 
 class _ReluLayer(_SummedLayer):
-    def activate(self, gates: Array, state: Array, new: Array) -> None:
+    def activate(self, gates: Array, state: State, new: State) -> None:
         np.maximum(gates, 0, out=new[0])
 
 
@@ -139,7 +143,7 @@ class _LSTMLayer(_SummedLayer):
     sigmoids = 3
     states = 2
 
-    def activate(self, gates: Array, state: Array, new: Array) -> None:
+    def activate(self, gates: Array, state: State, new: State) -> None:
         np.tanh(gates, out=gates)
         _finish_sigmoid(gates[:, : 3 * self.hidden])
         i, f, o, g = (gates[:, n * self.hidden : (n + 1) * self.hidden] for n in range(4))
@@ -163,7 +167,7 @@ class _GRULayer(Layer):
         self.bias[split:] = bias_ih[split:]
         self.bias_hn = bias_hh[split:]  # inside the reset, so it cannot join the others
 
-    def advance(self, inputs: Array, state: Array, new: Array, gates: Array) -> None:
+    def advance(self, inputs: Array, state: State, new: State, gates: Array) -> None:
         split, hidden, n = 2 * self.hidden, state[0], new[0]
         product(hidden, self.weight_hh, gates)
         resets = gates[:, :split]

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from chargen.models.weights import load_weights
 from chargen.runs.folder import Run
 from chargen.training.distributed import ALONE, World
 from chargen.training.events import Done, Evaluated, Event, Note, Started, Step
@@ -162,15 +161,3 @@ def finish(task: Task, run: Run, progress: Progress, reason: str | None, world: 
             run.save_weights(task.weights())
         run.save_summary(summary)
     return Done(run, summary)
-
-
-def weights_of(model: nn.Module) -> dict[str, np.ndarray]:
-    """The weights that a run stores, by name; tied ones once, under the encoder's name."""
-    return {name: weight.detach().float().cpu().numpy() for name, weight in model.named_parameters()}
-
-
-def load_weights(model: nn.Module, weights: Mapping[str, np.ndarray]) -> None:
-    """Give the model the weights that `weights_of` gave, all of them."""
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            weight.copy_(torch.from_numpy(weights[name]))

@@ -15,7 +15,7 @@ from chargen.hardware import FASTER, autocast, bf16_gain, choose_precision
 from chargen.kinds import kind_of
 from chargen.models.cells.registry import CELLS
 from chargen.models.config import ModelConfig
-from chargen.models.encoder import Dropout
+from chargen.models.dropout import Dropout
 from chargen.models.ngrams import NgramClassifier
 from chargen.runs.folder import Run
 from chargen.text.labelled import LabelledSet

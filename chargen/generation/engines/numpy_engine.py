@@ -5,8 +5,8 @@ above it is one matrix-vector product of its input and state side by side; the w
 reads them; and one call of tanh serves all gates (`models/layers_numpy.py`). `models/language_model.py` is the
 readable twin, and tests hold the two together.
 
-B streams, T steps, V vocabulary, E embedding, H hidden, L layers, G gates of a cell. State is one float32 array
-(S, L, B, H): S is 2 for an LSTM (hidden, cell), else 1 (hidden).
+B streams, T steps, V vocabulary, E embedding, H hidden, G gates of a cell. State is a tuple with that of each layer,
+which is a tuple of float32 arrays (B, ·).
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ import numpy as np
 
 from chargen.generation.engines.kernel_threads import KernelThreads
 from chargen.models.config import LanguageModelConfig
-from chargen.models.layers_numpy import Array, Ids, product, stack
+from chargen.models.layers_numpy import Array, Ids, State, product, stack
+
+StackState = tuple[State, ...]  # one per layer
 
 TABLE_BYTES = 64 << 20  # larger tables (big vocabularies) would be slower to fill than they save in a sample
 CHUNK_ROWS = 512  # T x B that are read at once, so that a long prompt needs no more memory than a short one
@@ -38,7 +40,6 @@ class NumpyEngine:
         self.embedding = weights["encoder.embedding.weight"]  # (V, E)
         self.projection = self.embedding if config.tied else weights["projection.weight"]  # (V, H)
         self.projection_bias = weights["projection.bias"]  # (V,)
-        self.state_shape = (self.layers[0].states, encoder.num_layers, encoder.hidden_size)
         self.output_size = encoder.hidden_size
         first = self.layers[0]
         small = encoder.vocab_size * first.bias.nbytes <= TABLE_BYTES
@@ -46,34 +47,33 @@ class NumpyEngine:
         self.rows = np.empty((0, 0), dtype=np.float32)  # those of a step's ids (B, G*H)
         self.stepping, self.reading = KernelThreads(), KernelThreads(warm_up=1)
 
-    def start(self, batch: int) -> Array:
-        """The state (S, L, B, H) of streams that have read nothing."""
-        states, layers, hidden = self.state_shape
-        return np.zeros((states, layers, batch, hidden), dtype=np.float32)
+    def start(self, batch: int) -> StackState:
+        """The state of streams that have read nothing."""
+        return tuple(layer.initial_state(batch) for layer in self.layers)
 
-    def select(self, state: Array, streams: Ids) -> Array:
+    def select(self, state: StackState, streams: Ids) -> StackState:
         """The state of some streams, in any order and number: `[0] * 8` makes eight of one."""
-        return state[:, :, streams]
+        return tuple(tuple(part[streams] for part in layer) for layer in state)
 
     @quietly
-    def step(self, ids: Ids, state: Array) -> tuple[Array, Array]:
+    def step(self, ids: Ids, state: StackState) -> tuple[Array, StackState]:
         """Read ids (B,); gives logits (B, V) for what follows, and the new state."""
-        new, first = np.empty_like(state), self.layers[0]
+        first, new = self.layers[0], tuple(tuple(map(np.empty_like, layer)) for layer in state)
         with self.stepping.of(len(ids)):
             if self.table is None:
-                first.step(self.embedding[ids], state[:, 0], new[:, 0])
+                first.step(self.embedding[ids], state[0], new[0])
             else:
                 if len(self.rows) != len(ids):
                     self.rows = np.empty((len(ids), self.table.shape[1]), dtype=np.float32)
                 # Ids are the engine's own symbols; to clip them spares a buffer that checking them would need.
                 self.table.take(ids, axis=0, out=self.rows, mode="clip")
-                first.advance(self.rows, state[:, 0], new[:, 0], first.work(len(ids)))
+                first.advance(self.rows, state[0], new[0], first.work(len(ids)))
             for n in range(1, len(self.layers)):
-                self.layers[n].step(new[0, n - 1], state[:, n], new[:, n])
-            return self._project(new[0, -1]), new
+                self.layers[n].step(new[n - 1][0], state[n], new[n])
+            return self._project(new[-1][0]), new
 
     @quietly
-    def read(self, ids: Ids, state: Array) -> tuple[Array, Array]:
+    def read(self, ids: Ids, state: StackState) -> tuple[Array, StackState]:
         """Read ids (T, B), T at least 1; gives logits (B, V) for what follows, and the new state."""
         steps = max(1, CHUNK_ROWS // ids.shape[1])
         for start in range(0, len(ids), steps):
@@ -81,16 +81,16 @@ class NumpyEngine:
         return self._project(outputs[-1]), state
 
     @quietly
-    def read_all(self, ids: Ids, state: Array) -> tuple[Array, Array]:
+    def read_all(self, ids: Ids, state: StackState) -> tuple[Array, StackState]:
         """Read ids (T, B); gives logits (T, B, V) after each of them, and the new state."""
         outputs, state = self._run(ids, state)
         return outputs @ self.projection.T + self.projection_bias, state
 
     @quietly
-    def mean_outputs(self, ids: Sequence[Ids], state: Array) -> Array:
+    def mean_outputs(self, ids: Sequence[Ids], state: StackState) -> Array:
         """The mean (B, H) of the last layer's outputs over each text's ids (N,), of any lengths; zeros for none.
 
-        state: that (S, L, B, H) in which each text begins. At most CHUNK_ROWS outputs are held at once.
+        state: that in which each text begins. At most CHUNK_ROWS outputs are held at once.
         """
         lengths = np.array([len(text) for text in ids])
         sums = np.zeros((len(ids), self.output_size))  # float64, (B, H)
@@ -113,17 +113,17 @@ class NumpyEngine:
         means: Array = (sums / np.maximum(lengths, 1)[:, None]).astype(np.float32)
         return means
 
-    def _run(self, ids: Ids, state: Array) -> tuple[Array, Array]:
+    def _run(self, ids: Ids, state: StackState) -> tuple[Array, StackState]:
         """Outputs (T, B, H) of the last layer for ids (T, B), and the new state."""
-        new = np.empty_like(state)
+        after = []
         with self.reading.of(ids.size):
             inputs = self.layers[0].inputs(self.embedding[ids]) if self.table is None else self.table[ids]
-            states = self.layers[0].run(inputs, state[:, 0])
-            new[:, 0] = states[-1]
-            for n in range(1, len(self.layers)):
-                states = self.layers[n].run(self.layers[n].inputs(states[1:, 0]), state[:, n])
-                new[:, n] = states[-1]
-        return states[1:, 0], new
+            outputs, last = self.layers[0].run(inputs, state[0])
+            after.append(last)
+            for layer, before in zip(self.layers[1:], state[1:], strict=True):
+                outputs, last = layer.run(layer.inputs(outputs), before)
+                after.append(last)
+        return outputs, tuple(after)
 
     def _project(self, outputs: Array) -> Array:
         logits = np.empty((len(outputs), len(self.projection)), dtype=np.float32)

@@ -21,8 +21,9 @@ from chargen.generation.engines.kernel_threads import KernelThreads
 from chargen.generation.engines.torch_samplers import draw, probabilities
 from chargen.generation.samplers import Sampling
 from chargen.models.config import LanguageModelConfig
-from chargen.models.encoder import StackState
 from chargen.models.language_model import LanguageModel
+from chargen.models.stack import StackState
+from chargen.models.weights import load_weights
 
 Array = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.integer[Any]]
@@ -54,9 +55,7 @@ class TorchEngine:
     ) -> None:
         """`precision`: fp32 or bf16, of weights and state; bf16 is faster, and not quite `NumpyEngine`'s twin."""
         self.device = torch.device(device)
-        self.model = LanguageModel(config)
-        tensors = {name: torch.from_numpy(weight) for name, weight in weights.items()}
-        self.model.load_state_dict(tensors, strict=not config.tied)  # what is tied is stored once
+        self.model = load_weights(LanguageModel(config), weights)
         self.model.to(self.device, torch.bfloat16 if precision == "bf16" else torch.float32)
         self.model.eval().requires_grad_(False)
         self.output_size = config.encoder.output_size

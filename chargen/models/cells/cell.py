@@ -38,6 +38,9 @@ class Cell(nn.Module):
         """Give the weights the random values that a training begins with."""
         raise NotImplementedError(f"{type(self).__name__} is abstract")
 
+    def compact(self) -> None:
+        """Lay the weights out as the kernel wants them, after they were copied. Not all cells need it."""
+
     def forward(self, inputs: Tensor, state: State, mask: Tensor | None = None) -> tuple[Tensor, State]:
         """Outputs (T, B, H) and the state after them, from inputs (T, B, I) and the state before.
 

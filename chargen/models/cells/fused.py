@@ -41,6 +41,10 @@ class FusedCell(nn.RNNBase, Cell):
         self.bias_ih_l0.zero_()
         self.bias_hh_l0.zero_()
 
+    def compact(self) -> None:
+        """Side by side, since cuDNN would mend that at every call."""
+        self.flatten_parameters()
+
     def initialise_recurrence(self, weight: Tensor) -> None:
         """Give one gate's recurrent weight (H, H) its first values."""
         nn.init.orthogonal_(weight)
@@ -146,6 +150,10 @@ class ReluRNN(FusedCell):
     spec = SPECS["rnn-relu"]
     mode_name = "RNN_RELU"
     fused = staticmethod(torch.rnn_relu)
+
+    def compact(self) -> None:
+        """Side by side, since cuDNN would mend that at every call."""
+        self.flatten_parameters()
 
     def initialise_recurrence(self, weight: Tensor) -> None:
         """The identity, since it neither grows nor shrinks what is carried."""

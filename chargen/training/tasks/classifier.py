@@ -24,12 +24,12 @@ from chargen.evaluation.calibration import (
 from chargen.evaluation.labels import classification_report
 from chargen.hardware import autocast
 from chargen.models.classifier import Classifier, label_logits
-from chargen.models.encoder import NO_DROPOUT, Dropout, Masks
+from chargen.models.dropout import NO_DROPOUT, Dropout, Masks
+from chargen.models.weights import weights_of
 from chargen.runs.folder import CONFIDENCE, RIGHT, SCALES
 from chargen.text.labelled import pad
 from chargen.training.batches import Texts
 from chargen.training.distributed import ALONE, World
-from chargen.training.loop import weights_of
 from chargen.workers import ONE_WORKER, Workers
 
 MEASURED = 2000  # texts held out, whose rare words are counted

@@ -17,13 +17,14 @@ from chargen.errors import ChargenError
 from chargen.evaluation.losses import text_loss
 from chargen.hardware import autocast
 from chargen.models.config import EncoderConfig, LanguageModelConfig
-from chargen.models.encoder import NO_DROPOUT, Dropout, Masks, StackState
+from chargen.models.dropout import NO_DROPOUT, Dropout, Masks
 from chargen.models.language_model import LanguageModel
+from chargen.models.stack import StackState
+from chargen.models.weights import weights_of
 from chargen.text.text_data import TextData, load_text
 from chargen.text.tokenizers.base import Tokenizer
 from chargen.training.batches import Streams
 from chargen.training.distributed import ALONE, World
-from chargen.training.loop import weights_of
 from chargen.training.options import ChosenLanguageModelOptions, LanguageModelOptions
 from chargen.training.planner import Planner
 from chargen.training.recipes import DEFAULT_CELL, SEQUENCE_LENGTH, Speed, language_model_recipe, tokens_read

@@ -13,7 +13,7 @@ import torch
 from chargen.errors import ChargenError
 from chargen.models.classifier import Classifier
 from chargen.models.config import ClassifierConfig, EncoderConfig
-from chargen.models.encoder import NO_DROPOUT
+from chargen.models.dropout import NO_DROPOUT
 from chargen.runs.folder import Run
 from chargen.text.labelled import encode_example
 from chargen.text.labelled_data import LabelledData, load_labelled
