@@ -64,7 +64,7 @@ KINDS: dict[str, Kind] = {
         load="chargen.api.writer:TextWriter",
         embed="chargen.api.writer:TextWriter",
         evaluate="chargen.api.evaluate:evaluate_language_model",
-        show="chargen.cli.evaluate:show_language_model",
+        show="chargen.cli.figures:show_language_model",
         preview="chargen.api.writer:preview",
     ),
     CLASSIFIER: Kind(
@@ -81,7 +81,7 @@ KINDS: dict[str, Kind] = {
         load="chargen.api.classifier:TextClassifier.from_run",
         embed="chargen.classification.labeller:Labeller",
         evaluate="chargen.api.evaluate:evaluate_classifier",
-        show="chargen.cli.evaluate:show_classifier",
+        show="chargen.cli.figures:show_classifier",
         has_labels=True,
     ),
 }

@@ -125,7 +125,11 @@ def test_runs_of_old_have_no_record_to_find_a_threshold_in(folder: Path, monkeyp
         (("--threshold", "2"), 1, "chargen: --threshold is 2, but must be from 0 to 1\n"),
         (("--threshold", "nan"), 1, "chargen: --threshold is nan, but must be from 0 to 1\n"),
         (("--target-accuracy", "95"), 1, "chargen: --target-accuracy is 95, but must be from 0 to 1\n"),
-        (("--threshold", "0.5", "--target-accuracy", "0.9"), 2, "contradict: leave out one of the two"),
+        (
+            ("--threshold", "0.5", "--target-accuracy", "0.9"),
+            2,
+            "--threshold sets the threshold, so --target-accuracy has no use with it",
+        ),
         (("-f", "mail.tsv", "--explain"), 2, "a table has no room for --explain: add --json, or leave it out"),
         (("-m", "./odd", "--threshold", "0.5"), 1, "has a label 'unsure' of its own, so --threshold cannot say it"),
     ],

@@ -219,9 +219,9 @@ def test_tables_that_do_not_fit_are_refused_before_anything_is_written() -> None
     mixed = ("classify", "-m", "./mail", "--file", "mail.csv", "--file", "new.txt")
     assert "not tables of the same columns: label one at a time, or with --json" in call(*mixed, code=1).stderr
     assert len(call(*mixed, "--json").stdout.splitlines()) == len(ROWS) + 1
-    for wrong in (("good",), ("--file", "new.txt")):
+    for wrong, why in ((("good",), "has no use without --file"), (("--file", "new.txt"), "is for tables")):
         refusal = call("classify", "-m", "./mail", "--text-column", "x", *wrong, code=2)
-        assert "--text-column is for tables" in refusal.stderr
+        assert f"--text-column {why}" in refusal.stderr
 
 
 def test_a_run_from_a_folder_asks_for_the_column_unless_it_is_clear() -> None:

@@ -457,7 +457,7 @@ def test_options_that_contradict_are_a_wrong_command_line(
 
 def test_what_has_no_use_where_a_person_chooses_is_told(stream: str) -> None:
     result = turns(stream, "", "--choose", "--seed", "1")
-    assert result.exit_code == 2 and "with --choose you write, so --seed has no use" in result.stderr
+    assert result.exit_code == 2 and "--choose lets you write, so --seed has no use" in result.stderr
     result = score("-m", stream, "x", "--json", "--heat")
     assert result.exit_code == 2 and "--json prints JSON, so --heat has no use" in result.stderr
 

@@ -15,8 +15,8 @@ from click.testing import CliRunner, Result
 from processes import run_python, start_python
 
 from chargen.cli import main
-from chargen.cli.train import _progress as progress_of
 from chargen.cli.train import command as train_command
+from chargen.cli.training_bar import progress_line as progress_of
 from chargen.runs.folder import load_run
 from chargen.text.labelled_data import LabelledSettings, load_labelled
 from chargen.training.events import Step
@@ -251,7 +251,7 @@ def test_resume_goes_on_and_config_replays() -> None:
     )  # also typed again
     assert load_run(Path("anew")).config["options"]["hidden_size"] == 128
     assert "--hidden-size cannot change" in refused("train", "book.txt", "--resume", "--hidden-size", "3", code=2)
-    assert "leave --overwrite" in refused("train", "--resume", "--overwrite", code=2)
+    assert "--overwrite has no use with it" in refused("train", "--resume", "--overwrite", code=2)
 
 
 def test_an_existing_run_is_not_overwritten() -> None:
@@ -312,7 +312,7 @@ def test_bad_input_gets_one_sentence(arguments: tuple[str, ...], expected: str) 
         (("train", "book.txt", "--label-column", "x"), "--label-column is not for a language model"),
         (("train", "book.txt", "--cell", "qrnn"), "Invalid value for '--cell'"),
         (("train", "book.txt", "--minutes", "soon"), "Invalid value for '--minutes'"),
-        (("classify", "x", "--file", "book.txt"), "contradict"),
+        (("classify", "x", "--file", "book.txt"), "--file names the texts, so TEXT has no use with it"),
         (("polish",), "No such command"),
     ],
 )

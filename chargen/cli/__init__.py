@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import click
 
 import chargen
+from chargen.cli.command import nearest
 from chargen.errors import ChargenError, ToldError
 
 COMMANDS = {
@@ -31,6 +32,14 @@ class Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The verbs, in the order a newcomer meets them."""
         return list(COMMANDS)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The verb that is called; UsageError, naming the nearest, for one that there is none of."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            ctx.fail(f"No such command {args[0]!r}{nearest(args[0], COMMANDS)}.")
+        return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The verb's command, or None."""

@@ -2,49 +2,45 @@
 
 from __future__ import annotations
 
-import csv
-import json
-import math
-import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain, islice, repeat
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice, repeat
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from chargen.cli.command import Command, needs, without
 from chargen.cli.completion import RunName
-from chargen.cli.output import escape, reader_may_leave
+from chargen.cli.labelling import UNSURE, Answer, Opened
+from chargen.cli.output import reader_may_leave
 
 if TYPE_CHECKING:
     from chargen.classification.explaining import Why
-    from chargen.classification.labeller import Labeller, Verdict
+    from chargen.classification.labeller import Labeller
     from chargen.runs.folder import Run
-    from chargen.text.records import LabelledRecord
-    from chargen.text.tables import Table
 
-    Row = list[str] | dict[str, Any] | str | None  # of CSV and TSV, of other tables; a file's name; none for a line
-    Write = Callable[[str, Row, "Answer | None"], None]  # told each text, its row, and its label unless it is blank
-
+NOTICES = {  # on standard error
+    "unknown": "read as unknown, for {run} never saw them: {count:,} characters",
+    "strange": "unlike anything that {run} was trained with: {count:,} of the texts",
+    "blank": "blank lines of tables left out: {count:,}",
+    "textless": "blank, and so without a label: {count:,} of the texts",
+}
+RULES = [
+    without("files", "names the texts", "texts"),
+    needs("text_column", "files"),
+    without("threshold", "sets the threshold", "target_accuracy"),
+]
+GROUPS = {
+    "Texts": ("model", "files", "text_column", "encoding"),
+    "Answer": ("top", "threshold", "target_accuracy", "explain", "as_json"),
+}
 READ_AT_ONCE = 1000  # texts labelled together
 EXPLAINED_AT_ONCE = 20  # for which each is read many times
-UNSURE = "unsure"  # instead of a label
 
 
-class Answer(NamedTuple):
-    """What there is to show of a text."""
-
-    verdict: Verdict
-    sure: bool
-    why: Why | None  # only if asked for
-
-    def labels(self, top: int) -> list[tuple[str, float]]:
-        """The likeliest labels and their probabilities, the first being UNSURE where that is the answer."""
-        (label, probability), *others = list(self.verdict.probabilities.items())[:top]
-        return [(label if self.sure else UNSURE, probability), *others]
-
-
-@click.command()
+@click.command(cls=Command, groups=GROUPS, rules=RULES)
 @click.argument("texts", metavar="[TEXT]...", nargs=-1)
 @click.option(
     "-m",
@@ -88,19 +84,7 @@ class Answer(NamedTuple):
 @click.option(
     "--json", "as_json", is_flag=True, help="Print a JSON object a text, with the probability of every label."
 )
-def command(
-    texts: tuple[str, ...],
-    model: str | None,
-    files: tuple[str, ...],
-    text_column: tuple[str, ...],
-    encoding: str,
-    device: str,
-    top: int | None,
-    threshold: float | None,
-    target_accuracy: float | None,
-    explain: bool,
-    as_json: bool,
-) -> None:
+def command(**options: Any) -> None:
     """Label each TEXT; with none, each row or line of a file, or each line of standard input.
 
     A table comes back with all its columns and two more, label and probability, called predicted_label and
@@ -121,54 +105,68 @@ def command(
     chargen classify -m reviews --file new.csv --target-accuracy 0.95 > labelled.csv
     chargen classify -m reviews --file new.txt --json
     """
-    from tqdm import tqdm
-
+    from chargen.classification.labeller import Labeller
     from chargen.kinds import CLASSIFIER
     from chargen.runs.search import find_run
-    from chargen.text.tables import Table
 
-    if texts and files:
-        raise click.UsageError("texts and --file contradict: leave out one of the two")
-    if text_column and not files:
-        raise click.UsageError("--text-column is for tables: name one with --file")
-    if threshold is not None and target_accuracy is not None:
-        raise click.UsageError("--threshold and --target-accuracy contradict: leave out one of the two")
-    run = find_run(model, CLASSIFIER)
-    threshold = _threshold(run, threshold, target_accuracy)
-    from chargen.classification.labeller import Labeller
-    from chargen.text import records
+    asked = Asked(**options)
+    run = find_run(asked.model, CLASSIFIER)
+    threshold = _threshold(run, asked.threshold, asked.target_accuracy)
+    with reader_may_leave():
+        _label(run, Labeller(run, asked.device), asked, threshold)
 
-    classifier = Labeller(run, device)
-    total, tables = len(texts), list[Table | None]()
-    waiting: Iterator[tuple[str, Row]] = zip(texts, repeat(None))
-    if not texts:
-        total, tables, waiting = _open(files or ("-",), encoding, text_column, run.data(records.LabelledRecord))
-    if explain and any(tables) and not as_json:
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be labelled, and how it is shown."""
+
+    texts: tuple[str, ...]
+    model: str | None
+    files: tuple[str, ...]
+    text_column: tuple[str, ...]
+    encoding: str
+    device: str
+    top: int | None
+    threshold: float | None
+    target_accuracy: float | None
+    explain: bool
+    as_json: bool
+
+
+def _label(run: Run, classifier: Labeller, asked: Asked, threshold: float | None) -> None:
+    """Write the label of each text, and in the end what a person should know of them."""
+    from tqdm import tqdm
+
+    from chargen.cli.labelling import json_writer, open_files, writer_for
+    from chargen.text.records import LabelledRecord
+
+    files = asked.files or ("-",)
+    opened = Opened(len(asked.texts), [], zip(asked.texts, repeat(None)))
+    if not asked.texts:
+        opened = open_files(files, asked.encoding, asked.text_column, run.data(LabelledRecord))
+    if asked.explain and any(opened.tables) and not asked.as_json:
         raise click.UsageError("a table has no room for --explain: add --json, or leave it out")
-    shown = min(top or 1, len(classifier.labels))
-    write = _json_writer(top, threshold) if as_json else _writer(tables, shown)
-    unknown = textless = strange = 0
-    hidden = None if files and not sys.stdout.isatty() else True  # None: unless at a terminal
-    with reader_may_leave(), tqdm(total=total, unit=" texts", disable=hidden, leave=False, file=sys.stderr) as bar:
-        while part := list(islice(waiting, EXPLAINED_AT_ONCE if explain else READ_AT_ONCE)):
+    shown = min(asked.top or 1, len(classifier.labels))
+    write = json_writer(asked.top, threshold) if asked.as_json else writer_for(opened.tables, shown)
+    at_once = EXPLAINED_AT_ONCE if asked.explain else READ_AT_ONCE
+    hidden = None if asked.files and not sys.stdout.isatty() else True  # None: unless at a terminal
+    noticed = Counter[str]()
+    with tqdm(total=opened.texts, unit=" texts", disable=hidden, leave=False, file=sys.stderr) as bar:
+        while part := list(islice(opened.rows, at_once)):
             kept = [text for text, _ in part if text.strip()]
-            answers = iter(_answers(classifier, kept, threshold or 0.0, explain))
+            answers = iter(_answers(classifier, kept, threshold or 0.0, asked.explain))
             for text, row in part:
                 answer = next(answers) if text.strip() else None
                 write(text, row, answer)
-                strange += answer is not None and answer.verdict.familiar is False
+                noticed["strange"] += answer is not None and answer.verdict.familiar is False
             sys.stdout.flush()
-            unknown += sum(sum(classifier.tokenizer.unknown(text).values()) for text in kept)
-            textless += len(part) - len(kept)
+            noticed["unknown"] += sum(sum(classifier.tokenizer.unknown(text).values()) for text in kept)
+            noticed["textless"] += len(part) - len(kept)
             bar.update(len(part))
-    if unknown:
-        click.echo(f"read as unknown, for {run.name} never saw them: {unknown:,} characters", err=True)
-    if strange:
-        click.echo(f"unlike anything that {run.name} was trained with: {strange:,} of the texts", err=True)
-    if blank := sum(table.blank for table in tables if table):
-        click.echo(f"blank lines of tables left out: {blank:,}", err=True)
-    if textless:
-        click.echo(f"blank, and so without a label: {textless:,} of the texts", err=True)
+    noticed["blank"] = sum(table.blank for table in opened.tables if table)
+    for what, sentence in NOTICES.items():
+        if count := noticed[what]:
+            click.echo(sentence.format(run=run.name, count=count), err=True)
 
 
 def _threshold(run: Run, threshold: float | None, accuracy: float | None) -> float | None:
@@ -202,150 +200,3 @@ def _answers(classifier: Labeller, texts: Sequence[str], threshold: float, expla
     whys: Iterable[Why | None] = explain(classifier.logits, texts) if explained else repeat(None, len(texts))
     for verdict, why in zip(verdicts, whys, strict=True):
         yield Answer(verdict, verdict.is_sure(threshold), why)
-
-
-def _open(
-    files: Iterable[str], encoding: str, text_column: Sequence[str], recorded: LabelledRecord
-) -> tuple[int, list[Table | None], Iterator[tuple[str, Row]]]:
-    """How many texts there are; the table of each file, None for lines; and each text with its row.
-
-    recorded: how the run read its own.
-    """
-    from chargen.text.columns import joined, open_texts
-    from chargen.text.documents import read_lines
-    from chargen.text.sources import Source, read_source, resolve
-    from chargen.text.tables import is_table
-
-    sources = resolve(list(files))
-    opened = [
-        open_texts(source, encoding, text_column, recorded.columns) if is_table(source) else None
-        for source in sources
-    ]
-    if text_column and not any(opened):
-        raise click.UsageError("--text-column is for tables, and no FILE is one: leave it out")
-
-    def texts_of(source: Source) -> Iterator[tuple[str, Row]]:
-        if recorded.whole_files:
-            yield "".join(read_source(source, encoding)).strip("\n"), source.name
-        else:
-            yield from zip(read_lines(source, encoding), repeat(None))
-
-    def read() -> Iterator[tuple[str, Row]]:
-        for source, found in zip(sources, opened, strict=True):
-            if found is None:
-                yield from texts_of(source)
-                continue
-            table, indices = found
-            for _, cells in table.rows():
-                row = cells if table.dialect else dict(zip(table.columns, cells, strict=True))
-                yield joined(cells, indices), row
-
-    counts = [
-        found[0].count if found else 1 if recorded.whole_files else sum(1 for _ in read_lines(source, encoding))
-        for source, found in zip(sources, opened, strict=True)
-    ]
-    return sum(counts), [found and found[0] for found in opened], read()
-
-
-def _writer(tables: Sequence[Table | None], top: int) -> Write:
-    """What writes each text's likeliest labels in the form of the files; ChargenError where that is not one form."""
-    from chargen.errors import ChargenError
-
-    if not any(tables):
-        return _line_writer(top)
-    forms = {(table.columns, table.dialect) if table and table.dialect else table and "JSON" for table in tables}
-    if len(forms) > 1:
-        raise ChargenError("the files are not tables of the same columns: label one at a time, or with --json")
-    names = list(dict.fromkeys(name for table in tables if table for name in table.columns))
-    numbers = ("", *(f"_{number}" for number in range(2, top + 1)))
-    added = [_new_name(f"{name}{number}", names) for number in numbers for name in ("label", "probability")]
-    assert tables[0]
-    return _row_writer(tables[0], added) if tables[0].dialect else _record_writer(added)
-
-
-def _new_name(name: str, names: Sequence[str]) -> str:
-    while name in names:
-        name = f"predicted_{name}"
-    return name
-
-
-def _line_writer(top: int) -> Write:
-    """A line of labels and probabilities; what explains them follows, in colour at a terminal."""
-    from chargen.cli.showing import coloured, strongest
-
-    in_colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-
-    def write(text: str, row: Row, answer: Answer | None) -> None:
-        cells, below = [escape(row)] if isinstance(row, str) else [], ""
-        found = [(escape(label), f"{probability:.4f}") for label, probability in answer.labels(top)] if answer else []
-        cells += chain.from_iterable(found or [("", "")] * top)
-        if answer and answer.why is not None and in_colour:
-            below = coloured(answer.why) + "\n"
-        elif answer and answer.why is not None:
-            cells += strongest(answer.why)
-        sys.stdout.write("\t".join(cells) + "\n" + below)
-
-    return write
-
-
-def _json_writer(top: int | None, threshold: float | None) -> Write:
-    """A JSON object a text; `unsure` is there with a threshold, `familiar` where the run has n-grams."""
-
-    def write(text: str, row: Row, answer: Answer | None) -> None:
-        record: dict[str, Any] = {"file": row} if isinstance(row, str) else {}
-        record |= {"text": text, "label": None, "probabilities": {}}
-        if answer:
-            record["label"] = answer.verdict.label if answer.sure else None
-            record["probabilities"] = dict(islice(answer.verdict.probabilities.items(), top))
-        if threshold is not None:
-            record["unsure"] = answer is not None and not answer.sure
-        if answer and answer.verdict.familiar is not None:
-            record["familiar"] = answer.verdict.familiar
-        if answer and answer.why is not None:
-            record["why"] = answer.why
-        sys.stdout.write(json.dumps(record, ensure_ascii=False) + "\n")
-
-    return write
-
-
-def _row_writer(table: Table, added: Sequence[str]) -> Write:
-    """Rows as the table has them: where quotation marks are characters, nothing is quoted."""
-    assert table.dialect
-    quoted = table.dialect.quoted
-    quoting: Any = {"quoting": csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE, "quotechar": '"' if quoted else None}
-    writer = csv.writer(sys.stdout, delimiter=table.dialect.delimiter, lineterminator="\n", **quoting)
-    if table.header:
-        writer.writerow([*table.columns, *added])
-
-    def write(text: str, row: Row, answer: Answer | None) -> None:
-        assert isinstance(row, list)
-        cells = [""] * len(added)
-        if answer:
-            found = answer.labels(len(added) // 2)
-            cells[::2] = [label if quoted else escape(label) for label, _ in found]
-            cells[1::2] = [f"{probability:.4f}" for _, probability in found]
-        writer.writerow([*row, *cells])
-
-    return write
-
-
-def _finite(value: Any) -> Any:
-    """A value as JSON allows it: without infinite numbers and those that are none."""
-    if isinstance(value, dict):
-        return {name: _finite(own) for name, own in value.items()}
-    if isinstance(value, list):
-        return [_finite(own) for own in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _record_writer(added: Sequence[str]) -> Write:
-    """A JSON object a row; what JSON has no type for, such as a date, is text, and what is no number null."""
-
-    def write(text: str, row: Row, answer: Answer | None) -> None:
-        assert isinstance(row, dict)
-        record = _finite(row)
-        found = [cell for pair in answer.labels(len(added) // 2) for cell in pair] if answer else [None] * len(added)
-        record |= zip(added, found, strict=True)
-        sys.stdout.write(json.dumps(record, ensure_ascii=False, default=str) + "\n")
-
-    return write

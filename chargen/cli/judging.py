@@ -8,7 +8,6 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import click
 
@@ -23,9 +22,9 @@ from chargen.text.text_data import read_like
 from chargen.text.tokenizers.base import Tokenizer
 
 
-def judge(run: Run, options: dict[str, Any]) -> Callable[[list[str]], list[Originality]]:
+def judge(run: Run, copied_length: int | None) -> Callable[[list[str]], list[Originality]]:
     """A function that tells how much of texts is copied; ChargenError if the training text is not there as it was."""
-    length = copied_length(options)
+    length = length_of(copied_length)
     check_length(length)
     sources, record = resolve(run.own_inputs()), run.data(TextRecord)
     run.check_unchanged(replace(record, fingerprint=fingerprint(sources)))
@@ -33,9 +32,9 @@ def judge(run: Run, options: dict[str, Any]) -> Callable[[list[str]], list[Origi
     return lambda written: originality(written, (part + between for part in read_like(record, sources)), length)
 
 
-def copied_length(options: dict[str, Any]) -> int:
-    """Characters of the shortest run that counts as copied."""
-    return LENGTH if options["copied_length"] is None else int(options["copied_length"])
+def length_of(copied_length: int | None) -> int:
+    """Characters of the shortest run that counts as copied, as asked for or by default."""
+    return LENGTH if copied_length is None else copied_length
 
 
 def print_score(run: Run, engine: Engine, tokenizer: Tokenizer, file: str, form: str) -> None:

@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from chargen.cli import drawing
-from chargen.cli.output import reader_may_leave, show_anything, unescape
+from chargen.cli.command import Command, needs, without
+from chargen.cli.drawing import Drawing
+from chargen.cli.output import reader_may_leave, show_anything
 
 if TYPE_CHECKING:
     from chargen.evaluation.originality import Originality
@@ -27,19 +30,50 @@ DOCUMENT_LENGTH = 10_000  # where a model that never ends a document is stopped
 SEPARATORS = {"line": "", "blank-line": "\n"}  # between samples of such documents; all others get a rule
 RULE = "-" * 40 + "\n"
 JUDGING = {"originality", "show_copied", "copied_length"}
-WITHOUT_USE = {  # with another option
-    "beam": {"samples", "stop", "logit_bias", "heat", "verbose", *drawing.CHOOSING, *JUDGING},
-    "as_json": {"heat", "show_copied"},
-    "show_copied": {"heat"},
+RULES = [
+    without("beam", "writes the one likeliest text", "samples", "stop", "logit_bias", "heat", "verbose",
+            *drawing.CHOOSING, *JUDGING),
+    without("as_json", "prints JSON", "heat", "show_copied"),
+    without("show_copied", "shows what is copied", "heat"),
+    drawing.WINDOW_RULE,
+    needs("copied_length", "originality", "show_copied"),
+]  # fmt: skip
+GONE = {
+    "--score": "is a command of its own now: chargen score FILE",
+    "--interactive": "is a command of its own now: chargen write",
+    "--co-write": "is a command of its own now: chargen write --choose",
 }
-MOVED = {  # what other commands do now
-    "score": "chargen score FILE",
-    "interactive": "chargen write",
-    "co_write": "chargen write --choose",
+GROUPS = {
+    "Text": ("model", "length", "samples", "beam", "stop", "allow", "forbid", "logit_bias", "seed", "end"),
+    "Sampling": (*("temperature", "top_k", "top_p", "min_p", "typical", "repetition_penalty", "repetition_window"),),
+    "Report": ("originality", "show_copied", "copied_length", "heat", "as_json", "verbose"),
+    "Engine": ("engine", "device"),
 }
 
 
-@click.command()
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be written, and how it is shown."""
+
+    prompt: str
+    length: int | None
+    samples: int
+    beam: int | None
+    originality: bool
+    show_copied: bool
+    copied_length: int | None
+    heat: bool
+    as_json: bool
+    verbose: bool
+
+    def characters(self, drawn: Drawing, framed: bool) -> int:
+        """Characters of a text, at most."""
+        if self.length is not None:
+            return self.length
+        return DOCUMENT_LENGTH if framed and drawn.end != "length" else STREAM_LENGTH
+
+
+@click.command(cls=Command, groups=GROUPS, rules=RULES, gone=GONE)
 @click.argument("prompt", default="")
 @drawing.model_option
 @click.option(
@@ -60,11 +94,7 @@ MOVED = {  # what other commands do now
 @click.option("--heat", is_flag=True, help="Colour the text by how surprised the model is.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object a text: text, log-probability, seconds, …")
 @click.option("-v", "--verbose", is_flag=True, help="Report run, seed and speed even if no terminal shows it.")
-@click.option("--score", hidden=True, metavar="FILE")
-@click.option("--interactive", hidden=True, is_flag=True)
-@click.option("--co-write", hidden=True, is_flag=True)
-@click.pass_context
-def command(ctx: click.Context, /, **options: Any) -> None:
+def command(model: str | None, engine: str, device: str | None, **options: Any) -> None:
     """Write new text with a language model, going on from PROMPT.
 
     \b
@@ -76,45 +106,45 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     from chargen.runs.search import find_run
     from chargen.text.records import TextRecord
 
-    _refuse_contradictions(ctx)
-    run = find_run(options["model"], LANGUAGE_MODEL)
-    samples = options["samples"]
-    characters = samples * _length(options, run.data(TextRecord).framed)
-    engine = drawing.engine_of(run, options, samples, characters)
+    run, drawn = find_run(model, LANGUAGE_MODEL), Drawing.taken_from(options)
+    wanted, framed = Wanted(**options), run.data(TextRecord).framed
+    characters = wanted.samples * wanted.characters(drawn, framed)
+    chosen = drawing.engine_of(run, engine, device, wanted.samples, characters)
     show_anything()
     with reader_may_leave():
-        act = _sample if options["beam"] is None else _beam
-        act(run, engine, run.tokenizer(), options)
+        if wanted.beam is None:
+            _sample(run, chosen, wanted, drawn)
+        else:
+            _search(run, chosen, wanted, drawn, wanted.beam)
 
 
-def _sample(run: Run, engine: Engine, tokenizer: Tokenizer, options: dict[str, Any]) -> None:
+def _sample(run: Run, engine: Engine, wanted: Wanted, drawn: Drawing) -> None:
     """Write texts, and how that went."""
     from chargen.cli import judging, showing
     from chargen.text.records import TextRecord
 
     began = time.perf_counter()
-    seed = drawing.seed_of(options)
-    judge = judging.judge(run, options) if options["originality"] or options["show_copied"] else None
-    pieces = showing.one_after_another(_pieces(run, engine, tokenizer, options, seed))
+    seed, tokenizer = drawing.any_seed(drawn.seed), run.tokenizer()
+    is_judged = wanted.originality or wanted.show_copied
+    judge = judging.judge(run, wanted.copied_length) if is_judged else None
+    pieces = showing.one_after_another(_pieces(run, engine, tokenizer, wanted, drawn, seed))
     separator = SEPARATORS.get(run.data(TextRecord).documents or "", RULE)
-    if options["as_json"]:
-        records = showing.records(pieces, {"model": run.name, "seed": seed, "prompt": options["prompt"]}, began)
+    if wanted.as_json:
+        records = showing.records(pieces, {"model": run.name, "seed": seed, "prompt": wanted.prompt}, began)
         written = _print_records(records, judge)
-    elif options["show_copied"]:
+    elif wanted.show_copied:
         written = ["".join(piece.text for piece in own) for _, own in groupby(pieces, key=attrgetter("sample"))]
     else:
-        written = showing.print_text(
-            pieces, options["prompt"], separator, heat=tokenizer if options["heat"] else None
-        )
+        written = showing.print_text(pieces, wanted.prompt, separator, heat=tokenizer if wanted.heat else None)
     sys.stdout.flush()
     seconds = time.perf_counter() - began
-    if judge and not options["as_json"]:
+    if judge and not wanted.as_json:
         for number, (text, found) in enumerate(zip(written, judge(written), strict=True)):
-            if options["show_copied"]:
+            if wanted.show_copied:
                 rule = separator if number else ""
-                click.echo(rule + options["prompt"] + showing.marked(text, found), color=True)
-            click.echo(showing.describe(text, found, judging.copied_length(options)), err=True)
-    if options["verbose"] or sys.stderr.isatty():
+                click.echo(rule + wanted.prompt + showing.marked(text, found), color=True)
+            click.echo(showing.describe(text, found, judging.length_of(wanted.copied_length)), err=True)
+    if wanted.verbose or sys.stderr.isatty():
         characters = sum(map(len, written))
         speed = f"{characters:,} characters in {seconds:.2f} s, {characters / seconds:,.0f} a second"
         click.echo(f"{run.name}, seed {seed}: {speed}", err=True)
@@ -138,41 +168,42 @@ def _print_records(
     return written
 
 
-def _pieces(run: Run, engine: Engine, tokenizer: Tokenizer, options: dict[str, Any], seed: int) -> Iterator[Piece]:
-    """The pieces of text that the options ask for."""
+def _pieces(
+    run: Run, engine: Engine, tokenizer: Tokenizer, wanted: Wanted, drawn: Drawing, seed: int
+) -> Iterator[Piece]:
+    """The pieces of text that are asked for."""
     from chargen.generation.generate import generate
     from chargen.text.records import TextRecord
 
-    documents = run.data(TextRecord).framed
+    framed = run.data(TextRecord).framed
     return generate(
         engine,
         tokenizer,
-        options["prompt"],
-        length=_length(options, documents),
-        sampling=drawing.sampling_of(options),
-        bias=drawing.bias_of(run, tokenizer, options),
+        wanted.prompt,
+        length=wanted.characters(drawn, framed),
+        sampling=drawn.sampling(),
+        bias=drawn.bias(run, tokenizer),
         seed=seed,
-        samples=options["samples"],
-        stop=[unescape(text) for text in options["stop"]],
-        documents=documents,
-        scored=options["as_json"] or options["heat"],
+        samples=wanted.samples,
+        stop=drawn.stops(),
+        documents=framed,
+        scored=wanted.as_json or wanted.heat,
     )
 
 
-def _beam(run: Run, engine: Engine, tokenizer: Tokenizer, options: dict[str, Any]) -> None:
+def _search(run: Run, engine: Engine, wanted: Wanted, drawn: Drawing, width: int) -> None:
     """Write the likeliest continuation that a beam finds."""
     from chargen.generation.session import Session
     from chargen.text.records import TextRecord
 
-    began = time.perf_counter()
-    documents = run.data(TextRecord).framed
-    session = Session(engine, tokenizer, documents=documents, bias=drawing.bias_of(run, tokenizer, options))
-    session.read(options["prompt"])
-    best = session.search(options["beam"], _length(options, documents))
-    if options["as_json"]:
+    began, tokenizer, framed = time.perf_counter(), run.tokenizer(), run.data(TextRecord).framed
+    session = Session(engine, tokenizer, documents=framed, bias=drawn.bias(run, tokenizer))
+    session.read(wanted.prompt)
+    best = session.search(width, wanted.characters(drawn, framed))
+    if wanted.as_json:
         record = {
             "model": run.name,
-            "prompt": options["prompt"],
+            "prompt": wanted.prompt,
             "text": best.text,
             "tokens": len(best.ids),
             "log_probability": best.log_probability,
@@ -181,31 +212,4 @@ def _beam(run: Run, engine: Engine, tokenizer: Tokenizer, options: dict[str, Any
         }
         click.echo(json.dumps(record, ensure_ascii=False))
     else:
-        click.echo(options["prompt"] + best.text)
-
-
-def _length(options: dict[str, Any], documents: bool) -> int:
-    if options["length"] is not None:
-        return int(options["length"])
-    return DOCUMENT_LENGTH if documents and options["end"] != "length" else STREAM_LENGTH
-
-
-def _refuse_contradictions(ctx: click.Context) -> None:
-    """UsageError for options that another command has now, and for those that have no use with another one."""
-    given = drawing.typed(ctx)
-    for name, command_line in MOVED.items():
-        if name in given:
-            raise click.UsageError(f"{drawing.flag(name)} is a command of its own now: {command_line}")
-    for name, does in (
-        ("beam", "writes the one likeliest text"),
-        ("as_json", "prints JSON"),
-        ("show_copied", "shows what is copied"),
-    ):
-        idle = sorted(given & WITHOUT_USE[name]) if name in given else []
-        if idle:
-            raise click.UsageError(
-                f"{drawing.flag(name)} {does}, so {drawing.flag(idle[0])} has no use with it: leave one of them out"
-            )
-    drawing.refuse_idle_window(given)
-    if "copied_length" in given and not given & {"originality", "show_copied"}:
-        raise click.UsageError("--copied-length has no use without --originality or --show-copied: give one of them")
+        click.echo(wanted.prompt + best.text)

@@ -7,21 +7,27 @@ from typing import Any
 import click
 
 from chargen.cli import drawing
-from chargen.cli.output import reader_may_leave, show_anything, unescape
+from chargen.cli.command import Command, without
+from chargen.cli.drawing import Drawing
+from chargen.cli.output import reader_may_leave, show_anything
 
 TURN_LENGTH = 200
-IDLE = {"length", "stop", "logit_bias", *drawing.CHOOSING}  # where a person chooses
+RULES = [
+    without("choose", "lets you write", "length", "stop", "logit_bias", *drawing.CHOOSING),
+    drawing.WINDOW_RULE,
+]
 
 
-@click.command()
+@click.command(cls=Command, rules=RULES)
 @click.argument("prompt", default="")
 @drawing.model_option
 @click.option("--choose", is_flag=True, help="Choose among the likeliest next pieces, or type your own.")
 @click.option("-l", "--length", type=int, help=f"Characters of the model's turn.  [default: {TURN_LENGTH}]")
 @drawing.drawing_options
 @drawing.engine_options
-@click.pass_context
-def command(ctx: click.Context, /, **options: Any) -> None:
+def command(
+    prompt: str, model: str | None, choose: bool, length: int | None, engine: str, device: str | None, **options: Any
+) -> None:
     """Write with a language model in turns, going on from PROMPT: a line by you, then --length characters by it.
 
     With --choose, it shows the likeliest next pieces, and you take one or type your own; the text goes to standard
@@ -37,28 +43,20 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     from chargen.runs.search import find_run
     from chargen.text.records import TextRecord
 
-    given = drawing.typed(ctx)
-    if options["choose"] and (idle := sorted(given & IDLE)):
-        raise click.UsageError(
-            f"with --choose you write, so {drawing.flag(idle[0])} has no use: leave one of them out"
-        )
-    drawing.refuse_idle_window(given)
-    run = find_run(options["model"], LANGUAGE_MODEL)
+    run, drawn = find_run(model, LANGUAGE_MODEL), Drawing.taken_from(options)
     documents, tokenizer = run.data(TextRecord).documents, run.tokenizer()
     session = Session(
-        drawing.engine_of(run, options),
+        drawing.engine_of(run, engine, device),
         tokenizer,
-        documents=bool(documents),
-        sampling=drawing.sampling_of(options),
-        bias=drawing.bias_of(run, tokenizer, options),
-        seed=drawing.seed_of(options),
+        documents=documents is not None,
+        sampling=drawn.sampling(),
+        bias=drawn.bias(run, tokenizer),
+        seed=drawing.any_seed(drawn.seed),
     )
     show_anything()
     with reader_may_leave():
-        if options["choose"]:
-            interactive.co_write(session, options["prompt"])
+        if choose:
+            interactive.co_write(session, prompt)
             return
-        stop = tuple(unescape(text) for text in options["stop"])
-        length = TURN_LENGTH if options["length"] is None else options["length"]
         line_break = "" if documents == "line" or tokenizer.unknown("\n") else "\n"
-        interactive.talk(session, options["prompt"], length, stop, line_break)
+        interactive.talk(session, prompt, TURN_LENGTH if length is None else length, drawn.stops(), line_break)

@@ -1,0 +1,131 @@
+"""A training as it is shown: a bar, a line per evaluation, what it came to."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from chargen.kinds import kind_of
+
+if TYPE_CHECKING:
+    from chargen.training.events import Done, Evaluated, Event, Started, Step
+
+SMOOTHING = 0.05  # of the loss that the bar shows
+BAR = "{percentage:3.0f}%|{bar}| {desc}"
+
+
+def show_training(events: Iterator[Event], quiet: bool) -> Done | None:
+    """Draw a training as it goes on standard error; gives its last event."""
+    from tqdm import tqdm
+
+    from chargen.training.distributed import launched_rank
+    from chargen.training.events import Done, Evaluated, Note, Started, Step
+
+    quiet = quiet or launched_rank() > 0
+    done: Done | None = None
+    loss: float | None = None
+    hidden = True if quiet else None  # None: unless at a terminal
+    with tqdm(total=1, bar_format=BAR, miniters=0, disable=hidden, leave=False, file=sys.stderr) as bar:
+        for event in events:
+            match event:
+                case Step():
+                    loss = event.loss if loss is None else loss + SMOOTHING * (event.loss - loss)
+                    bar.n = min(1.0, event.fraction)
+                    bar.set_description_str(progress_line(event, loss), refresh=False)
+                    bar.update(0)
+                case Note() if not quiet:
+                    bar.write(f"chargen: {event.text}", file=sys.stderr)
+                case Started() if not quiet:
+                    bar.write(_beginning(event), file=sys.stderr)
+                case Evaluated() if not quiet:
+                    bar.write(_evaluation(event), file=sys.stderr)
+                    if event.best and (kind := kind_of(event.run.kind)).preview:
+                        bar.write(_indented(kind.get("preview")(event.run)), file=sys.stderr)
+                case Done():
+                    done = event
+    if done is not None and launched_rank() == 0:
+        click.echo(_ending(done), err=True)
+    return done
+
+
+def _beginning(event: Started) -> str:
+    from chargen.models.config import ModelConfig
+
+    encoder = event.run.model_config(ModelConfig).encoder
+    shape = f"{encoder.cell} {encoder.num_layers}x{encoder.hidden_size}, {event.parameters:,} parameters"
+    again = f", going on from step {event.resumed_step:,}" if event.resumed_step else ""
+    return f"chargen: {shape}, to {event.run.path}{again}"
+
+
+def progress_line(event: Step, loss: float) -> str:
+    """Time, loss and speed, as they stand beside the bar."""
+    from tqdm import tqdm
+
+    bits = f", {event.bits / event.loss * loss:.3f} bits/char" if event.bits is not None and event.loss else ""
+    left = event.seconds * max(0.0, 1 / event.fraction - 1)  # of all sittings, which tqdm knows nothing of
+    times = "<".join(map(tqdm.format_interval, (event.seconds, left)))
+    return f"{times}, loss {loss:.3f}{bits}, {event.tokens / event.seconds:,.0f} tokens/s"
+
+
+def _figures(record: dict[str, Any]) -> str:
+    if "accuracy" in record:
+        return f"accuracy {record['accuracy']:.4f}, macro-F1 {record['macro_f1']:.4f}, loss {record['val_loss']:.4f}"
+    if "val_bpc" not in record:
+        return f"loss {record['val_loss']:.4f}"
+    return (
+        f"{record['val_loss']:.4f} nats per token, {record['val_bpc']:.4f} bits per character, "
+        f"perplexity {math.exp(min(record['val_loss'], 700)):.2f}"
+    )
+
+
+def _evaluation(event: Evaluated) -> str:
+    record = event.record
+    line = f"step {record['step']:,}, {record['seconds']:.0f} s: {_figures(record)}"
+    return line if event.best else f"{line}, not the best"
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"    {line}" for line in text.splitlines() if line.strip())
+
+
+def _ending(event: Done) -> str:
+    summary, run = event.summary, event.run
+    cost = f"{summary['seconds']:.0f} s, {summary['tokens_per_second']:,.0f} tokens/s"
+    if summary["stopped"] == "interrupted":
+        return f"interrupted after {cost}, saved in {run.path}: chargen train --resume --out {run.path}"
+    lines = [f"{_figures(summary)} on held-out text; {cost}"]
+    if "accuracy_interval" in summary:
+        low, high = summary["accuracy_interval"]
+        lines.append(f"  measured on {summary['texts']:,} texts: accuracy {low:.3f} to {high:.3f} (95% interval)")
+    if "ngrams" in summary:
+        alone = (("n-grams", summary["ngrams"]), ("the network", summary["network"]))
+        lines += [f"  {name} alone: {_figures(figures)}" for name, figures in alone]
+    lines.append(f"next: {kind_of(run.kind).use.format(run.name)}")
+    return "\n".join(lines)
+
+
+@contextmanager
+def encoding_bar(quiet: bool) -> Iterator[Callable[[float], object]]:
+    """A bar for the text's preparation, there only while that goes on, and only if it takes a while."""
+    from tqdm import tqdm
+
+    form = "preparing {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
+    bars: list[tqdm] = []
+
+    def show(share: float) -> None:
+        if not bars:
+            bars.append(tqdm(total=1.0, bar_format=form, delay=1.0, disable=True if quiet else None, leave=False))
+        bars[0].update(share - bars[0].n)
+        if share >= 1:
+            bars[0].close()
+
+    try:
+        yield show
+    finally:
+        for bar in bars:
+            bar.close()
