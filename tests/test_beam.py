@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from builders import numpy_engine
 
 from chargen.errors import ChargenError
 from chargen.generation.beam import beam_search
 from chargen.generation.engines.numpy_engine import NumpyEngine
 from chargen.generation.samplers import log_softmax
-from chargen.models.config import EncoderConfig, LanguageModelConfig, weight_shapes
+from chargen.models.config import EncoderConfig
 from chargen.text.tokenizers.byte import ByteTokenizer
 from chargen.text.tokenizers.char import CharTokenizer
 
@@ -21,9 +22,7 @@ V = TOKENIZER.vocab_size
 
 
 def make_engine() -> NumpyEngine:
-    config = LanguageModelConfig(EncoderConfig(V, "gru", 1, 5, 4))
-    random = np.random.default_rng(3)
-    return NumpyEngine(config, {n: random.normal(0, 1.5, s).astype("f") for n, s in weight_shapes(config).items()})
+    return numpy_engine(EncoderConfig(V, "gru", 1, 5, 4), scale=1.5, seed=3)
 
 
 def log_probability(engine: NumpyEngine, ids: tuple[int, ...]) -> float:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from builders import random_weights, write_run
 
 from chargen.errors import ChargenError
 from chargen.kinds import CLASSIFIER, LANGUAGE_MODEL
-from chargen.models.config import ClassifierConfig, EncoderConfig, LanguageModelConfig, ModelConfig, weight_shapes
-from chargen.runs.folder import Run, create_run, load_run, refuse_existing
+from chargen.models.config import ClassifierConfig, EncoderConfig, LanguageModelConfig, ModelConfig
+from chargen.runs.folder import Run, load_run, refuse_existing
 from chargen.runs.search import find_run, runs
 from chargen.text.tokenizers.byte import ByteTokenizer
 from chargen.text.tokenizers.char import CharTokenizer
@@ -23,24 +23,15 @@ from chargen.text.tokenizers.char import CharTokenizer
 TOKENIZER = CharTokenizer("\nabé")
 MODEL = LanguageModelConfig(EncoderConfig(TOKENIZER.vocab_size, "lstm", 2, 5, 5), tied=True)
 LABELLED = ClassifierConfig(EncoderConfig(TOKENIZER.vocab_size, "rnn", 1, 5, 4, True), 2, "concat")
-
-
-def weights(config: LanguageModelConfig | ClassifierConfig = MODEL) -> dict[str, np.ndarray]:
-    random = np.random.default_rng(0)
-    return {name: random.normal(size=shape).astype(np.float32) for name, shape in weight_shapes(config).items()}
+WEIGHTS = random_weights(MODEL)
 
 
 def make(path: Path, *, overwrite: bool = False) -> Run:
-    run = create_run(path, {"kind": LANGUAGE_MODEL, "model": asdict(MODEL)}, TOKENIZER, overwrite=overwrite)
-    run.save_weights(weights())
-    return run
+    return write_run(path, MODEL, TOKENIZER, WEIGHTS, overwrite=overwrite)
 
 
 def make_classifier(path: Path) -> Run:
-    config = {"kind": CLASSIFIER, "model": asdict(LABELLED), "data": {"fingerprint": "x"}}
-    run = create_run(path, config, TOKENIZER, ["ä", "b"])
-    run.save_weights(weights(LABELLED))
-    return run
+    return write_run(path, LABELLED, TOKENIZER, labels=["ä", "b"])
 
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
@@ -48,7 +39,7 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     run = load_run(tmp_path / "run")
     assert run.model_config(ModelConfig) == MODEL
     assert run.tokenizer().encode("béa").tolist() == TOKENIZER.encode("béa").tolist()
-    assert all(np.array_equal(run.weights()[name], weight) for name, weight in weights().items())
+    assert all(np.array_equal(run.weights()[name], weight) for name, weight in WEIGHTS.items())
     assert run.summary() == {} and run.metrics() == [] and run.training_state() is None
 
 
@@ -90,7 +81,7 @@ def test_a_write_that_fails_leaves_the_old_file_whole(
 
     monkeypatch.setattr(os, "fsync", full)
     saves: dict[str, Callable[[], object]] = {
-        "weights": lambda: run.save_weights({name: weight + 1 for name, weight in weights().items()}),
+        "weights": lambda: run.save_weights({name: weight + 1 for name, weight in WEIGHTS.items()}),
         "state": lambda: run.save_training_state({"a": np.ones(2)}, {"step": 2}),
         "summary": lambda: run.save_summary({"val_loss": 2.0}),
         "metrics": lambda: run.save_metrics([]),
@@ -149,14 +140,13 @@ def test_broken_configs_are_said(tmp_path: Path) -> None:
 
 def test_weights_that_do_not_fit_are_named(tmp_path: Path) -> None:
     run = make(tmp_path / "run")
-    good = weights()
-    run.save_weights({name: weight for name, weight in good.items() if name != "projection.bias"})
+    run.save_weights({name: weight for name, weight in WEIGHTS.items() if name != "projection.bias"})
     with pytest.raises(ChargenError, match=r"lacks projection\.bias"):
         run.weights()
-    run.save_weights(good | {"attention": np.zeros(1, np.float32)})
+    run.save_weights(WEIGHTS | {"attention": np.zeros(1, np.float32)})
     with pytest.raises(ChargenError, match="unknown weight, attention"):
         run.weights()
-    run.save_weights(good | {"projection.bias": np.zeros(3, np.float32)})
+    run.save_weights(WEIGHTS | {"projection.bias": np.zeros(3, np.float32)})
     with pytest.raises(ChargenError, match=r"projection\.bias has shape \(3,\), but config.json says \(7,\)"):
         run.weights()
 

@@ -6,45 +6,37 @@ import ctypes
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from builders import random_weights, write_run
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chargen.classification import labeller
 from chargen.classification.labeller import Labeller
 from chargen.errors import ChargenError
-from chargen.kinds import CLASSIFIER
 from chargen.models.classifier import Classifier, label_logits
 from chargen.models.classifier_numpy import NumpyClassifier, turned_round
-from chargen.models.config import POOLINGS, ClassifierConfig, EncoderConfig, weight_shapes
+from chargen.models.config import POOLINGS, ClassifierConfig, EncoderConfig
 from chargen.models.specs import SPECS
-from chargen.runs.folder import Run, create_run
+from chargen.runs.folder import Run
 from chargen.text.tokenizers.char import CharTokenizer
 
 V, E, H, LABELS = 7, 3, 5, 4
 TOLERANCE = 1e-5
-Weights = dict[str, np.ndarray]
 
 
 def make(cell: str, *, layers: int = 2, bidirectional: bool = True, pooling: str = "concat") -> NumpyClassifier:
     config = ClassifierConfig(EncoderConfig(V, cell, layers, H, E, bidirectional), LABELS, pooling)
-    return NumpyClassifier(config, random_weights(config))
-
-
-def random_weights(config: ClassifierConfig) -> Weights:
-    """Weights that are all different from zero, biases too."""
-    random = np.random.default_rng(0)
-    return {name: random.normal(0, 0.5, shape).astype(np.float32) for name, shape in weight_shapes(config).items()}
+    return NumpyClassifier(config, random_weights(config, 0.5))
 
 
 def torch_twin(model: NumpyClassifier) -> Classifier:
     twin = Classifier(model.config)
-    weights = random_weights(model.config)
+    weights = random_weights(model.config, 0.5)
     twin.load_state_dict({name: torch.from_numpy(weight) for name, weight in weights.items()})
     return twin
 
@@ -152,14 +144,8 @@ def test_turned_twice_is_as_before() -> None:
 def make_run(path: Path) -> Run:
     tokenizer = CharTokenizer("abcd")
     config = ClassifierConfig(EncoderConfig(tokenizer.vocab_size, "gru", 1, H, E, True), 2, "mean")
-    record = {
-        "kind": CLASSIFIER,
-        "model": asdict(config),
-        "data": {"fingerprint": "x", "framed": False, "max_length": 9},
-    }
-    run = create_run(path, record, tokenizer, ["x", "y"])
-    run.save_weights(random_weights(config))
-    return run
+    weights = random_weights(config, 0.5)
+    return write_run(path, config, tokenizer, weights, labels=["x", "y"], framed=False, max_length=9)
 
 
 @pytest.mark.parametrize("driver", [True, False])

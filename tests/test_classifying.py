@@ -27,14 +27,11 @@ from chargen.training.setup import Hooks
 from chargen.training.start import resume, start
 from chargen.training.tasks.prepare_classifier import rare_words
 
+pytestmark = pytest.mark.usefixtures("data_folder")
+
 BOLD = {"hidden_size": 24, "learning_rate": 0.02, "dropout": 0.0, "dropout_input": 0.0, "dropout_embedding": 0.0}
 BROUGHT = {"steps": 40, "hidden_size": None, "embedding_size": None}  # a shape that --from brings
 WORDS = ["tea", "sun", "map", "fox", "ink", "oak"]
-
-
-@pytest.fixture(autouse=True)
-def _data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CHARGEN_DATA", str(tmp_path / "data"))
 
 
 def table(path: Path, rows: list[tuple[str, str]]) -> str:

@@ -9,25 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import call
+from commands import SMALL_CLASSIFIER, call
 
 from chargen.classification.labeller import threshold_of
 from chargen.errors import ChargenError
 from chargen.runs.folder import CONFIDENCE, RIGHT, load_run
 
-SMALL = (
-    "--task",
-    "classify",
-    "--steps",
-    "3",
-    "--hidden-size",
-    "4",
-    "--batch-size",
-    "8",
-    "--device",
-    "cpu",
-    "--quiet",
-)
 WORDS = {"good": "pos", "poor": "neg", "fair": "so-so"}
 
 
@@ -38,9 +25,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = [f"{word} film {n}\t{'pos' if n % 9 == 0 else label}" for n in range(60) for word, label in WORDS.items()]
     (folder / "mail.tsv").write_text("text\tlabel\n" + "\n".join(rows) + "\n")
     (folder / "odd.tsv").write_text("text\tlabel\n" + "good\tunsure\npoor\tsure\n" * 8)
-    call("train", str(folder / "mail.tsv"), *SMALL, "-o", str(folder / "mail"))
-    call("train", str(folder / "mail.tsv"), "--no-ngrams", *SMALL, "-o", str(folder / "plain"))
-    call("train", str(folder / "odd.tsv"), "--no-ngrams", *SMALL, "-o", str(folder / "odd"))
+    call("train", str(folder / "mail.tsv"), *SMALL_CLASSIFIER, "-o", str(folder / "mail"))
+    call("train", str(folder / "mail.tsv"), "--no-ngrams", *SMALL_CLASSIFIER, "-o", str(folder / "plain"))
+    call("train", str(folder / "odd.tsv"), "--no-ngrams", *SMALL_CLASSIFIER, "-o", str(folder / "odd"))
     return folder
 
 

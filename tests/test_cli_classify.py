@@ -10,26 +10,13 @@ from typing import Any
 
 import polars as pl
 import pytest
-from commands import call
+from commands import SMALL_CLASSIFIER, call
 from safetensors.numpy import load_file, save_file
 
 from chargen.cli.output import escape, unescape
 from chargen.runs.folder import load_run
 from chargen.training.options import ClassifierOptions, LanguageModelOptions, from_record, to_record
 
-SMALL = (
-    "--task",
-    "classify",
-    "--steps",
-    "3",
-    "--hidden-size",
-    "4",
-    "--batch-size",
-    "4",
-    "--device",
-    "cpu",
-    "--quiet",
-)
 ROWS = [(f"{word} {n}", str(int(word == "good")), str(n % 2)) for n in range(12) for word in ("good", "poor")]
 
 
@@ -48,7 +35,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def run() -> Path:
     """A run that reads texts from `text` and labels from `spam`."""
-    call("train", "mail.csv", "--label-column", "spam", *SMALL, "-o", "mail")
+    call("train", "mail.csv", "--label-column", "spam", *SMALL_CLASSIFIER, "-o", "mail")
     return Path("mail")
 
 
@@ -62,13 +49,13 @@ def make_old(run: Path, **options: Any) -> None:
 
 
 def test_training_records_what_it_read_and_refuses_to_choose() -> None:
-    sentence = call("train", "mail.csv", *SMALL, code=1).stderr
+    sentence = call("train", "mail.csv", *SMALL_CLASSIFIER, code=1).stderr
     assert sentence == (
         "chargen: the columns 'spam' and 'reply' of mail.csv fit equally well as labels: "
         "name one with --label-column\n"
     )
     write("mail.csv", ("text", "spam", "reply"), *ROWS, ("", "", ""), delimiter=";")
-    told = call("train", "mail.csv", "--label-column", "spam", *SMALL[:-1], "-o", "mail").stderr
+    told = call("train", "mail.csv", "--label-column", "spam", *SMALL_CLASSIFIER[:-1], "-o", "mail").stderr
     assert "reading text from column 'text' and labels from 'spam', leaving out 'reply' (delimiter ;)" in told
     assert "1 empty row left out of mail.csv" in told
     data = load_run(Path("mail")).config["data"]
@@ -105,9 +92,11 @@ def test_measuring_an_old_run_reads_what_was_named_and_guesses_the_rest(run: Pat
 
 def test_validation_reads_the_columns_of_training() -> None:
     write("val.csv", ("reply", "text", "spam"), *((reply, text, spam) for text, spam, reply in ROWS))
-    call("train", "mail.csv", "--label-column", "spam", "--val", "val.csv", *SMALL, "-o", "mail")
+    call("train", "mail.csv", "--label-column", "spam", "--val", "val.csv", *SMALL_CLASSIFIER, "-o", "mail")
     write("val.csv", ("words", "spam"), ("good", "1"))
-    refusal = call("train", "mail.csv", "--label-column", "spam", "--val", "val.csv", *SMALL, "-o", "new", code=1)
+    refusal = call(
+        "train", "mail.csv", "--label-column", "spam", "--val", "val.csv", *SMALL_CLASSIFIER, "-o", "new", code=1
+    )
     assert "val.csv has no column 'text': name one of words, spam with --text-column" in refusal.stderr
     assert not Path("new").exists()
 
@@ -128,18 +117,18 @@ def test_new_runs_go_on_with_the_columns_that_they_recorded(run: Path) -> None:
 
 def test_a_label_with_one_example_is_named_where_another_set_validates() -> None:
     write("lone.csv", ("text", "label"), *((text, label) for text, label, _ in ROWS), ("hm", "odd"))
-    assert "'odd' has a single example" in call("train", "lone.csv", *SMALL, code=1).stderr
+    assert "'odd' has a single example" in call("train", "lone.csv", *SMALL_CLASSIFIER, code=1).stderr
     write("val.csv", ("text", "label"), *((text, label) for text, label, _ in ROWS))
-    told = call("train", "lone.csv", "--val", "val.csv", *SMALL[:-1])
+    told = call("train", "lone.csv", "--val", "val.csv", *SMALL_CLASSIFIER[:-1])
     assert "labels with a single example to learn from: 'odd'" in told.stderr
-    refusal = call("train", "val.csv", "--val", "lone.csv", *SMALL, "-o", "x", code=1)
+    refusal = call("train", "val.csv", "--val", "lone.csv", *SMALL_CLASSIFIER, "-o", "x", code=1)
     assert "no text to train on is labelled 'odd'" in refusal.stderr
 
 
 def test_texts_of_several_columns() -> None:
     write("mail.csv", ("title", "body", "label"), *(("Re", text, label) for text, label, _ in ROWS))
     columns = ("--text-column", "title", "--text-column", "body")
-    call("train", "mail.csv", *columns, *SMALL, "-o", "mail")
+    call("train", "mail.csv", *columns, *SMALL_CLASSIFIER, "-o", "mail")
     config = load_run(Path("mail")).config
     assert config["options"]["text_column"] == config["data"]["columns"]["text"] == ["title", "body"]
     shown = call("classify", "-m", "./mail", "--file", "mail.csv", "--json").stdout
@@ -228,7 +217,7 @@ def test_a_run_from_a_folder_asks_for_the_column_unless_it_is_clear() -> None:
     Path("moods").mkdir()
     Path("moods/good.txt").write_text("".join(f"fine {n}\n" for n in range(6)))
     Path("moods/ba\td.txt").write_text("".join(f"poor {n}\n" for n in range(6)))
-    call("train", "moods", *SMALL, "-o", "moods-run")
+    call("train", "moods", *SMALL_CLASSIFIER, "-o", "moods-run")
     assert load_run(Path("moods-run")).config["data"]["columns"] is None
     write("new.csv", ("words", "id"), ("good", "1"))
     refusal = call("classify", "-m", "./moods-run", "--file", "new.csv", code=1).stderr
@@ -252,7 +241,7 @@ def test_a_run_of_whole_files_labels_whole_files() -> None:
             path = Path(f"films/{label}/{number}.txt")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(f"{word} film\n\nnumber {number}, {word}\n")
-    call("train", "films", *SMALL, "-o", "films-run")
+    call("train", "films", *SMALL_CLASSIFIER, "-o", "films-run")
     assert load_run(Path("films-run")).config["data"]["whole_files"]
     shown = call("classify", "-m", "./films-run", "--file", "films", "--file", "films/bad/0.txt").stdout.splitlines()
     names = [line.split("\t")[0] for line in shown]

@@ -24,9 +24,8 @@ TEXT = "\n".join(LINES)
 
 
 @pytest.fixture(autouse=True)
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("CHARGEN_DATA", str(tmp_path / "data"))
-    return tmp_path / "data" / "encoded"
+def data(data_folder: Path) -> Path:
+    return data_folder / "encoded"
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from builders import write_text
 from processes import run_python
 
 from chargen.runs.folder import Run, load_run
@@ -30,8 +31,7 @@ def train(folder: Path, *arguments: str, processes: int = 1) -> subprocess.Compl
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("distributed")
-    text = "the cat sat on the mat, and the dog ran after the hat.\n" * 40
-    (folder / "book.txt").write_text(text)
+    write_text(folder / "book.txt")
     return folder
 
 

@@ -5,24 +5,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from builders import Weights, random_weights
 from processes import run_python
 
 from chargen.generation.engines import numpy_engine
 from chargen.generation.engines.numpy_engine import NumpyEngine, StackState
-from chargen.models.config import EncoderConfig, LanguageModelConfig, weight_shapes
+from chargen.models.config import EncoderConfig, LanguageModelConfig
 from chargen.models.layers_numpy import GEMV_STREAMS
 from chargen.models.specs import SPECS
 
 V, E, H, L, B = 7, 4, 5, 2, 3
-Weights = dict[str, np.ndarray]
 
 
 def make(cell: str, *, tied: bool = False, layers: int = L) -> tuple[LanguageModelConfig, Weights]:
-    """A model of random weights, all of them different from zero, biases too."""
+    """A model of random weights."""
     config = LanguageModelConfig(EncoderConfig(V, cell, layers, H, H if tied else E), tied=tied)
-    random = np.random.default_rng(0)
-    shapes = weight_shapes(config)
-    return config, {name: random.normal(0, 0.5, shape).astype(np.float32) for name, shape in shapes.items()}
+    return config, random_weights(config, 0.5)
 
 
 def torch_logits(

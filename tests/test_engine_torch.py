@@ -7,6 +7,7 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
+from builders import random_weights
 
 from chargen.generation.engines import torch_samplers
 from chargen.generation.engines.numpy_engine import NumpyEngine
@@ -14,7 +15,7 @@ from chargen.generation.engines.torch_engine import TorchEngine
 from chargen.generation.generate import generate
 from chargen.generation.samplers import Sampling, draw, probabilities
 from chargen.generation.scoring import score
-from chargen.models.config import EncoderConfig, LanguageModelConfig, weight_shapes
+from chargen.models.config import EncoderConfig, LanguageModelConfig
 from chargen.models.specs import SPECS
 from chargen.text.tokenizers.char import CharTokenizer
 
@@ -24,9 +25,8 @@ V, H, L = TOKENIZER.vocab_size, 16, 2
 
 def engines(cell: str, *, tied: bool = False) -> tuple[NumpyEngine, TorchEngine]:
     config = LanguageModelConfig(EncoderConfig(V, cell, L, H, H if tied else 6), tied)
-    random = np.random.default_rng(0)
     scale = 0.25 if cell.startswith("rnn") else 0.6  # a relu recurrence of larger weights would explode
-    weights = {name: random.normal(0, scale, shape).astype("f") for name, shape in weight_shapes(config).items()}
+    weights = random_weights(config, scale)
     return NumpyEngine(config, weights), TorchEngine(config, weights, "cpu")
 
 
@@ -138,9 +138,7 @@ def test_a_gpu_writes_what_a_cpu_writes(cell: str) -> None:
 def test_bfloat16_changes_a_score_little() -> None:
     ours, _ = engines("gru")
     config = LanguageModelConfig(EncoderConfig(V, "gru", L, H, 6))
-    random = np.random.default_rng(0)
-    weights = {name: random.normal(0, 0.6, shape).astype("f") for name, shape in weight_shapes(config).items()}
-    narrow = TorchEngine(config, weights, "cpu", "bf16")
+    narrow = TorchEngine(config, random_weights(config, 0.6), "cpu", "bf16")
     assert narrow.start(1)[0][0].dtype == torch.bfloat16
     text = "abc abc dea\nhgf " * 20
     exact, near = (score(one, TOKENIZER, text).log_probabilities.mean() for one in (ours, narrow))

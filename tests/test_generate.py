@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from builders import numpy_engine
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,7 +18,7 @@ from chargen.generation.engines.numpy_engine import NumpyEngine
 from chargen.generation.generate import Piece, generate
 from chargen.generation.samplers import Sampling, log_softmax
 from chargen.generation.scoring import score
-from chargen.models.config import EncoderConfig, LanguageModelConfig, weight_shapes
+from chargen.models.config import EncoderConfig
 from chargen.text.tokenizers.base import Tokenizer
 from chargen.text.tokenizers.byte import ByteTokenizer
 from chargen.text.tokenizers.char import CharTokenizer
@@ -69,12 +70,7 @@ def text_of(pieces: Sequence[Piece], sample: int = 0) -> str:
 
 
 def real_engine(vocab_size: int, cell: str = "gru") -> NumpyEngine:
-    config = LanguageModelConfig(EncoderConfig(vocab_size, cell, num_layers=2, hidden_size=5, embedding_size=4))
-    random = np.random.default_rng(0)
-    shapes = weight_shapes(config)
-    return NumpyEngine(
-        config, {name: random.normal(0, 1, shape).astype(np.float32) for name, shape in shapes.items()}
-    )
+    return numpy_engine(EncoderConfig(vocab_size, cell, num_layers=2, hidden_size=5, embedding_size=4))
 
 
 @pytest.fixture(scope="module")

@@ -24,10 +24,9 @@ LABELLED = {
 
 
 @pytest.fixture(autouse=True)
-def _copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _copy(tmp_path: Path, data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(GOLDEN, tmp_path / "golden")
     monkeypatch.chdir(tmp_path / "golden")
-    monkeypatch.setenv("CHARGEN_DATA", str(tmp_path / "data"))
 
 
 @pytest.mark.parametrize("version", WRITTEN)

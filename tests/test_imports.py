@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import pytest
+from builders import write_run
 from processes import run_python
 
 import chargen
-from chargen.kinds import CLASSIFIER
-from chargen.models.config import ClassifierConfig, EncoderConfig, weight_shapes
-from chargen.runs.folder import create_run
+from chargen.models.config import ClassifierConfig, EncoderConfig
 from chargen.text.tokenizers.char import CharTokenizer
 
 PACKAGE = Path(chargen.__file__).parent
@@ -133,13 +130,7 @@ def test_a_loaded_classifier_labels_and_embeds_without_torch(tmp_path: Path) -> 
 def make_run(path: Path) -> None:
     tokenizer = CharTokenizer("abdgoy")
     config = ClassifierConfig(EncoderConfig(tokenizer.vocab_size, "gru", 2, 5, 3, bidirectional=True), 2, "concat")
-    record = {
-        "kind": CLASSIFIER,
-        "model": asdict(config),
-        "data": {"fingerprint": "x", "framed": False, "max_length": 9},
-    }
-    run = create_run(path, record, tokenizer, ["x", "y"])
-    run.save_weights({name: np.ones(shape, np.float32) for name, shape in weight_shapes(config).items()})
+    write_run(path, config, tokenizer, labels=["x", "y"], framed=False, max_length=9)
 
 
 def test_labelling_on_a_cpu_imports_neither_torch_nor_sklearn(tmp_path: Path) -> None:

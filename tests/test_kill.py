@@ -5,9 +5,10 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
-import numpy as np
 import pytest
+from builders import write_text
 from processes import run_python
+from trainings import assert_equal_runs
 
 from chargen.runs.folder import Run, load_run
 
@@ -49,13 +50,9 @@ main(sys.argv[4:])
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """An uninterrupted training."""
     folder = tmp_path_factory.mktemp("whole")
-    write_book(folder)
+    write_text(folder / "book.txt")
     run_python("-m", "chargen", *TRAIN, cwd=folder, check=True)
     return load_run(folder / "checkpoints" / "book")
-
-
-def write_book(folder: Path) -> None:
-    (folder / "book.txt").write_text("the cat sat on the mat, and the dog ran after the hat.\n" * 40)
 
 
 def finish(folder: Path) -> Run:
@@ -63,16 +60,6 @@ def finish(folder: Path) -> Run:
     again = ["train", "book.txt", "--resume"] if (folder / "checkpoints" / "book").exists() else TRAIN
     run_python("-m", "chargen", *again, cwd=folder, check=True)
     return load_run(folder / "checkpoints" / "book")
-
-
-def assert_equal(one: Run, other: Run) -> None:
-    states = one.training_state(), other.training_state()
-    assert states[0] is not None and states[1] is not None
-    assert states[0][0].keys() == states[1][0].keys()
-    assert all(np.array_equal(states[0][0][name], states[1][0][name]) for name in states[0][0])
-    assert all(np.array_equal(weight, other.weights()[name]) for name, weight in one.weights().items())
-    losses = [[(record["step"], record["val_loss"]) for record in run.metrics()] for run in (one, other)]
-    assert losses[0] == losses[1]
 
 
 # A run's first files take seven writes, an evaluation then three: weights, metrics, state.
@@ -90,23 +77,23 @@ def assert_equal(one: Run, other: Run) -> None:
     ],
 )
 def test_killed_while_saving(whole: Run, tmp_path: Path, place: str, moment: int) -> None:
-    write_book(tmp_path)
+    write_text(tmp_path / "book.txt")
     killed = run_python("-c", KILLER, place, str(moment), "0", *TRAIN, cwd=tmp_path)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert_equal(whole, finish(tmp_path))
+    assert_equal_runs(whole, finish(tmp_path))
 
 
 @pytest.mark.parametrize("later", [0.02, 0.04, 0.08])
 def test_killed_while_training(whole: Run, tmp_path: Path, later: float) -> None:
-    write_book(tmp_path)
+    write_text(tmp_path / "book.txt")
     killed = run_python("-c", KILLER, "flush", "7", str(later), *TRAIN, cwd=tmp_path)
     assert killed.returncode == -signal.SIGPROF, killed.stderr
-    assert_equal(whole, finish(tmp_path))
+    assert_equal_runs(whole, finish(tmp_path))
 
 
 def test_killed_twice(whole: Run, tmp_path: Path) -> None:
-    write_book(tmp_path)
+    write_text(tmp_path / "book.txt")
     for moment, arguments in ((9, TRAIN), (6, ["train", "book.txt", "--resume"])):
         killed = run_python("-c", KILLER, "flush", str(moment), "0", *arguments, cwd=tmp_path)
         assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert_equal(whole, finish(tmp_path))
+    assert_equal_runs(whole, finish(tmp_path))

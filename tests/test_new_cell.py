@@ -53,9 +53,8 @@ class Leaky(Cell):
 
 
 @pytest.fixture(autouse=True)
-def _registered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _registered(tmp_path: Path, data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("CHARGEN_DATA", str(tmp_path / "data"))
     monkeypatch.setitem(SPECS, "leaky", Leaky.spec)
     monkeypatch.setitem(CELLS, "leaky", Leaky)
     Path("book.txt").write_text("once upon a time there was a fox. " * 60)

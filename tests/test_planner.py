@@ -52,8 +52,7 @@ class Counted:
 
 
 @pytest.fixture
-def task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Counted:
-    monkeypatch.setenv("CHARGEN_DATA", str(tmp_path / "data"))
+def task(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Counted:
     monkeypatch.setattr(planner, "SECONDS", 0.02)
     return Counted()
 

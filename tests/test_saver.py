@@ -31,9 +31,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def run(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def run(trained: Path, tmp_path: Path, data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(trained / "run", tmp_path / "run")
-    monkeypatch.setenv("CHARGEN_DATA", str(tmp_path / "data"))
     monkeypatch.chdir(trained)
     return tmp_path / "run"
 

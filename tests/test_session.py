@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from builders import numpy_engine
 
 from chargen.errors import ChargenError
 from chargen.generation.engines.numpy_engine import NumpyEngine
 from chargen.generation.generate import generate
 from chargen.generation.samplers import Sampling
 from chargen.generation.session import Session
-from chargen.models.config import EncoderConfig, LanguageModelConfig, weight_shapes
+from chargen.models.config import EncoderConfig
 from chargen.text.tokenizers.char import CharTokenizer
 from chargen.text.tokenizers.registry import train_tokenizer
 
@@ -19,9 +20,7 @@ TOKENIZER = CharTokenizer("\n abcde")
 
 @pytest.fixture
 def engine() -> NumpyEngine:
-    config = LanguageModelConfig(EncoderConfig(TOKENIZER.vocab_size, "gru", 2, 12, 5))
-    random = np.random.default_rng(0)
-    return NumpyEngine(config, {n: random.normal(0, 1, s).astype("f") for n, s in weight_shapes(config).items()})
+    return numpy_engine(EncoderConfig(TOKENIZER.vocab_size, "gru", 2, 12, 5))
 
 
 def test_turns_are_one_text(engine: NumpyEngine) -> None:
@@ -60,9 +59,7 @@ def test_it_is_known_where_a_line_begins(engine: NumpyEngine) -> None:
 
 def test_a_turn_cut_inside_a_piece_goes_on_from_what_is_shown() -> None:
     tokenizer = train_tokenizer("bpe", ["the cat and the hat and the mat\n" * 50], vocab_size=300)
-    config = LanguageModelConfig(EncoderConfig(tokenizer.vocab_size, "gru", 1, 8, 5))
-    random = np.random.default_rng(1)
-    engine = NumpyEngine(config, {n: random.normal(0, 1, s).astype("f") for n, s in weight_shapes(config).items()})
+    engine = numpy_engine(EncoderConfig(tokenizer.vocab_size, "gru", 1, 8, 5), seed=1)
     bias = np.full(tokenizer.vocab_size, -np.inf)
     (piece,) = tokenizer.encode(" the")[-1:]
     bias[piece] = 0

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from builders import write_table, write_text
 from processes import run_python
 from threadpoolctl import threadpool_limits
 
@@ -134,9 +135,8 @@ def test_workers_are_as_many_as_the_cores_that_may_be_used(monkeypatch: pytest.M
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("workers")
-    (folder / "book.txt").write_text("the cat sat on the mat, and the dog ran after the hat.\n" * 60)
-    rows = "".join(f"good {n},pos\nbad {n},neg\n" for n in range(40))
-    (folder / "table.csv").write_text("text,label\n" + rows)
+    write_text(folder / "book.txt", 60)
+    write_table(folder / "table.csv", 40)
     return folder
 
 
