@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from chargen.api.classifier import TextClassifier
     from chargen.api.embedder import TextEmbedder
     from chargen.api.evaluate import evaluate
-    from chargen.api.load import load
+    from chargen.api.load import load, load_classifier, load_language_model
     from chargen.api.train import train, train_classifier
     from chargen.api.writer import TextWriter
     from chargen.errors import ChargenError
@@ -22,6 +22,8 @@ __all__ = [
     "TextWriter",
     "evaluate",
     "load",
+    "load_classifier",
+    "load_language_model",
     "train",
     "train_classifier",
 ]
@@ -34,6 +36,8 @@ _HOMES = {
     "TextWriter": "chargen.api.writer",
     "evaluate": "chargen.api.evaluate",
     "load": "chargen.api.load",
+    "load_classifier": "chargen.api.load",
+    "load_language_model": "chargen.api.load",
     "train": "chargen.api.train",
     "train_classifier": "chargen.api.train",
 }

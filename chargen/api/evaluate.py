@@ -42,16 +42,35 @@ def evaluate(
     progress: Callable[[float], object] | None = None,
     mistakes: int = 0,
     explain: bool = False,
-    **reading: Any,
+    encoding: str | None = None,
+    text_column: str | Sequence[str] | None = None,
+    label_column: str | None = None,
 ) -> dict[str, Any]:
-    """The figures of a run on `inputs`, or on what it held out of its own data.
+    """Measure a run.
 
-    dynamic: let a language model adapt to the text as it reads it, `progress` being told the share, 0 to 1, that is
-    read; its own training text must be there. mistakes: name so many of a classifier's most confident wrong labels.
-    explain: find the n-grams, in `inputs` or the training texts, that speak most for each label. reading: options of
-    reading that differ from training's: encoding, text_column, label_column. ChargenError for texts and labels that
-    are refused, for labels that the run does not know, and when its own text is needed but has changed.
+    Args:
+        run: A run, its name or its path.
+        inputs: What to measure it on; none: what it held out of its own data.
+        device: cpu, cuda, …; auto.
+        dynamic: Let a language model go on learning from the text as it reads it; its own text must be there.
+        progress: Called with the fraction, 0 to 1, of the text that is read, where `dynamic`.
+        mistakes: How many of a classifier's most confident wrong labels to name.
+        explain: Find the n-grams, in `inputs` or the training texts, that speak most for each label.
+        encoding: Of `inputs`; None: as in training, and so are the next two.
+        text_column: The column of texts, or several of a classifier's.
+        label_column: The column of labels.
+
+    Returns:
+        Figures by name: of a language model nats per token, bits per character, …; of a classifier accuracy,
+        macro-F1, calibration, a row per label, …
+
+    Raises:
+        ChargenError: Texts or labels are refused, the run does not know a label, or its own text has changed.
+
+    >>> chargen.evaluate("book", "other.txt")["bits_per_character"]  # doctest: +SKIP
     """
+    given: dict[str, Any] = {"encoding": encoding, "text_column": text_column, "label_column": label_column}
+    reading = {name: value for name, value in given.items() if value not in (None, ())}
     run = run if isinstance(run, Run) else find_run(str(run))
     inputs = (str(inputs),) if isinstance(inputs, str | Path) else tuple(map(str, inputs))
     options = options_of(run, Options)

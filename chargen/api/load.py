@@ -1,11 +1,11 @@
-"""What `chargen.load` does; models write and label without torch, so nothing here imports it."""
+"""Loading a run from Python; models write and label without torch, so nothing here imports it."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from chargen.kinds import kind_of
+from chargen.kinds import CLASSIFIER, LANGUAGE_MODEL, kind_of
 from chargen.runs.search import find_run
 
 if TYPE_CHECKING:
@@ -13,11 +13,34 @@ if TYPE_CHECKING:
     from chargen.api.writer import TextWriter
 
 
-def load(name: str | Path | None = None) -> TextWriter | TextClassifier:
-    """A trained run by its name under `checkpoints/`, or its path; the newest one when None is named.
+def load(name: str | Path | None = None) -> Any:
+    """Load a run of any kind.
 
-    A language model comes as a `TextWriter`, a classifier as a fitted `TextClassifier`.
+    Args:
+        name: Its name under `checkpoints/`, or its path; None: the newest run.
+
+    Returns:
+        A `TextWriter` for a language model, a fitted `TextClassifier` for a classifier. Where you know which,
+        `load_language_model` and `load_classifier` tell a type checker too.
+
+    Raises:
+        ChargenError: There is no such run, or it is damaged.
+
+    >>> chargen.load("book").generate("Once")  # doctest: +SKIP
     """
     run = find_run(None if name is None else str(name))
-    loaded: TextWriter | TextClassifier = kind_of(run.kind).get("load")(run)
-    return loaded
+    return kind_of(run.kind).get("load")(run)
+
+
+def load_language_model(name: str | Path | None = None) -> TextWriter:
+    """Load a language model by name or path, or with None the newest; ChargenError where there is no such."""
+    from chargen.api.writer import TextWriter
+
+    return TextWriter(find_run(None if name is None else str(name), LANGUAGE_MODEL))
+
+
+def load_classifier(name: str | Path | None = None) -> TextClassifier:
+    """Load a classifier by name or path, or with None the newest; ChargenError where there is no such."""
+    from chargen.api.classifier import TextClassifier
+
+    return TextClassifier.from_run(find_run(None if name is None else str(name), CLASSIFIER))

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from chargen.api.classifier import TextClassifier
 from chargen.api.writer import TextWriter
 from chargen.kinds import CLASSIFIER, LANGUAGE_MODEL, kind_of
 from chargen.runs.folder import Run
 from chargen.training.events import Done, Event
-from chargen.training.options import ClassifierOptions, LanguageModelOptions, Options
+from chargen.training.options import ClassifierOptions, LanguageModelOptions, Options, make_options
 from chargen.training.start import start
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from chargen.api.keywords import ClassifierKeywords, LanguageModelKeywords
 
 
 def train(
@@ -20,18 +25,23 @@ def train(
     out: str | Path | None = None,
     overwrite: bool = False,
     on_event: Callable[[Event], object] | None = None,
-    **options: Any,
+    **options: Unpack[LanguageModelKeywords],
 ) -> TextWriter:
     """Train a language model on texts and load it.
 
-    inputs: files, folders, patterns, named corpora; out: the run's folder; options: the fields of
-    `LanguageModelOptions`, such as minutes, hidden_size or documents; on_event: told each event of the training.
-    ChargenError for what cannot be done.
+    Args:
+        *inputs: Files, folders, patterns, named corpora; none: a corpus made from your own Python.
+        out: The run's folder; by default `checkpoints/` and the name of the first input.
+        overwrite: Replace a run that is there.
+        on_event: Called with each event of the training.
+        **options: Those of `chargen train`, with underscores for hyphens: minutes, hidden_size, documents, …
+
+    Raises:
+        ChargenError: An option is unknown or out of range, `out` holds a run, or the text cannot be trained on.
+
+    >>> writer = chargen.train("book.txt", minutes=3)  # doctest: +SKIP
     """
-    asked = LanguageModelOptions(
-        inputs=tuple(map(str, inputs)) or (kind_of(LANGUAGE_MODEL).default_input,), **options
-    )
-    return TextWriter(_finish(asked, out, overwrite, on_event))
+    return TextWriter(_run(LanguageModelOptions, LANGUAGE_MODEL, inputs, out, overwrite, on_event, dict(options)))
 
 
 def train_classifier(
@@ -39,21 +49,33 @@ def train_classifier(
     out: str | Path | None = None,
     overwrite: bool = False,
     on_event: Callable[[Event], object] | None = None,
-    **options: Any,
+    **options: Unpack[ClassifierKeywords],
 ) -> TextClassifier:
-    """Train a classifier on labelled texts and load it; arguments as for `train`, of `ClassifierOptions`."""
-    named = tuple(map(str, inputs)) or (kind_of(CLASSIFIER).default_input,)
-    asked = ClassifierOptions(inputs=named, **options)
-    return TextClassifier.from_run(_finish(asked, out, overwrite, on_event))
+    """Train a classifier on labelled texts and load it.
+
+    Args and errors are those of `train`, with the options of `chargen train --task classify`.
+
+    >>> classifier = chargen.train_classifier("reviews.csv", minutes=3)  # doctest: +SKIP
+    """
+    run = _run(ClassifierOptions, CLASSIFIER, inputs, out, overwrite, on_event, dict(options))
+    return TextClassifier.from_run(run)
 
 
-def _finish(
-    options: Options, out: str | Path | None, overwrite: bool, on_event: Callable[[Event], object] | None
+def _run(
+    record: type[Options],
+    kind: str,
+    inputs: tuple[str | Path, ...],
+    out: str | Path | None,
+    overwrite: bool,
+    on_event: Callable[[Event], object] | None,
+    options: dict[str, object],
 ) -> Run:
-    """Run a training to its end."""
-    for event in start(options, None if out is None else Path(out), overwrite=overwrite):
+    """The run of a training, at its end."""
+    named = tuple(map(str, inputs)) or (kind_of(kind).default_input,)
+    asked = make_options(record, inputs=named, **options)
+    for event in start(asked, None if out is None else Path(out), overwrite=overwrite):
         if on_event:
             on_event(event)
         if isinstance(event, Done):
             return event.run
-    raise AssertionError("a training ends with Done")
+    raise RuntimeError("a training ends with Done")

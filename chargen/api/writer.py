@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,11 @@ from chargen.models.config import LanguageModelConfig
 from chargen.runs.folder import Run
 from chargen.text.labelled import batches_by_length
 from chargen.text.records import TextRecord
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from chargen.api.keywords import SamplingKeywords, WritingKeywords
 
 EMBEDDED_AT_ONCE = 32  # texts
 PREVIEW_LENGTH = 160  # characters shown while a model trains
@@ -41,13 +46,24 @@ class TextWriter:
         stop: str | Sequence[str] = (),
         allow: str | None = None,
         forbid: str = "",
-        **sampling: Any,
+        **sampling: Unpack[SamplingKeywords],
     ) -> Iterator[str]:
-        """The text that continues a prompt, in pieces as they are drawn.
+        """Continue a prompt, piece by piece.
 
-        length: characters at most; stop: a text that ends it, or several; allow, forbid: characters; sampling: the
-        fields of `Sampling`, such as temperature and top_p. ChargenError for settings out of range, and for
-        characters in the prompt that the model never saw.
+        Args:
+            prompt: What the text begins with; not among the pieces.
+            length: Most characters to write.
+            seed: The same seed gives the same text; None: another each time.
+            stop: A text that ends it, or several.
+            allow: The only characters to write; None: all.
+            forbid: Characters not to write.
+            **sampling: The fields of `Sampling`, such as temperature and top_p.
+
+        Returns:
+            Pieces of text, as they are drawn.
+
+        Raises:
+            ChargenError: A setting is out of range, or the model never saw a character of the prompt.
         """
         pieces = generate(
             self.engine,
@@ -63,8 +79,11 @@ class TextWriter:
         )
         return (piece.text for piece in pieces)
 
-    def generate(self, prompt: str = "", **options: Any) -> str:
-        """The whole text, prompt included; options as in `stream`."""
+    def generate(self, prompt: str = "", **options: Unpack[WritingKeywords]) -> str:
+        """The whole text, prompt included; arguments and errors are those of `stream`.
+
+        >>> chargen.load("book").generate("Once", length=80, seed=0)  # doctest: +SKIP
+        """
         return prompt + "".join(self.stream(prompt, **options))
 
     def score(self, text: str) -> Score:

@@ -94,7 +94,7 @@ def command(
             progress=progress,
             mistakes=mistakes or 0,
             explain=explain,
-            **{name: value for name, value in reading.items() if value not in (None, ())},
+            **reading,
         )
     for note in figures.get("guessed", ()):
         click.echo(note, err=True)

@@ -1,0 +1,92 @@
+"""Keyword arguments of functions that take many, for type checkers; a test holds them to the records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypedDict
+
+Names = str | Path | Sequence[str | Path]
+
+
+class Keywords(TypedDict, total=False):
+    """Those of every training, see `training.options.Options`."""
+
+    encoding: str
+    val: Names
+    val_fraction: float | None
+    tokenizer: str | None
+    vocab_size: int | None
+    min_frequency: int | None
+    minutes: float | None
+    epochs: float | None
+    steps: int | None
+    size: str | None
+    cell: str | None
+    num_layers: int | None
+    hidden_size: int | None
+    embedding_size: int | None
+    batch_size: int | None
+    shards: int | None
+    optimizer: str | None
+    learning_rate: float | None
+    weight_decay: float | None
+    clip: float | None
+    dropout: float | None
+    dropout_input: float | None
+    dropout_embedding: float | None
+    weight_drop: float | None
+    patience: int | None
+    start_from: str | None
+    seed: int
+    device: str
+    precision: str
+
+
+class LanguageModelKeywords(Keywords, total=False):
+    """See `training.options.LanguageModelOptions`."""
+
+    documents: str | None
+    text_column: str
+    sequence_length: int | None
+    tied: bool | None
+    activation_reg: float | None
+    temporal_reg: float | None
+
+
+class ClassifierKeywords(Keywords, total=False):
+    """See `training.options.ClassifierOptions`."""
+
+    text_column: Names
+    label_column: str | None
+    pooling: str | None
+    bidirectional: bool | None
+    max_length: int
+    crop: int | None
+    probe: bool
+    adapt: bool | None
+    ngrams: bool | None
+    balance: bool
+    metric: str | None
+
+
+class SamplingKeywords(TypedDict, total=False):
+    """See `generation.samplers.Sampling`."""
+
+    temperature: float
+    top_k: int | None
+    top_p: float | None
+    min_p: float | None
+    typical: float | None
+    repetition_penalty: float
+    repetition_window: int
+
+
+class WritingKeywords(SamplingKeywords, total=False):
+    """See `TextWriter.stream`."""
+
+    length: int
+    seed: int | None
+    stop: str | Sequence[str]
+    allow: str | None
+    forbid: str
