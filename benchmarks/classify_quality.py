@@ -39,7 +39,7 @@ import numpy as np
 from conditions import apply_isa, conditions, neighbours, processor
 
 from chargen.classification.labeller import Labeller
-from chargen.evaluation.calibration import calibration_error, error_by_chance, interval, softmax
+from chargen.evaluation.calibration import calibration_error, error_by_chance, softmax, wilson_interval
 from chargen.text.builtin import python_lines
 from chargen.text.labelled import LabelledSet, read_labelled
 from chargen.training.events import Done
@@ -95,7 +95,9 @@ def few(seed: int) -> Split:
     split = sst2(seed)
     order = list(range(len(split.train.texts)))
     random.Random(seed).shuffle(order)
-    chosen = [i for label in split.train.names for i in [i for i in order if split.train.labels[i] == label][:20]]
+    chosen = [
+        i for label in split.train.label_names for i in [i for i in order if split.train.labels[i] == label][:20]
+    ]
     return Split(split.train.select(chosen), None, split.test)
 
 
@@ -118,7 +120,7 @@ def dictionary_words(train: LabelledSet) -> LabelledSet:
     """200 words of each language from its spelling dictionary, none of them in the texts to train on."""
     known = {word for text in train.texts for word in text.lower().split()}
     words = LabelledSet([], [])
-    for language in train.names:
+    for language in train.label_names:
         for path in sorted(DICTIONARIES.glob(f"{language}*.dic")):
             if path.stem.partition("_")[0] != language or "Latn" in path.stem:
                 continue
@@ -242,7 +244,7 @@ def _cut(examples: LabelledSet, share: float) -> Split:
 
 def baseline(split: Split) -> tuple[str, Callable[[Sequence[str]], np.ndarray]]:
     """What people would take instead, fitted to the texts to train on: texts to their labels."""
-    if len(split.train.names) >= MANY_LABELS:
+    if len(split.train.label_names) >= MANY_LABELS:
         return "fastText", _fasttext(split)
     return "TF-IDF", baseline_pipeline().fit(split.train.texts, split.train.labels).predict
 
@@ -320,7 +322,7 @@ def compared(members: Sequence[Labeller], other: str, taken: np.ndarray, test: L
     chosen = {part: labels[values.argmax(-1)] for part, values in logits.items()}
     hits, rival = chosen["whole"] == truth, taken == truth
     low, high = bootstrap(hits.astype(float) - rival)
-    sure = interval(int(hits.sum()), len(hits))
+    sure = wilson_interval(int(hits.sum()), len(hits))
     probs = softmax(logits["whole"]).max(-1)
     accuracies = ", ".join(f"{part} {(own == truth).mean():.4f}" for part, own in chosen.items())
     f1 = [f1_score(truth, own, average="macro") for own in (taken, chosen["whole"])]

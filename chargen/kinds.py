@@ -22,7 +22,7 @@ class Kind:
     title: str  # as people are told
     task: str  # as `chargen train --task` calls it
     use: str  # a command for such a run, whose name stands at {}
-    otherwise: str  # what is said of such a run where another kind is wanted; its name stands at {}
+    wrong_kind: str  # what is said of such a run where another kind is wanted; its name stands at {}
     default_input: str  # a named corpus, trained on where nothing is named
     model: str  # the model's config
     data: str  # what its config.json says of its data
@@ -54,7 +54,7 @@ KINDS: dict[str, Kind] = {
         title="language model",
         task="language-model",
         use="chargen sample -m {}",
-        otherwise="{0} is a language model and knows no labels: `chargen train --task classify --from {0}` makes a "
+        wrong_kind="{0} is a language model and knows no labels: `chargen train --task classify --from {0}` makes a "
         "classifier of it",
         default_input="python-docs",
         model="chargen.models.config:LanguageModelConfig",
@@ -72,7 +72,7 @@ KINDS: dict[str, Kind] = {
         title="classifier",
         task="classify",
         use='chargen classify -m {} "some text"',
-        otherwise="{0} is a classifier and writes no text: use `chargen classify -m {0}`",
+        wrong_kind="{0} is a classifier and writes no text: use `chargen classify -m {0}`",
         default_input="python-lines",
         model="chargen.models.config:ClassifierConfig",
         data="chargen.text.records:LabelledRecord",

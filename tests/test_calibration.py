@@ -12,11 +12,11 @@ from chargen.evaluation.calibration import (
     cross_fitted,
     error_by_chance,
     fit_scales,
-    interval,
     log_odds,
-    nats,
+    mean_nats,
     softmax,
     threshold_for,
+    wilson_interval,
 )
 
 RNG = np.random.default_rng
@@ -52,7 +52,7 @@ def test_scales_are_at_the_minimum_of_the_loss(texts: int, labels: int, seed: in
     scales = fit_scales(sources, truth, [0.0, 1.0])
 
     def loss(at: np.ndarray) -> float:
-        total = nats(softmax(combine(sources, at)), truth) * texts if texts else 0.0
+        total = mean_nats(softmax(combine(sources, at)), truth) * texts if texts else 0.0
         return total + 2.0 * float(((at - [0, 1]) ** 2).sum())
 
     for step in ([1e-3, 0], [0, 1e-3], [-1e-3, 0], [0, -1e-3]):
@@ -68,7 +68,7 @@ def test_a_weight_of_two_is_the_text_twice() -> None:
     found = fit_scales(sources, truth, [0.0, 1.0], weights.astype(float))
     np.testing.assert_allclose(found, fit_scales(sources[:, twice], truth[twice], [0.0, 1.0]), atol=1e-6)
     probs = softmax(sources[0])
-    assert nats(probs, truth, weights.astype(float)) == pytest.approx(nats(probs[twice], truth[twice]))
+    assert mean_nats(probs, truth, weights.astype(float)) == pytest.approx(mean_nats(probs[twice], truth[twice]))
 
 
 def test_with_nothing_to_learn_from_scales_are_the_expected_ones() -> None:
@@ -125,7 +125,7 @@ def test_calibration_error_by_chance_falls_with_more_texts() -> None:
 @given(st.integers(1, 200), st.data())
 def test_an_interval_has_the_share_inside(total: int, data: st.DataObject) -> None:
     right = data.draw(st.integers(0, total))
-    low, high = interval(right, total)
+    low, high = wilson_interval(right, total)
     assert 0 <= low <= right / total + 1e-12 and right / total - 1e-12 <= high <= 1
 
 
@@ -137,6 +137,6 @@ def test_a_threshold_reaches_the_accuracy_or_there_is_none() -> None:
     assert threshold is not None
     answered = confidence >= threshold
     assert right[answered].mean() > 0.9
-    assert interval(int(right[answered].sum()), int(answered.sum()))[0] >= 0.9
+    assert wilson_interval(int(right[answered].sum()), int(answered.sum()))[0] >= 0.9
     assert threshold_for(confidence, right, 0.9999) is None
     assert threshold_for(confidence, np.ones(5000, bool), 0.9) == confidence.min()

@@ -152,7 +152,7 @@ def make_run(path: Path) -> Run:
 def test_auto_looks_for_a_gpu_once_when_much_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, driver: bool
 ) -> None:
-    monkeypatch.setattr(labeller, "MANY_SYMBOLS", 8)
+    monkeypatch.setattr(labeller, "GPU_TOKENS", 8)
     monkeypatch.setattr(labeller, "has_gpu_driver", lambda: driver)
     run = make_run(tmp_path / "run")
     moved: list[str] = []

@@ -17,7 +17,7 @@ from chargen.errors import ChargenError
 from chargen.kinds import LANGUAGE_MODEL
 from chargen.runs.folder import Run, load_run
 from chargen.text.labelled import read_labelled
-from chargen.text.labelled_data import held_out_share
+from chargen.text.labelled_data import held_out_fraction
 from chargen.training.classifier_recipes import classifier_tokenizer, should_learn_language
 from chargen.training.events import Done, Evaluated, Note
 from chargen.training.options import ClassifierOptions
@@ -249,4 +249,4 @@ def test_the_share_of_new_words_is_the_mean_over_texts() -> None:
 
 
 def test_fewer_of_many_texts_are_held_out() -> None:
-    assert [held_out_share(texts) for texts in (10, 10_000, 40_000, 10**9)] == [0.2, 0.2, 0.05, 0.02]
+    assert [held_out_fraction(texts) for texts in (10, 10_000, 40_000, 10**9)] == [0.2, 0.2, 0.05, 0.02]

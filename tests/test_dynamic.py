@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from chargen.errors import ChargenError
-from chargen.evaluation.dynamic import Adaptation, dynamic_loss, usual_gradients
+from chargen.evaluation.dynamic import Adaptation, dynamic_loss, gradient_rms
 from chargen.evaluation.losses import text_loss
 from chargen.models.config import EncoderConfig, LanguageModelConfig
 from chargen.models.language_model import LanguageModel
@@ -61,12 +61,12 @@ def test_a_whole_decay_brings_the_usual_weights_back() -> None:
 
 def test_usual_gradients_are_roots_of_mean_squares() -> None:
     model, ids = make_model(), noise(9)
-    (one,) = {tuple(size.shape) for size in usual_gradients(model, ids, 8)[:1]}
+    (one,) = {tuple(size.shape) for size in gradient_rms(model, ids, 8)[:1]}
     assert one == (TOKENIZER.vocab_size, 5)
     logits, _ = model(torch.from_numpy(ids[:-1])[:, None])
     loss = torch.nn.functional.cross_entropy(logits[:, 0], torch.from_numpy(ids[1:]))
     expected = torch.autograd.grad(loss, list(model.parameters()))
-    for ours, theirs in zip(usual_gradients(model, ids, 8), expected, strict=True):
+    for ours, theirs in zip(gradient_rms(model, ids, 8), expected, strict=True):
         torch.testing.assert_close(ours, theirs.abs(), atol=1e-7, rtol=1e-4)
 
 

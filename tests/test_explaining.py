@@ -14,7 +14,7 @@ from chargen.classification.explaining import explain, spans_of, strongest_ngram
 from chargen.cli.showing import coloured, strongest
 from chargen.models.ngrams import NgramClassifier
 from chargen.text.labelled import LabelledSet
-from chargen.text.ngrams import AT_ONCE, Vocabulary, count
+from chargen.text.ngrams import BATCH_CHARACTERS, Vocabulary, count_ngrams
 from chargen.training.ngrams import fit_ngrams
 
 WEIGHTS = {"good": 2.0, "poor": -3.0}  # of words, in the log-odds of label 0
@@ -63,7 +63,7 @@ def test_many_texts_are_read_in_batches_that_are_bounded() -> None:
 
     texts = ["good " + "x " * 5000, "poor y"] * 3
     found = explain(counted, texts, most=100)
-    assert len(sizes) > 1 and max(sizes) <= AT_ONCE
+    assert len(sizes) > 1 and max(sizes) <= BATCH_CHARACTERS
     assert found == [explain(logits, [text], most=100)[0] for text in texts]
 
 
@@ -72,12 +72,12 @@ def fitted() -> tuple[NgramClassifier, LabelledSet]:
     words = {"pos": "good", "neg": "poor"}
     rows = [(f"the film {n % 7} is {word}, {n % 5}", label) for n in range(40) for label, word in words.items()]
     train = LabelledSet([text for text, _ in rows], [label for _, label in rows])
-    return fit_ngrams(train, train, train.names), train
+    return fit_ngrams(train, train, train.label_names), train
 
 
 def test_the_strongest_n_grams_tell_labels_apart(fitted: tuple[NgramClassifier, LabelledSet]) -> None:
     classifier, train = fitted
-    found = dict(zip(train.names, strongest_ngrams(classifier, train.texts, most=4), strict=True))
+    found = dict(zip(train.label_names, strongest_ngrams(classifier, train.texts, most=4), strict=True))
     for label, word in (("pos", "good"), ("neg", "poor")):
         texts = [ngram.text for ngram in found[label]]
         assert texts[0] in (word, f"is {word}", f"{word},") and len(texts) <= 4
@@ -89,7 +89,7 @@ def test_the_strongest_n_grams_tell_labels_apart(fitted: tuple[NgramClassifier, 
 
 def test_what_all_texts_have_alike_is_not_strong() -> None:
     texts = ["a x", "a y"]
-    vocabulary = Vocabulary.of([count(texts)], 2, least=1, most=1000)
+    vocabulary = Vocabulary.of([count_ngrams(texts)], 2, min_texts=1, max_size=1000)
     weight = np.tile(np.array([1, -1], np.float32), (len(vocabulary.buckets), 1))
     classifier = NgramClassifier(vocabulary, weight, np.zeros(2, np.float32))
     first, second = strongest_ngrams(classifier, texts, most=2)

@@ -112,7 +112,7 @@ def test_folders_by_file_and_by_folder(tmp_path: Path) -> None:
     expected = LabelledSet(["Novak", "Hus", "Pappas", "Kouris"], ["Czech", "Czech", "Greek", "Greek"])
     assert read_labelled([str(tmp_path / "names")]) == expected
     assert read_labelled([str(tmp_path / "names/*.txt")]) == expected
-    assert expected.names == ["Czech", "Greek"]
+    assert expected.label_names == ["Czech", "Greek"]
     for name, text in (("pos/1.txt", "Good\n\nfilm\n"), ("pos/2.txt", "Fine"), ("neg/deep/1.txt", "Bad\n")):
         (tmp_path / "films" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "films" / name).write_text(text)
@@ -126,7 +126,7 @@ def test_folders_by_file_and_by_folder(tmp_path: Path) -> None:
 def test_measured_numbers_are_no_labels(tmp_path: Path) -> None:
     rows = "".join(f"some words {n}\t{n % 3}\t{n % 7},{n % 5}\t{n % 7}.{n % 5}\n" for n in range(60))
     found = read(tmp_path / "a.tsv", f"words\tstars\tsize\tshare\n{rows}")
-    assert found.names == ["0", "1", "2"]
+    assert found.label_names == ["0", "1", "2"]
     assert "labels from 'stars', leaving out 'size', 'share'" in found.reading.notes[0]
 
 

@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 from chargen.errors import ChargenError
 from chargen.models.ngrams import NgramClassifier
 from chargen.text.labelled import LabelledSet
-from chargen.text.ngrams import AT_ONCE, CHARACTERS, KIND_BIT, WORDS, Vocabulary, count, normalise, portions, words_of
+from chargen.text.ngrams import (
+    BATCH_CHARACTERS,
+    CHARACTERS,
+    KIND_BIT,
+    WORDS,
+    Vocabulary,
+    count_ngrams,
+    normalise,
+    text_batches,
+    words_of,
+)
 from chargen.training.ngrams import fit_again, fit_ngrams
 
 texts_ = st.lists(st.text("abcß'_ \n\t!?.一二", max_size=20), max_size=5)
@@ -33,7 +43,7 @@ def slowly(text: str) -> tuple[Counter[str], Counter[str]]:
 
 @given(texts_)
 def test_counts_are_those_of_a_slow_count(texts: list[str]) -> None:
-    found = count(texts)
+    found = count_ngrams(texts)
     for number, text in enumerate(texts):
         own = found.texts == number
         words = found.buckets[own] >> KIND_BIT == 1
@@ -43,23 +53,23 @@ def test_counts_are_those_of_a_slow_count(texts: list[str]) -> None:
 
 @given(texts_, st.text("ab c", min_size=1, max_size=9))
 def test_a_texts_buckets_do_not_depend_on_its_neighbours(before: list[str], text: str) -> None:
-    alone, among = count([text]), count([*before, text, *before])
+    alone, among = count_ngrams([text]), count_ngrams([*before, text, *before])
     own = among.texts == len(before)
     np.testing.assert_array_equal(among.buckets[own], alone.buckets)
     np.testing.assert_array_equal(among.counts[own], alone.counts)
 
 
-@given(st.lists(st.integers(0, AT_ONCE), max_size=6))
+@given(st.lists(st.integers(0, BATCH_CHARACTERS), max_size=6))
 def test_portions_are_all_texts_in_order_and_bounded(lengths: list[int]) -> None:
     texts = ["a" * length for length in lengths]
-    parts = list(portions(texts))
+    parts = list(text_batches(texts))
     assert [text for part in parts for text in texts[part]] == texts
-    assert all(sum(map(len, texts[part])) <= AT_ONCE or part.stop - part.start == 1 for part in parts)
+    assert all(sum(map(len, texts[part])) <= BATCH_CHARACTERS or part.stop - part.start == 1 for part in parts)
 
 
 def test_features_are_tf_idf_with_norm_1_for_words_and_for_characters() -> None:
-    counts = count(["a b", "a a c"])
-    vocabulary = Vocabulary.of([counts], 2, least=1, most=1000)
+    counts = count_ngrams(["a b", "a a c"])
+    vocabulary = Vocabulary.of([counts], 2, min_texts=1, max_size=1000)
     texts, features, values = vocabulary.features(counts)
     words = vocabulary.buckets[features] >> KIND_BIT == 1
     for number in (0, 1):
@@ -72,11 +82,11 @@ def test_features_are_tf_idf_with_norm_1_for_words_and_for_characters() -> None:
 
 
 def test_a_vocabulary_keeps_what_most_texts_have() -> None:
-    counts = count(["xa", "xb", "xc yd"])
-    everything = Vocabulary.of([counts], 3, least=1, most=1000)
-    common = Vocabulary.of([counts], 3, least=2, most=1000)
+    counts = count_ngrams(["xa", "xb", "xc yd"])
+    everything = Vocabulary.of([counts], 3, min_texts=1, max_size=1000)
+    common = Vocabulary.of([counts], 3, min_texts=2, max_size=1000)
     assert 0 < len(common.buckets) < len(everything.buckets)
-    assert set(Vocabulary.of([counts], 3, least=1, most=2).buckets) <= set(common.buckets)
+    assert set(Vocabulary.of([counts], 3, min_texts=1, max_size=2).buckets) <= set(common.buckets)
 
 
 def labelled(count: int, seed: int = 0) -> LabelledSet:
@@ -88,9 +98,9 @@ def labelled(count: int, seed: int = 0) -> LabelledSet:
 
 def test_fitted_n_grams_tell_labels_apart_and_come_back_from_their_arrays() -> None:
     train, held_out = labelled(60), labelled(20, seed=1)
-    classifier = fit_ngrams(train, held_out, train.names)
+    classifier = fit_ngrams(train, held_out, train.label_names)
     logits = classifier.logits(held_out.texts)
-    assert [train.names[i] for i in logits.argmax(-1)] == held_out.labels
+    assert [train.label_names[i] for i in logits.argmax(-1)] == held_out.labels
     again = NgramClassifier.of(classifier.arrays(), 3)
     np.testing.assert_array_equal(again.logits(held_out.texts), logits)
     one_by_one = np.concatenate([classifier.logits([text]) for text in held_out.texts])
@@ -100,12 +110,12 @@ def test_fitted_n_grams_tell_labels_apart_and_come_back_from_their_arrays() -> N
 
 def test_fitting_again_to_the_same_texts_changes_nothing_and_to_more_it_does() -> None:
     train, held_out = labelled(60), labelled(20, seed=1)
-    classifier = fit_ngrams(train, held_out, train.names)
-    again = fit_again(classifier, train, train.names)
+    classifier = fit_ngrams(train, held_out, train.label_names)
+    again = fit_again(classifier, train, train.label_names)
     np.testing.assert_array_equal(again.weight, classifier.weight)
     assert again.strange == classifier.strange > 0
     both = LabelledSet(train.texts + held_out.texts, train.labels + held_out.labels)
-    assert len(fit_again(classifier, both, train.names).vocabulary.buckets) > len(classifier.vocabulary.buckets)
+    assert len(fit_again(classifier, both, train.label_names).vocabulary.buckets) > len(classifier.vocabulary.buckets)
 
 
 def test_two_labels_have_opposite_logits() -> None:
@@ -119,14 +129,14 @@ def test_two_labels_have_opposite_logits() -> None:
 def test_balanced_labels_weigh_the_same_however_many_texts_they_have() -> None:
     train = LabelledSet([f"a {i}" for i in range(97)] + ["a b"] * 3, ["common"] * 97 + ["rare"] * 3)
     plain, balanced = (
-        fit_ngrams(train, train, train.names, balance=balance).logits(["a"])[0] for balance in (False, True)
+        fit_ngrams(train, train, train.label_names, balance=balance).logits(["a"])[0] for balance in (False, True)
     )
     assert balanced[1] - balanced[0] > plain[1] - plain[0] + 1
 
 
 def test_damaged_n_grams_are_refused() -> None:
     train = labelled(20)
-    arrays = fit_ngrams(train, train, train.names).arrays()
+    arrays = fit_ngrams(train, train, train.label_names).arrays()
     with pytest.raises(ChargenError, match=r"weight of the n-grams has shape \(\d+, 3\), not \(\d+, 2\)"):
         NgramClassifier.of(arrays, 2)
     with pytest.raises(ChargenError, match="the n-grams lack 'bias'"):

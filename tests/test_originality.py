@@ -49,7 +49,7 @@ def test_text_outside_ascii_counts_in_characters() -> None:
     (found,) = originality(["xx Größe 漢字 yy"], ["die Größe 漢字 !"], 5)
     start, end = found.longest
     assert (start, end) == (2, 12)
-    assert found.share == pytest.approx(10 / 14)
+    assert found.fraction == pytest.approx(10 / 14)
 
 
 def test_a_run_is_of_one_place_not_stitched_from_two() -> None:
@@ -65,8 +65,8 @@ def test_repetition_in_both_texts_takes_no_longer() -> None:
 
 
 def test_texts_too_short_are_original() -> None:
-    assert originality(["abc"], ["abc" * 50], 20)[0].share == 0
-    assert originality([""], [], 1)[0].share == 0
+    assert originality(["abc"], ["abc" * 50], 20)[0].fraction == 0
+    assert originality([""], [], 1)[0].fraction == 0
     assert originality([], ["abc"], 1) == []
 
 

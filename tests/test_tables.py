@@ -173,7 +173,7 @@ def test_columns_that_fit_equally_well_are_refused(
     assert str(error.value) == sentence
     found = read(path, content, **{f"{what}_column": chosen}).reading.columns
     assert found and chosen in (*found.text, found.label)
-    assert read(path, content, sure=False).texts  # as runs of old, which recorded no columns, did it
+    assert read(path, content, strict=False).texts  # as runs of old, which recorded no columns, did it
 
 
 def test_the_plain_names_win(tmp_path: Path) -> None:
@@ -257,7 +257,7 @@ def test_inputs_have_the_same_columns(tmp_path: Path) -> None:
 def test_a_single_example_is_enough_where_nothing_is_split(tmp_path: Path) -> None:
     with pytest.raises(ChargenError, match="the label 'odd' has a single example"):
         read(tmp_path / "a.csv", table() + "strange,odd\n")
-    assert read(tmp_path / "a.csv", table() + "strange,odd\n", to_split=False).names == ["neg", "odd", "pos"]
+    assert read(tmp_path / "a.csv", table() + "strange,odd\n", to_split=False).label_names == ["neg", "odd", "pos"]
 
 
 def test_parquet_without_polars_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from chargen.classification.labeller import Labeller
 from chargen.errors import ChargenError
 from chargen.evaluation.calibration import cross_fitted, softmax
 from chargen.evaluation.dynamic import Adaptation, dynamic_loss
-from chargen.evaluation.labels import classifier_figures, short_figures, worst_mistakes
+from chargen.evaluation.labels import classifier_metrics, summary_metrics, worst_mistakes
 from chargen.evaluation.losses import text_loss, xz_bits_per_character
 from chargen.hardware import choose_device
 from chargen.kinds import kind_of
@@ -79,7 +79,7 @@ def evaluate(
             f"{run.name} is a {kind_of(run.kind).title}, which reads no {min(foreign).replace('_', ' ')}"
         )
     if dynamic or not inputs:
-        run.own_inputs()  # raises where they are gone
+        run.training_inputs()  # raises where they are gone
     options = replace(options, **reading)
     asked = Measuring(device, dynamic, progress, mistakes, explain, reading)
     figures: dict[str, Any] = kind_of(run.kind).get("evaluate")(run, options, inputs, asked)
@@ -167,13 +167,13 @@ def evaluate_classifier(
         unseeing = fit_ngrams(data.train, examples, labels, balance=options.balance)
         sources = sources._replace(ngrams=unseeing.logits(examples.texts))
     probs = softmax(classifier.combined(sources))
-    figures = classifier_figures(probs, truth, labels) | {"rows_dropped": examples.reading.rows_dropped}
+    figures = classifier_metrics(probs, truth, labels) | {"rows_dropped": examples.reading.rows_dropped}
     if inputs and not columns["columns"]:
         figures["guessed"] = list(examples.reading.notes)
     if sources.ngrams is not None:
         for name, logits in (("network", sources.network), ("ngrams", sources.ngrams)):
             # The run has scales for both together; alone, each half of the texts finds the other's.
-            figures[name] = short_figures(cross_fitted(logits[None], truth, [1.0]), truth, labels)
+            figures[name] = summary_metrics(cross_fitted(logits[None], truth, [1.0]), truth, labels)
     if mistakes:
         figures["mistakes"] = [
             {

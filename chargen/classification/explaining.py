@@ -17,14 +17,22 @@ import numpy.typing as npt
 
 from chargen.evaluation.calibration import log_odds
 from chargen.models.ngrams import NgramClassifier
-from chargen.text.ngrams import AT_ONCE, BUCKET_BITS, buckets_of, count, find_spans, lay_out, portions
+from chargen.text.ngrams import (
+    BATCH_CHARACTERS,
+    BUCKET_BITS,
+    buckets_of,
+    count_ngrams,
+    find_spans,
+    lay_out,
+    text_batches,
+)
 
 MOST_SPANS = 200  # of a text: each costs one reading of it
 STRONGEST = 10  # n-grams of a label
 TRIED = 10  # times as many are looked at, as parts of stronger ones are left out
 ENOUGH = 25  # occurrences of a bucket, of which the text of most names it
 
-Why = list[tuple[str, float]]  # the spans of a text, and how much each speaks for its label
+Explanation = list[tuple[str, float]]  # the spans of a text, and how much each speaks for its label
 Logits = Callable[[Sequence[str]], npt.NDArray[np.floating]]  # texts to (texts, K)
 
 
@@ -36,7 +44,7 @@ class Ngram(NamedTuple):
     texts: int  # that have it
 
 
-def explain(logits: Logits, texts: Sequence[str], most: int = MOST_SPANS) -> list[Why]:
+def explain(logits: Logits, texts: Sequence[str], most: int = MOST_SPANS) -> list[Explanation]:
     """How much each part of each text speaks for its likeliest label, by leaving it out.
 
     Args:
@@ -53,7 +61,7 @@ def explain(logits: Logits, texts: Sequence[str], most: int = MOST_SPANS) -> lis
     spans = [spans_of(text, most) for text in texts]
     variants = (variant for text, own in zip(texts, spans, strict=True) for variant in (text, *without_each(own)))
     rows = iter([row for part in _portions(variants) for row in logits(part)])
-    found: list[Why] = []
+    found: list[Explanation] = []
     for own in spans:
         whole = next(rows)
         label = int(whole.argmax())
@@ -108,7 +116,7 @@ def _portions(texts: Iterable[str]) -> Iterator[list[str]]:
     part: list[str] = []
     characters = 0
     for text in texts:
-        if part and characters + len(text) > AT_ONCE:
+        if part and characters + len(text) > BATCH_CHARACTERS:
             yield part
             part, characters = [], 0
         part.append(text)
@@ -126,8 +134,8 @@ def strongest_ngrams(classifier: NgramClassifier, texts: Sequence[str], most: in
     """
     vocabulary = classifier.vocabulary
     frequency, sums, squares = np.zeros((3, len(vocabulary.buckets)))  # (F,) each
-    for part in portions(texts):
-        _, features, values = vocabulary.features(count(texts[part]))
+    for part in text_batches(texts):
+        _, features, values = vocabulary.features(count_ngrams(texts[part]))
         for total, weights in ((frequency, None), (sums, values), (squares, values**2)):
             total += np.bincount(features, weights, len(total))
     deviation = np.sqrt(np.maximum(squares / len(texts) - (sums / len(texts)) ** 2, 0))
@@ -153,7 +161,7 @@ def _names(texts: Sequence[str], buckets: npt.NDArray[np.int32]) -> dict[int, st
     wanted = np.zeros(1 << BUCKET_BITS, bool)
     wanted[buckets] = True
     met: dict[int, Counter[str]] = {}
-    for part in portions(texts):
+    for part in text_batches(texts):
         characters, owners = lay_out(texts[part])
         spans = list(find_spans(characters, owners))
         for own, found in zip(spans, buckets_of(characters, spans), strict=True):

@@ -21,7 +21,7 @@ from chargen.runs.folder import Run
 from chargen.text.labelled import encode_example
 from chargen.text.records import LabelledRecord
 
-MANY_SYMBOLS = 500_000  # read by one classifier; from here on a GPU repays torch's import
+GPU_TOKENS = 500_000  # read by one classifier; from here on a GPU repays torch's import
 DRIVERS = ("libcuda.so.1", "nvcuda.dll", "libamdhip64.so")  # libraries without which torch finds no GPU
 
 Reader = Callable[[Sequence[np.ndarray]], np.ndarray]  # texts as ids to (texts, ·)
@@ -64,7 +64,7 @@ class Labeller:
         self.ngrams, self._scales = run.ngrams(), run.scales()
         self._config, self._weights = config, run.weights()
         self._lock = threading.Lock()
-        self._until_gpu = MANY_SYMBOLS if device == "auto" else None  # symbols; None: the device is decided
+        self._until_gpu = GPU_TOKENS if device == "auto" else None  # symbols; None: the device is decided
         self._logits: Reader
         self._pooled: Reader
         if device not in ("auto", "cpu") or not has_twin(config.encoder.cell):

@@ -13,7 +13,7 @@ import click
 
 import chargen
 from chargen.cli.command import nearest
-from chargen.errors import ChargenError, ToldError
+from chargen.errors import ChargenError, ReportedError
 
 COMMANDS = {
     "train": "Train a language model, or a classifier, on your text.",
@@ -59,7 +59,7 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             sys.exit(130)
-        except ToldError:
+        except ReportedError:
             sys.exit(1)
         except (ChargenError, OSError) as error:
             if isinstance(error, OSError) and error.errno == errno.EPIPE:

@@ -17,7 +17,7 @@ from chargen.cli.labelling import UNSURE, Answer, Opened
 from chargen.cli.output import reader_may_leave
 
 if TYPE_CHECKING:
-    from chargen.classification.explaining import Why
+    from chargen.classification.explaining import Explanation
     from chargen.classification.labeller import Labeller
     from chargen.runs.folder import Run
 
@@ -197,6 +197,6 @@ def _answers(classifier: Labeller, texts: Sequence[str], threshold: float, expla
     from chargen.classification.explaining import explain
 
     verdicts = classifier.classify(texts)
-    whys: Iterable[Why | None] = explain(classifier.logits, texts) if explained else repeat(None, len(texts))
+    whys: Iterable[Explanation | None] = explain(classifier.logits, texts) if explained else repeat(None, len(texts))
     for verdict, why in zip(verdicts, whys, strict=True):
         yield Answer(verdict, verdict.is_sure(threshold), why)

@@ -26,7 +26,7 @@ def judge(run: Run, copied_length: int | None) -> Callable[[list[str]], list[Ori
     """A function that tells how much of texts is copied; ChargenError if the training text is not there as it was."""
     length = length_of(copied_length)
     check_length(length)
-    sources, record = resolve(run.own_inputs()), run.data(TextRecord)
+    sources, record = resolve(run.training_inputs()), run.data(TextRecord)
     run.check_unchanged(replace(record, fingerprint=fingerprint(sources)))
     between = "\0" if record.framed else ""  # since no run goes from one document to the next
     return lambda written: originality(written, (part + between for part in read_like(record, sources)), length)

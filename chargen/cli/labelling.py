@@ -16,7 +16,7 @@ import click
 from chargen.cli.output import escape
 
 if TYPE_CHECKING:
-    from chargen.classification.explaining import Why
+    from chargen.classification.explaining import Explanation
     from chargen.classification.labeller import Verdict
     from chargen.text.records import LabelledRecord
     from chargen.text.tables import Table
@@ -32,7 +32,7 @@ class Answer(NamedTuple):
 
     verdict: Verdict
     sure: bool
-    why: Why | None  # only if asked for
+    why: Explanation | None  # only if asked for
 
     def labels(self, top: int) -> list[tuple[str, float]]:
         """The likeliest labels and their probabilities, the first being UNSURE where that is the answer."""
@@ -50,7 +50,7 @@ class Opened(NamedTuple):
 
 def open_files(files: Iterable[str], encoding: str, text_column: Sequence[str], recorded: LabelledRecord) -> Opened:
     """The texts of files; `recorded` says how the run read its own."""
-    from chargen.text.columns import joined, open_texts
+    from chargen.text.columns import open_texts, row_text
     from chargen.text.documents import read_lines
     from chargen.text.sources import Source, read_source, resolve
     from chargen.text.tables import is_table
@@ -77,7 +77,7 @@ def open_files(files: Iterable[str], encoding: str, text_column: Sequence[str], 
             table, indices = found
             for _, cells in table.rows():
                 row = cells if table.dialect else dict(zip(table.columns, cells, strict=True))
-                yield joined(cells, indices), row
+                yield row_text(cells, indices), row
 
     counts = [
         found[0].count if found else 1 if recorded.whole_files else sum(1 for _ in read_lines(source, encoding))

@@ -159,7 +159,7 @@ def _print_records(
         waiting = list(records)
         judged = judge([record["text"] for record in waiting])
         records = (
-            record | {"copied": found.share, "longest_copied": record["text"][slice(*found.longest)]}
+            record | {"copied": found.fraction, "longest_copied": record["text"][slice(*found.longest)]}
             for record, found in zip(waiting, judged, strict=True)
         )
     for record in records:

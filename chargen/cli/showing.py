@@ -15,7 +15,7 @@ import click
 from chargen.cli.output import escape
 
 if TYPE_CHECKING:
-    from chargen.classification.explaining import Why
+    from chargen.classification.explaining import Explanation
     from chargen.evaluation.originality import Originality
     from chargen.generation.generate import Piece
     from chargen.text.tokenizers.base import Tokenizer
@@ -119,10 +119,12 @@ def describe(text: str, found: Originality, length: int) -> str:
     """A sentence on how much of a text is copied."""
     start, end = found.longest
     longest = f", the longest of {end - start:,}: {text[start:end][:60]!r}" if end else ""
-    return f"copied: {found.share:.1%} of {len(text):,} characters are in verbatim runs of {length} or more{longest}"
+    return (
+        f"copied: {found.fraction:.1%} of {len(text):,} characters are in verbatim runs of {length} or more{longest}"
+    )
 
 
-def coloured(why: Why) -> str:
+def coloured(why: Explanation) -> str:
     """A text on one line, its spans green or red, as they speak for its label or against it."""
     top = max([WEAKEST, *(abs(weight) for _, weight in why)])
 
@@ -138,7 +140,7 @@ def coloured(why: Why) -> str:
     return "".join(one(span, weight) for span, weight in why)
 
 
-def strongest(why: Why) -> list[str]:
+def strongest(why: Explanation) -> list[str]:
     """The spans that speak most for or against a label, each after its signed weight; none that weighs 0.00."""
     ranked = sorted(why, key=lambda pair: -abs(pair[1]))[:LISTED]
     return [f"{weight:+.2f} {escape(span.strip() or span)}" for span, weight in ranked if abs(weight) >= 0.005]

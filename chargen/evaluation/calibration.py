@@ -34,8 +34,8 @@ def softmax(logits: npt.ArrayLike) -> Array:
 def log_odds(logits: npt.ArrayLike, label: int) -> Array:
     """The logarithm (…,) of the odds of a label, given logits (…, K) of two labels or more.
 
-    >>> log_odds([2.0, 0.5], 0)
-    array(1.5)
+    >>> float(log_odds([2.0, 0.5], 0))
+    1.5
     """
     logits = np.asarray(logits, np.float64)
     others = np.delete(logits, label, axis=-1)
@@ -117,7 +117,7 @@ def cross_fitted(
     return probs
 
 
-def nats(probs: Array, truth: Labels, weights: Array | None = None) -> float:
+def mean_nats(probs: Array, truth: Labels, weights: Array | None = None) -> float:
     """Mean cross-entropy, with the natural logarithm, of probabilities (N, K) of texts with `weights` (N,)."""
     return float(-np.average(np.log(np.maximum(probs[np.arange(len(truth)), truth], 1e-12)), weights=weights))
 
@@ -171,10 +171,10 @@ def error_by_chance(confidence: Array, bins: int = BINS, draws: int = 200) -> fl
     return float(np.mean(found))
 
 
-def interval(right: float, total: int, deviations: float = 1.96) -> tuple[float, float]:
+def wilson_interval(right: float, total: int, deviations: float = 1.96) -> tuple[float, float]:
     """Bounds of a share of which `right` of `total` were seen (Wilson 1927), by default those of 95 %.
 
-    >>> low, high = interval(90, 100)
+    >>> low, high = wilson_interval(90, 100)
     >>> round(low, 3), round(high, 3)
     (0.826, 0.945)
     """
@@ -192,5 +192,5 @@ def threshold_for(confidence: Array, right: npt.NDArray[np.bool_], accuracy: flo
     order = np.argsort(-confidence, kind="stable")
     hits = np.cumsum(right[order])
     ends = np.flatnonzero(np.diff(confidence[order], append=-1.0))  # where a value is there for the last time
-    passing = [place for place in ends if interval(float(hits[place]), int(place) + 1)[0] >= accuracy]
+    passing = [place for place in ends if wilson_interval(float(hits[place]), int(place) + 1)[0] >= accuracy]
     return float(confidence[order][passing[-1]]) if passing else None

@@ -51,7 +51,7 @@ def dynamic_loss(
     training_ids (M,), M at least 2, are of the text it was trained on. `progress` is told the share, 0 to 1, done.
     """
     how = adaptation or Adaptation()
-    sizes = usual_gradients(model, training_ids, how.window)
+    sizes = gradient_rms(model, training_ids, how.window)
     mean = torch.cat([size.flatten() for size in sizes]).mean()
     home = [weight.detach().clone() for weight in model.parameters()]
     back = [(how.decay * size / mean).clamp(max=1.0) for size in sizes]
@@ -70,7 +70,7 @@ def dynamic_loss(
     return TextLoss(nats, len(ids) - 1, tokenizer.count_characters(ids[1:]))
 
 
-def usual_gradients(model: LanguageModel, ids: np.ndarray, window: int) -> list[Tensor]:
+def gradient_rms(model: LanguageModel, ids: np.ndarray, window: int) -> list[Tensor]:
     """The root of the mean square of each weight's gradient over windows spread evenly over ids (M,)."""
     copied = _copy(model)
     weights = list(copied.parameters())

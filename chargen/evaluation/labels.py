@@ -7,7 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from chargen.evaluation.calibration import calibration_curve, calibration_error, error_by_chance, interval, nats
+from chargen.evaluation.calibration import (
+    calibration_curve,
+    calibration_error,
+    error_by_chance,
+    mean_nats,
+    wilson_interval,
+)
 
 
 def classification_report(truth: Sequence[int], predicted: Sequence[int], labels: Sequence[str]) -> dict[str, Any]:
@@ -37,23 +43,23 @@ def classification_report(truth: Sequence[int], predicted: Sequence[int], labels
     }
 
 
-def classifier_figures(probs: np.ndarray, truth: np.ndarray, labels: Sequence[str]) -> dict[str, Any]:
+def classifier_metrics(probs: np.ndarray, truth: np.ndarray, labels: Sequence[str]) -> dict[str, Any]:
     """The report on labels given probabilities (N, labels) and true ones (N,), with loss (nats) and calibration."""
     chosen = probs.argmax(-1)
     confidence, right = probs.max(-1), chosen == truth
     return classification_report(truth.tolist(), chosen.tolist(), labels) | {
-        "accuracy_interval": list(interval(int(right.sum()), len(truth))),
-        "loss": nats(probs, truth),
+        "accuracy_interval": list(wilson_interval(int(right.sum()), len(truth))),
+        "loss": mean_nats(probs, truth),
         "calibration_error": calibration_error(confidence, right),
         "calibration_error_by_chance": error_by_chance(confidence),
         "calibration": [part._asdict() for part in calibration_curve(confidence, right)],
     }
 
 
-def short_figures(probs: np.ndarray, truth: np.ndarray, labels: Sequence[str]) -> dict[str, float]:
+def summary_metrics(probs: np.ndarray, truth: np.ndarray, labels: Sequence[str]) -> dict[str, float]:
     """Accuracy, macro-F1 and loss (nats) of probabilities (N, labels) and true labels (N,)."""
     report = classification_report(truth.tolist(), probs.argmax(-1).tolist(), labels)
-    return {"accuracy": report["accuracy"], "macro_f1": report["macro_f1"], "loss": nats(probs, truth)}
+    return {"accuracy": report["accuracy"], "macro_f1": report["macro_f1"], "loss": mean_nats(probs, truth)}
 
 
 def worst_mistakes(probs: np.ndarray, truth: np.ndarray, most: int) -> list[int]:

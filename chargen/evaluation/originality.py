@@ -33,7 +33,7 @@ class Originality:
     longest: tuple[int, int]  # where the longest run begins and ends, the first of several; (0, 0) if there is none
 
     @property
-    def share(self) -> float:
+    def fraction(self) -> float:
         """Characters inside runs, of all."""
         return float(self.copied.mean()) if len(self.copied) else 0.0
 

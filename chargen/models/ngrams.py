@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from chargen.errors import ChargenError
-from chargen.text.ngrams import Floats, Vocabulary, count, portions
+from chargen.text.ngrams import Floats, Vocabulary, count_ngrams, text_batches
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +32,8 @@ class NgramClassifier:
         """
         logits = np.tile(self.bias, (len(texts), 1))
         familiarity = np.zeros(len(texts), np.float32)
-        for part in portions(texts):
-            counts = count(texts[part])
+        for part in text_batches(texts):
+            counts = count_ngrams(texts[part])
             familiarity[part] = self.vocabulary.familiarity(counts, part.stop - part.start)
             owners, features, values = self.vocabulary.features(counts)
             if len(owners):
@@ -50,7 +50,7 @@ class NgramClassifier:
         """All that `of` needs, by name."""
         return {
             "buckets": self.vocabulary.buckets,
-            "rarity": self.vocabulary.rarity,
+            "rarity": self.vocabulary.idf,
             "weight": self.weight,
             "bias": self.bias,
             "strange": np.array([self.strange], np.float32),

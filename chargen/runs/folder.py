@@ -40,7 +40,7 @@ from chargen.runs.files import (
     to_json,
     write_atomically,
 )
-from chargen.runs.formats import renamed
+from chargen.runs.formats import rename_options
 from chargen.text.records import DataRecord, LabelledRecord
 from chargen.text.tokenizers.base import Tokenizer
 from chargen.text.tokenizers.registry import load_tokenizer
@@ -100,14 +100,14 @@ class Run:
         options = self.config.get("options", {})
         if not isinstance(options, dict):
             raise ChargenError(f"{self.path / 'config.json'} has no record of its options: the run is damaged")
-        return renamed(options)
+        return rename_options(options)
 
     def _part(self, name: str, record: Any, wanted: type[Part]) -> Part:
         """A part of the config as its kind's record, if that has the type that is wanted."""
         kind = kind_of(self.kind)
         own: type[Any] = kind.get(name)
         if not issubclass(own, wanted):
-            raise ChargenError(kind.otherwise.format(self.name))
+            raise ChargenError(kind.wrong_kind.format(self.name))
         return read_record(own, record, f"{self.path / 'config.json'} has no {name} that chargen knows")
 
     def tokenizer(self) -> Tokenizer:
@@ -174,7 +174,7 @@ class Run:
                 f"{self.path / 'metrics.jsonl'} is not valid ({error}): delete it and go on"
             ) from error
 
-    def own_inputs(self) -> tuple[str, ...]:
+    def training_inputs(self) -> tuple[str, ...]:
         """What it was trained on, as it was named; ChargenError where that was standard input, which is gone."""
         inputs = tuple(map(str, self.options.get("inputs", ())))
         if "-" in inputs:
@@ -217,7 +217,7 @@ class Run:
         return weights
 
     @property
-    def is_begun(self) -> bool:
+    def can_resume(self) -> bool:
         """Whether there is something to resume from."""
         return self._has(STATE)
 
@@ -228,7 +228,7 @@ class Run:
 
     def training_state(self) -> tuple[Weights, dict[str, Any]] | None:
         """Tensors and facts that `save_training_state` wrote last, or None where there are none."""
-        return self._tensors(STATE) if self.is_begun else None
+        return self._tensors(STATE) if self.can_resume else None
 
     def save_weights(self, weights: Mapping[str, np.ndarray]) -> None:
         """Replace the best weights, and what BESIDE_WEIGHTS names, which are read by methods of their own."""

@@ -14,10 +14,10 @@ RENAMED_OPTIONS = {
 }
 
 
-def renamed(options: Mapping[str, Any]) -> dict[str, Any]:
+def rename_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Recorded options under the names that they have now.
 
-    >>> renamed({"hidden": 256, "seed": 0})
+    >>> rename_options({"hidden": 256, "seed": 0})
     {'hidden_size': 256, 'seed': 0}
     """
     return {RENAMED_OPTIONS.get(name, name): value for name, value in options.items()}

@@ -41,5 +41,5 @@ def find_run(name: str | None, kind: str | None = None) -> Run:
         names = ", ".join(run.name for run in runs()) or "none yet"
         raise ChargenError(f"no run called {name!r} under {CHECKPOINTS}/ nor at that path; there are: {names}")
     if kind not in (None, run.kind):
-        raise ChargenError(kind_of(run.kind).otherwise.format(name))
+        raise ChargenError(kind_of(run.kind).wrong_kind.format(name))
     return run

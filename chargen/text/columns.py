@@ -32,7 +32,7 @@ def names_of(given: str | Iterable[str] | None) -> tuple[str, ...]:
 
 
 def find_columns(
-    table: Table, rows: Sequence[Row], text: Sequence[str] = (), label: str | None = None, *, sure: bool = True
+    table: Table, rows: Sequence[Row], text: Sequence[str] = (), label: str | None = None, *, strict: bool = True
 ) -> Columns:
     """The columns of texts and of labels: by the names given, by usual names, by what is in them.
 
@@ -40,22 +40,22 @@ def find_columns(
     labels if it has two values or more and each comes twice on average (if none does, if any value comes again). The
     longest other column has the texts, and must be at least twice as long as the next.
 
-    sure: False chooses among those that fit, too: by the order of the usual names, the longest, the fewest values.
+    strict: False chooses among those that fit, too: by the order of the usual names, the longest, the fewest values.
     Raises ChargenError for a column that is absent or holds lists or objects, and where several fit equally well.
     """
     if len(table.columns) < 2:
         raise ChargenError(f"{table.name} has one column only, but needs one of texts and one of labels")
-    label_index = _named(table, names_of(label), "label") or _usual(table, LABEL_NAMES, "label", sure)
-    text_index = _named(table, text, "text") or _usual(table, TEXT_NAMES, "text", sure)
+    label_index = _named(table, names_of(label), "label") or _usual(table, LABEL_NAMES, "label", strict)
+    text_index = _named(table, text, "text") or _usual(table, TEXT_NAMES, "text", strict)
     values = [[row.cells[index] for row in rows] for index in range(len(table.columns))]
     plain = [index for index, name in enumerate(table.columns) if name not in table.nested]
     everything = plain if len(plain) > 1 else list(range(len(table.columns)))
     if not text_index:
         others = [index for index in everything if index not in label_index]
-        text_index = [_text_by_content(table, values, others, sure)]
+        text_index = [_text_by_content(table, values, others, strict)]
     if not label_index:
         others = [index for index in everything if index not in text_index]
-        label_index = [_label_by_content(table, values, others, sure)]
+        label_index = [_label_by_content(table, values, others, strict)]
     names = [table.columns[index] for index in (*text_index, *label_index)]
     _refuse_unclear(table, names[:-1], names[-1])
     return Columns(tuple(names[:-1]), names[-1], bool(table.header), table.dialect and table.dialect.delimiter)
@@ -72,7 +72,7 @@ def open_texts(
     wanted = tuple(named) or (columns.text if columns else ())
     known = columns.header if columns and not named else None
     table = open_table(source, encoding, wanted=wanted, header=known)
-    indices = _named(table, wanted, "text") or _usual(table, TEXT_NAMES, "text", sure=True)
+    indices = _named(table, wanted, "text") or _usual(table, TEXT_NAMES, "text", strict=True)
     if not indices and table.header and len(table.columns) == 1:
         indices = [0]
     if not indices:
@@ -81,7 +81,7 @@ def open_texts(
     return table, indices
 
 
-def joined(cells: Sequence[Any], indices: Sequence[int]) -> str:
+def row_text(cells: Sequence[Any], indices: Sequence[int]) -> str:
     """The text of a row: the cells of these columns that are not blank, a line break between them."""
     return "\n".join(text for text in (as_text(cells[index]) for index in indices) if text.strip())
 
@@ -115,37 +115,37 @@ def _named(table: Table, given: Sequence[str], what: str) -> list[int]:
     return [table.columns.index(name) for name in given]
 
 
-def _usual(table: Table, usual: Sequence[str], what: str, sure: bool) -> list[int]:
+def _usual(table: Table, usual: Sequence[str], what: str, strict: bool) -> list[int]:
     """The column with a usual name; the first of the usual names wins, between the others there is no telling."""
     names = [name.strip().casefold() for name in table.columns]
     found = [index for name in usual for index, own in enumerate(names) if own == name]
     best = [index for index in found if names[index] == usual[0]]
-    if len(best or found) > 1 and sure:
+    if len(best or found) > 1 and strict:
         raise _equal(table, best or found, what)
     return found[:1]
 
 
-def _text_by_content(table: Table, values: Sequence[Sequence[str]], others: Sequence[int], sure: bool) -> int:
+def _text_by_content(table: Table, values: Sequence[Sequence[str]], others: Sequence[int], strict: bool) -> int:
     lengths = [sum(map(len, column)) for column in values]
-    if sure:
+    if strict:
         others = [index for index in others if not _repeats(values[index])] or others
     longest = max(others, key=lengths.__getitem__)
     close = [index for index in others if 2 * lengths[index] > lengths[longest]]
-    if sure and len(close) > 1:
+    if strict and len(close) > 1:
         raise _equal(table, close, "text")
     return longest
 
 
-def _label_by_content(table: Table, values: Sequence[Sequence[str]], others: Sequence[int], sure: bool) -> int:
+def _label_by_content(table: Table, values: Sequence[Sequence[str]], others: Sequence[int], strict: bool) -> int:
     varied = [index for index in others if len(set(values[index])) > 1] or others
     repeating = [index for index in varied if _repeats(values[index])]
     repeating = [index for index in repeating if not _is_measured(values[index])] or repeating
     fitting = repeating or [index for index in varied if len(set(values[index])) < len(values[index])]
-    if len(fitting) > 1 and sure:
+    if len(fitting) > 1 and strict:
         raise _equal(table, fitting, "label")
     if not fitting and len(varied) > 1:
         raise _no_telling(table, "labels", "label")
-    return min(fitting if sure and fitting else varied, key=lambda index: len(set(values[index])))
+    return min(fitting if strict and fitting else varied, key=lambda index: len(set(values[index])))
 
 
 def _is_measured(column: Sequence[str]) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from chargen.errors import ChargenError
-from chargen.text.columns import Columns, find_columns, joined, names_of, reading_note
+from chargen.text.columns import Columns, find_columns, names_of, reading_note, row_text
 from chargen.text.documents import read_lines
 from chargen.text.ngrams import words_of
 from chargen.text.sources import Source, read_source, resolve
@@ -42,7 +42,7 @@ class LabelledSet:
     label_type: str = field(default="str", compare=False)  # what the labels were: str, int or bool
 
     @property
-    def names(self) -> list[str]:
+    def label_names(self) -> list[str]:
         """The distinct labels, sorted."""
         return sorted(set(self.labels))
 
@@ -65,7 +65,7 @@ def read_labelled(
     text_column: str | Sequence[str] | None = None,
     label_column: str | None = None,
     columns: Columns | None = None,
-    sure: bool = True,
+    strict: bool = True,
     encoding: str = "utf-8",
     for_training: bool = True,
     to_split: bool = True,
@@ -82,7 +82,7 @@ def read_labelled(
         label_column: Columns of a table without header are called 1, 2, …
         columns: Those to read where none is named, as a run recorded them; without, `find_columns` finds them in the
             first table, and the others must have the same.
-        sure: Refuse to choose between columns that fit equally well; else each table's are guessed, as old runs did.
+        strict: Refuse to choose between columns that fit equally well; else guess, table by table, as old runs did.
         encoding: Of files of text.
         for_training: At least two labels are needed.
         to_split: Then each also needs two examples.
@@ -103,8 +103,8 @@ def read_labelled(
             if source.plain.suffix.lower() not in (*SUFFIXES, ""):
                 _lines(found, source, encoding)
                 continue
-            _table(found, source, encoding, text, label, header, sure)
-            if sure and found.columns:
+            _table(found, source, encoding, text, label, header, strict)
+            if strict and found.columns:
                 text, label, header = found.columns.text, found.columns.label, found.columns.header
     where = ", ".join(inputs)
     if not found.examples:
@@ -285,20 +285,20 @@ def _table(
     text: Sequence[str],
     label: str | None,
     header: bool | None,
-    sure: bool,
+    strict: bool,
 ) -> None:
     """Each row with a text is an example; ChargenError for one without a label."""
     table, rows = read_table(source, encoding, wanted=(*text, *names_of(label)), header=header)
     found.empty += table.blank
     if not rows:
         return
-    columns = find_columns(table, rows, text, label, sure=sure)
+    columns = find_columns(table, rows, text, label, strict=strict)
     found.columns = found.columns or columns
     found.notes.append(reading_note(table, columns))
     texts = [table.columns.index(name) for name in columns.text]
     labels = table.columns.index(columns.label)
     for row in rows:
-        if text_of_row := joined(row.cells, texts):
+        if text_of_row := row_text(row.cells, texts):
             if not row.cells[labels].strip():
                 raise ChargenError(f"{source.name}, {row.place}, has no label in {columns.label!r}: add it")
             found.examples.append((text_of_row, row.cells[labels].strip()))

@@ -40,7 +40,7 @@ class LabelledData:
     @property
     def labels(self) -> list[str]:
         """The distinct labels, sorted."""
-        return self.train.names
+        return self.train.label_names
 
     @property
     def counts(self) -> Counter[str]:
@@ -124,7 +124,7 @@ def _read(settings: LabelledSettings, recorded: LabelledRecord | None) -> tuple[
     if settings.val_fraction is not None:
         raise ChargenError("a set to validate on and a fraction of the set contradict: leave out one of the two")
     examples = read_labelled(settings.inputs, to_split=False, **reading)
-    if reading["sure"]:
+    if reading["strict"]:
         reading["columns"] = examples.reading.columns
     return examples, read_labelled(settings.val, for_training=False, **reading)
 
@@ -142,7 +142,7 @@ def _held_out(
     settings: LabelledSettings, examples: LabelledSet, *, keep_single: bool = False
 ) -> tuple[list[int], list[int]]:
     """Indices of the examples to train on, and of those to hold out."""
-    fraction = held_out_share(len(examples.texts)) if settings.val_fraction is None else settings.val_fraction
+    fraction = held_out_fraction(len(examples.texts)) if settings.val_fraction is None else settings.val_fraction
     groups = groups_of(examples.texts)
     return stratified_split(examples.labels, fraction, settings.seed, groups, keep_single=keep_single)
 
@@ -152,10 +152,10 @@ def shown(labels: Sequence[str]) -> str:
     return ", ".join(map(repr, labels[:SHOWN])) + (", …" if len(labels) > SHOWN else "")
 
 
-def held_out_share(texts: int) -> float:
+def held_out_fraction(texts: int) -> float:
     """The part of so many labelled texts to hold out: a fifth of few, less where that is enough to measure on.
 
-    >>> held_out_share(1000), held_out_share(20_000), held_out_share(10**7)
+    >>> held_out_fraction(1000), held_out_fraction(20_000), held_out_fraction(10**7)
     (0.2, 0.1, 0.02)
     """
     return max(LEAST_HELD_OUT, min(MOST_HELD_OUT, HELD_OUT / texts))
@@ -164,5 +164,5 @@ def held_out_share(texts: int) -> float:
 def recorded_columns(recorded: LabelledRecord | None) -> dict[str, Any]:
     """How `read_labelled` reads again what a run did; early versions guessed the columns of each table."""
     if recorded is None:
-        return {"sure": True}
-    return {"columns": recorded.columns, "sure": recorded.columns_known}
+        return {"strict": True}
+    return {"columns": recorded.columns, "strict": recorded.columns_known}

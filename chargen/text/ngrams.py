@@ -23,7 +23,7 @@ CHARACTERS = range(1, 6)  # lengths of n-grams of characters, which do not cross
 WORDS = range(1, 3)  # lengths of n-grams of words
 BUCKET_BITS = 22  # the highest one tells words from characters
 KIND_BIT = BUCKET_BITS - 1
-AT_ONCE = 1 << 18  # characters that are hashed together
+BATCH_CHARACTERS = 1 << 18  # characters that are hashed together
 LONGEST = 1 << 20  # characters of a text that are read
 
 BASE = 0x9E3779B97F4A7C15  # odd, so that it has an inverse modulo 2^64
@@ -56,19 +56,19 @@ class Vocabulary:
     """The buckets that count, and how rare each is."""
 
     buckets: npt.NDArray[np.int32]  # (F,), ascending
-    rarity: Floats  # (F,): inverse document frequency
+    idf: Floats  # (F,): inverse document frequency
 
     @classmethod
-    def of(cls, counts: Sequence[Counts], texts: int, least: int, most: int) -> Vocabulary:
+    def of(cls, counts: Sequence[Counts], texts: int, min_texts: int, max_size: int) -> Vocabulary:
         """The `most` buckets that most of the `texts` have, of those that at least `least` have."""
         found = np.zeros(1 << BUCKET_BITS, np.int32)
         for part in counts:
             found += np.bincount(part.buckets, minlength=len(found)).astype(np.int32)
-        frequent = np.flatnonzero(found >= least)
-        if len(frequent) > most:
-            frequent = np.sort(frequent[np.argsort(-found[frequent], kind="stable")[:most]])
-        rarity = np.log((1 + texts) / (1 + found[frequent])) + 1
-        return cls(frequent.astype(np.int32), rarity.astype(np.float32))
+        frequent = np.flatnonzero(found >= min_texts)
+        if len(frequent) > max_size:
+            frequent = np.sort(frequent[np.argsort(-found[frequent], kind="stable")[:max_size]])
+        idf = np.log((1 + texts) / (1 + found[frequent])) + 1
+        return cls(frequent.astype(np.int32), idf.astype(np.float32))
 
     def features(self, counts: Counts) -> tuple[Ints, Ints, Floats]:
         """The text (M,), feature (M,) and value (M,) of the n-grams that are in the vocabulary: TF-IDF.
@@ -77,7 +77,7 @@ class Vocabulary:
         """
         features, known = self._find(counts.buckets)
         texts, features = counts.texts[known], features[known]
-        values = (1 + np.log(counts.counts[known])) * self.rarity[features]
+        values = (1 + np.log(counts.counts[known])) * self.idf[features]
         kinds = 2 * texts + (self.buckets[features] >> KIND_BIT)
         norms = np.sqrt(np.bincount(kinds, values**2))
         return texts, features, (values / norms[kinds]).astype(np.float32)
@@ -98,10 +98,12 @@ class Vocabulary:
         return features, self.buckets[features] == buckets
 
 
-def count(texts: Sequence[str]) -> Counts:
+def count_ngrams(texts: Sequence[str]) -> Counts:
     """The n-grams of texts.
 
-    >>> count(["a b a", ""]).counts.tolist()  # the word a is there twice, and so is its every n-gram
+    >>> found = count_ngrams(["aa", ""])  # "aa" the word, "a" twice, " a", "a ", " aa", "aa", "aa ", " aa "
+    >>> sorted(found.counts.tolist()), set(found.texts.tolist())
+    ([1, 1, 1, 1, 1, 1, 1, 2], {0})
     """
     characters, owners = lay_out(texts)
     spans = list(find_spans(characters, owners))
@@ -116,11 +118,11 @@ def count(texts: Sequence[str]) -> Counts:
     return Counts((keys >> BUCKET_BITS).astype(np.int32), buckets.astype(np.int32), counts.astype(np.int32))
 
 
-def portions(texts: Sequence[str]) -> Iterator[slice]:
+def text_batches(texts: Sequence[str]) -> Iterator[slice]:
     """Slices of the texts, in order, each short enough to be counted at once."""
     start = characters = 0
     for stop, text in enumerate(texts):
-        if stop > start and characters + len(text) > AT_ONCE:
+        if stop > start and characters + len(text) > BATCH_CHARACTERS:
             yield slice(start, stop)
             start, characters = stop, 0
         characters += min(len(text), LONGEST)

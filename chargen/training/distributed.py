@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 
-from chargen.errors import ChargenError, ToldError
+from chargen.errors import ChargenError, ReportedError
 from chargen.workers import divide
 
 
@@ -65,7 +65,7 @@ class World:
     def agree(self, value: Any | Callable[[], Any]) -> Any:
         """The first process's value, in all of them; a function is called there alone.
 
-        What it cannot do, all of them raise, so that none waits for the others; ToldError in all but the first.
+        What it cannot do, all of them raise, so that none waits for the others; ReportedError in all but the first.
         """
         if self.size == 1:
             return value() if callable(value) else value
@@ -77,7 +77,7 @@ class World:
                 holder[1] = error
         distributed.broadcast_object_list(holder, src=0)
         if holder[1] is not None:
-            raise holder[1] if self.is_writer else ToldError(str(holder[1]))
+            raise holder[1] if self.is_writer else ReportedError(str(holder[1]))
         return holder[0]
 
 

@@ -53,7 +53,7 @@ def train(
         task.model, optimisation.optimizer, optimisation.weight_decay, optimisation.precision, workers
     )
     saver = Saver(task, optimizers, run, world)
-    begun = resume and world.agree(lambda: run.is_begun or run.has_weights)
+    begun = resume and world.agree(lambda: run.can_resume or run.has_weights)
     progress = saver.restore() if begun else saver.save(Progress())
     if renewed:
         progress.stale = 0

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from chargen.evaluation.calibration import combine, fit_scales, interval, nats, softmax
+from chargen.evaluation.calibration import combine, fit_scales, mean_nats, softmax, wilson_interval
 from chargen.models.ngrams import NgramClassifier
 from chargen.text.labelled import LabelledSet
 from chargen.text.labelled_data import LabelledData
-from chargen.text.ngrams import Counts, Vocabulary, count, portions
+from chargen.text.ngrams import Counts, Vocabulary, count_ngrams, text_batches
 
 MANY_TEXTS = 1000  # from here on, an n-gram that only one text has is left out
 MOST_WEIGHTS = 1 << 24  # features times labels
@@ -68,8 +68,8 @@ class _Data:
         texts = [examples.texts[i] for i in order]
         parts: list[tuple[int, Counts]] = []
         found = read = 0
-        for part in portions(texts):
-            parts.append((part.start, count(texts[part])))
+        for part in text_batches(texts):
+            parts.append((part.start, count_ngrams(texts[part])))
             found, read = found + len(parts[-1][1].texts), part.stop
             if found > MOST_COUNTED:
                 break
@@ -161,7 +161,7 @@ def _is_much(matrix: Any, labels: int) -> bool:
 
 def _loss(logits: np.ndarray, truth: np.ndarray) -> float:
     scales = fit_scales(logits[None], truth, [1.0])
-    return nats(softmax(combine(logits[None], scales)), truth)
+    return mean_nats(softmax(combine(logits[None], scales)), truth)
 
 
 class FittedNgrams(NamedTuple):
@@ -183,7 +183,7 @@ def fit_and_measure(data: LabelledData, *, balance: bool = False) -> FittedNgram
     classifier = fit_ngrams(train, validation, labels, balance=balance)
     logits = classifier.logits(validation.texts)
     right = np.array(labels)[logits.argmax(-1)] == np.array(validation.labels)
-    low, high = interval(int(right.sum()), len(right))
+    low, high = wilson_interval(int(right.sum()), len(right))
     if not data.settings.val:
         everything = LabelledSet(train.texts + validation.texts, train.labels + validation.labels)
         classifier = fit_again(classifier, everything, labels, balance=balance)

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, TypeVar
 from chargen.errors import ChargenError
 from chargen.kinds import CLASSIFIER, LANGUAGE_MODEL, kind_of
 from chargen.runs.folder import Run
-from chargen.runs.formats import RENAMED_OPTIONS, renamed
+from chargen.runs.formats import RENAMED_OPTIONS, rename_options
 from chargen.text.columns import names_of
 from chargen.text.corpus import CorpusSettings
 from chargen.text.labelled_data import LabelledSettings
@@ -266,7 +266,7 @@ def options_of(run: Run, kind: type[AnyOptions]) -> AnyOptions:
     """The options that a run was trained with; ChargenError when they are not of this type. `Options` are all."""
     own = options_type(run.kind)
     if not issubclass(own, kind):
-        raise ChargenError(kind_of(run.kind).otherwise.format(run.name))
+        raise ChargenError(kind_of(run.kind).wrong_kind.format(run.name))
     return from_record(own, run.options)
 
 
@@ -278,7 +278,7 @@ def to_record(options: Options) -> dict[str, Any]:
 def from_record(kind: type[AnyOptions], record: dict[str, Any]) -> AnyOptions:
     """The options of a record; ChargenError for one that holds what this version does not know."""
     values: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in renamed(record).items()
+        name: tuple(value) if isinstance(value, list) else value for name, value in rename_options(record).items()
     }
     known = {declared.name for declared in fields(kind)}
     if unknown := sorted(values.keys() - known):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chargen.runs.formats import renamed
+from chargen.runs.formats import rename_options
 from chargen.training.classifier_recipes import BROUGHT, LANGUAGE_SHARE
 from chargen.training.options import NOT_OF_PROBES
 
@@ -33,7 +33,7 @@ def replayed(record: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
     >>> replayed({"minutes": 3.0, "seed": 1}, {"steps": 10})
     {'seed': 1, 'steps': 10}
     """
-    record = asked_again(renamed(record))
+    record = asked_again(rename_options(record))
     replaced = {name for given in asked for name in REPLACES.get(given, ())}
     if asked.get("tied", record.get("tied")) and SHAPE & asked.keys():  # they are one size then
         replaced |= SHAPE

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from chargen.errors import ChargenError, ToldError
+from chargen.errors import ChargenError, ReportedError
 from chargen.hardware import FASTER, autocast, bf16_gain, choose_precision
 from chargen.kinds import kind_of
 from chargen.models.cells.registry import CELLS
@@ -178,7 +178,7 @@ def give_weights(model: nn.Module, source: Run) -> None:
 def require_same(same: bool, inputs: Sequence[str], world: World, device: torch.device) -> None:
     """End all processes with a ChargenError unless each has the `same` text as the first one."""
     if not world.gather(torch.tensor([same], device=device), dim=0).all():
-        kind = ToldError if same else ChargenError
+        kind = ReportedError if same else ChargenError
         raise kind(f"the text in {', '.join(inputs)} is not the first process's: bring the same one")
 
 

@@ -87,7 +87,7 @@ def resume(
         raise ChargenError(f"{run.name} was trained on standard input: pipe the same text into chargen once more")
     with _joined(options) as (world, workers, where):
         # A run killed before its first save still needs the weights that it was to start from.
-        source = find_run(options.start_from) if options.start_from and not run.is_begun else None
+        source = find_run(options.start_from) if options.start_from and not run.can_resume else None
         run.ngrams()  # raises where they are missing
         prepared = _prepare(options, Setting(world, workers, where, source, resumed=run, progress=hooks.encoding))
         if prepared.fit:

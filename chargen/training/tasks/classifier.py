@@ -17,9 +17,9 @@ from chargen.evaluation.calibration import (
     cross_fitted,
     error_by_chance,
     fit_scales,
-    interval,
-    nats,
+    mean_nats,
     softmax,
+    wilson_interval,
 )
 from chargen.evaluation.labels import classification_report
 from chargen.hardware import autocast
@@ -118,7 +118,7 @@ class Classification:
         if not last:
             return figures
         figures["texts"] = len(truth)
-        figures["accuracy_interval"] = list(interval(int(right.sum()), len(truth)))
+        figures["accuracy_interval"] = list(wilson_interval(int(right.sum()), len(truth)))
         figures["network"] = self._figures(cross_fitted(sources[:1], truth, NETWORK_ALONE, weights), truth, weights)
         if self.ngram_logits is not None:
             figures["ngrams"] = self._figures(
@@ -143,7 +143,7 @@ class Classification:
     def _figures(self, probs: np.ndarray, truth: np.ndarray, weights: np.ndarray | None) -> dict[str, Any]:
         report = classification_report(truth.tolist(), probs.argmax(-1).tolist(), self.labels)
         return {
-            "val_loss": nats(probs, truth, weights),
+            "val_loss": mean_nats(probs, truth, weights),
             "accuracy": report["accuracy"],
             "macro_f1": report["macro_f1"],
         }
