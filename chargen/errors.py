@@ -1,9 +1,9 @@
-"""The one error a user is meant to read."""
+"""The one error that users are meant to read."""
 
 
 class ChargenError(ValueError):
-    """Something could not be done: one sentence that says what, where, and what to do about it."""
+    """Something could not be done. The message is one sentence: what, where, and what to do about it."""
 
 
 class ReportedError(ChargenError):
-    """What the first of several processes could not do, raised in the others too, which need not say it again."""
+    """An error of one process, raised in the others too so that all stop; the first process has printed it."""

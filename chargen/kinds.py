@@ -1,7 +1,7 @@
-"""The kinds of run, a row each. All that differs between them beyond their own files is here.
+"""The kinds of run: one row each, naming everything that differs between them.
 
-What a row names as `module:attribute` is loaded when it is used, so that nothing here imports torch, and any room may
-look a kind up. A new kind is a row, and the members that it names.
+Members named as `module:attribute` are imported when they are used, so this module needs no torch and any package may
+import it. To add a kind, add a row and write the members that it names.
 """
 
 from __future__ import annotations
@@ -16,33 +16,41 @@ from chargen.errors import ChargenError
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of run: how it is called, and what makes, loads, measures and shows one."""
+    """A kind of run: its names, and the code that trains, loads, evaluates and shows it."""
 
     name: str  # in config.json
-    title: str  # as people are told
-    task: str  # as `chargen train --task` calls it
-    use: str  # a command for such a run, whose name stands at {}
-    wrong_kind: str  # what is said of such a run where another kind is wanted; its name stands at {}
-    default_input: str  # a named corpus, trained on where nothing is named
-    model: str  # the model's config
-    data: str  # what its config.json says of its data
-    options: str  # what a person may ask of its training
+    title: str  # in messages
+    task: str  # for `chargen train --task`
+    use: str  # an example command; {} is the run's name
+    wrong_kind: str  # message shown when another kind is wanted; {} is the run's name
+    default_input: str  # named corpus to train on when no input is given
+    model: str  # class of the model's config
+    data: str  # class of the data record in config.json
+    options: str  # class of the training options
     prepare: str  # (options, Setting) -> Prepared
-    load: str  # (Run) -> what `chargen.load` gives
-    embed: str  # (Run) -> an object whose `embed` gives texts as vectors
-    evaluate: str  # (Run, options, inputs, Measuring) -> figures
-    show: str  # (Run, figures): prints them
-    preview: str | None = None  # (Run) -> text that is shown at an evaluation
+    load: str  # (Run) -> what `chargen.load` returns
+    embed: str  # (Run) -> an object whose `embed` turns texts into vectors
+    evaluate: str  # (Run, options, inputs, Measuring) -> metrics
+    show: str  # (Run, metrics): prints them
+    preview: str | None = None  # (Run) -> text shown at each evaluation
     has_labels: bool = False
 
     def get(self, member: str) -> Any:
-        """What a field of this row names."""
+        """Import the object that a field of this row names.
+
+        >>> KINDS["classifier"].get("data").__name__
+        'LabelledRecord'
+        """
         module, _, attribute = getattr(self, member).partition(":")
         return reduce(getattr, attribute.split("."), import_module(module))
 
     @property
     def train(self) -> str:
-        """The command that makes such a run."""
+        """The command that trains a run of this kind.
+
+        >>> KINDS["classifier"].train
+        'chargen train --task classify'
+        """
         return "chargen train" if self.task == LANGUAGE_MODEL else f"chargen train --task {self.task}"
 
 
@@ -88,12 +96,23 @@ KINDS: dict[str, Kind] = {
 
 
 def is_kind(name: object) -> bool:
-    """Whether it is the name of a kind, whatever a file may hold in its place."""
+    """Whether `name` names a kind; any value is accepted, since it may come from a file.
+
+    >>> is_kind("classifier"), is_kind(None)
+    (True, False)
+    """
     return isinstance(name, str) and name in KINDS
 
 
 def kind_of(name: str) -> Kind:
-    """A kind by its name; ChargenError for one that this version does not know."""
+    """Look up a kind by its name.
+
+    Raises:
+        ChargenError: This version knows no kind of that name.
+
+    >>> kind_of("classifier").title
+    'classifier'
+    """
     if not is_kind(name):
         raise ChargenError(f"unknown kind of run {name!r}: this chargen knows {', '.join(KINDS)}")
     return KINDS[name]

@@ -60,7 +60,7 @@ def test_source_is_the_library_without_tests() -> None:
 
 def test_lines_are_balanced_distinct_and_stripped_of_what_gives_them_away() -> None:
     lines = read_labelled(["python-lines"])
-    assert Counter(lines.labels) == dict.fromkeys(builtin.LABELS, builtin.LINES_A_LABEL)
+    assert Counter(lines.labels) == dict.fromkeys(builtin.LABELS, builtin.LINES_PER_LABEL)
     assert len(set(lines.texts)) == len(lines.texts)
     assert not any(text.startswith(" ") for text in lines.texts)
     assert ("#", "comment") not in {(text[0], label) for text, label in zip(lines.texts, lines.labels, strict=True)}

@@ -10,9 +10,7 @@ import pytest
 
 import chargen
 
-# All modules but __main__, whose import starts the program.
-MODULES = [module.name for module in pkgutil.walk_packages(chargen.__path__, "chargen.")]
-MODULES = ["chargen", *sorted(name for name in MODULES if name != "chargen.__main__")]
+MODULES = ["chargen", *sorted(module.name for module in pkgutil.walk_packages(chargen.__path__, "chargen."))]
 
 
 @pytest.mark.parametrize("name", MODULES)

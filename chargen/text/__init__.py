@@ -1,1 +1,1 @@
-"""Text becomes ids: sources, documents, tokenizers, encoded corpora, labelled sets. No torch here."""
+"""From text to ids: sources, documents, tokenizers, encoded corpora, labelled sets. Nothing here imports torch."""

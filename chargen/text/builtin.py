@@ -1,4 +1,4 @@
-"""Corpora from the user's own Python, nothing downloaded: its documentation, its source, its lines, labelled."""
+"""Corpora made from the user's own Python, without a download: its documentation, its source, its labelled lines."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from pathlib import Path
 
 from chargen.errors import ChargenError
 
-# Not the library itself: what others installed, tests and their data, tables, generated files.
-LEFT_OUT = {"site-packages", "dist-packages", "test", "tests", "idle_test", "idlelib", "lib2to3", "turtledemo"}
-LEFT_OUT |= {"encodings", "pydoc_data", "ensurepip", "__phello__", "__pycache__"}
+# Folders that are not the library itself: installed packages, tests and their data, tables, generated files.
+SKIPPED_FOLDERS = {"site-packages", "dist-packages", "test", "tests", "idle_test", "idlelib", "lib2to3", "turtledemo"}
+SKIPPED_FOLDERS |= {"encodings", "pydoc_data", "ensurepip", "__phello__", "__pycache__"}
 GENERATED = ("_sysconfigdata", "config-")
-SHORTEST_DOCSTRING = 40  # characters; what is shorter says little
+MIN_DOCSTRING = 40  # characters; shorter ones say little
 LABELS = ("code", "comment", "docstring")
-LINES_A_LABEL = 10_000
+LINES_PER_LABEL = 10_000
 LINE_LENGTHS = range(12, 101)  # characters of a labelled line
-TYPEWRITER = str.maketrans({"“": '"', "”": '"', "‘": "'", "’": "'", "–": "-", "—": "--", "…": "..."})
+TO_ASCII = str.maketrans({"“": '"', "”": '"', "‘": "'", "’": "'", "–": "-", "—": "--", "…": "..."})
 
 Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def python_docs() -> Iterator[str]:
-    """The language reference's topics and the standard library's docstrings, in ASCII, no paragraph twice.
+    """Yield the language reference's topics and the standard library's docstrings, in ASCII, no paragraph twice.
 
-    Topics and modules are shuffled, always in the same way, so that the end of the text is like the rest.
+    Topics and modules are shuffled in a fixed order, so that the end of the text resembles the rest.
     """
     seen: set[str] = set()
-    topics = sorted(_topics(), key=len, reverse=True)  # a long topic may hold short ones whole
+    topics = sorted(_topics(), key=len, reverse=True)  # a long topic may contain a short one whole
     parts = [_section(topic, seen) for topic in topics]
     for module, source in _modules():
         parts.append(
             "".join(
                 _section(docstring, seen, name + _signature(node))
                 for name, node in _defined(ast.parse(source), module)
-                if len(docstring := ast.get_docstring(node) or "") >= SHORTEST_DOCSTRING
+                if len(docstring := ast.get_docstring(node) or "") >= MIN_DOCSTRING
             )
         )
     random.Random(0).shuffle(parts)
@@ -48,7 +48,7 @@ def python_docs() -> Iterator[str]:
 
 
 def python_source() -> Iterator[str]:
-    r"""The standard library's source in ASCII (`\xe9` for é), its modules shuffled, always in the same way."""
+    r"""Yield the standard library's source in ASCII (`\xe9` for é), its modules shuffled in a fixed order."""
     modules = [source for _, source in _modules()]
     random.Random(0).shuffle(modules)
     for source in modules:
@@ -56,15 +56,15 @@ def python_source() -> Iterator[str]:
 
 
 def python_lines() -> Iterator[str]:
-    """A CSV with the columns text and label: lines of the source that are code, comment or docstring.
+    """Yield a CSV with the columns text and label: lines of source that are code, comment or docstring.
 
-    Indentation and the `#` of a comment are taken off, so that it is the words that tell. No text comes twice,
-    and a label has at most LINES_A_LABEL of them.
+    Indentation and the `#` of a comment are removed, so that only the words can give the label away. No text occurs
+    twice, and each label has at most LINES_PER_LABEL of them.
     """
     modules = [source for _, source in _modules()]
     random.Random(0).shuffle(modules)
     lines: dict[str, str] = {}  # text -> label
-    wanted = dict.fromkeys(LABELS, LINES_A_LABEL)
+    wanted = dict.fromkeys(LABELS, LINES_PER_LABEL)
     for source in modules:
         for text, label in _labelled_lines(source):
             if wanted[label] and text not in lines and len(text) in LINE_LENGTHS and re.search(r"\w\w", text):
@@ -86,29 +86,29 @@ def _topics() -> list[str]:
 
 
 def _modules() -> list[tuple[str, str]]:
-    """Name and source of each module of the standard library, sorted."""
+    """Name and source of each module of the standard library, sorted by path."""
     library = Path(sysconfig.get_path("stdlib"))
     modules = []
     for path in sorted(library.rglob("*.py")):
         parts = path.relative_to(library).with_suffix("").parts
-        if LEFT_OUT.isdisjoint(parts) and not any(part.startswith(GENERATED) for part in parts):
+        if SKIPPED_FOLDERS.isdisjoint(parts) and not any(part.startswith(GENERATED) for part in parts):
             name = ".".join(part for part in parts if part != "__init__")
             modules.append((name, path.read_text(encoding="utf-8")))
     if not modules:
-        raise ChargenError(f"this Python has no source of its library in {library}: name a text of your own")
+        raise ChargenError(f"this Python has no source of its library in {library}: name your own text instead")
     return modules
 
 
 def _section(text: str, seen: set[str], heading: str = "") -> str:
-    """The text's paragraphs that are new and can be written in ASCII, below the heading; "" if none are."""
-    paragraphs = dict.fromkeys(part.strip("\n") for part in text.translate(TYPEWRITER).split("\n\n"))
+    """The paragraphs that are new and pure ASCII, below the heading; "" if there are none. Adds them to `seen`."""
+    paragraphs = dict.fromkeys(part.strip("\n") for part in text.translate(TO_ASCII).split("\n\n"))
     new = [paragraph for paragraph in paragraphs if paragraph.isascii() and paragraph and paragraph not in seen]
     seen.update(new)
     return "\n\n".join([heading, *new] if heading else new) + "\n\n\n" if new else ""
 
 
 def _defined(node: ast.AST, name: str) -> Iterator[tuple[str, ast.Module | Definition]]:
-    """A module and all that it defines, in their order, each with its dotted name."""
+    """A module and its definitions in order, each with its dotted name."""
     if isinstance(node, ast.Module | Definition):
         yield name, node
     for child in ast.iter_child_nodes(node):
@@ -125,8 +125,8 @@ def _signature(node: ast.AST) -> str:
 
 
 def _labelled_lines(source: str) -> Iterator[tuple[str, str]]:
-    """Text and label of each line with words that is one thing only."""
-    strings: set[int] = set()  # rows of strings over several lines, and of docstrings
+    """Text and label of each line that is code, comment or docstring alone."""
+    strings: set[int] = set()  # rows of multi-line strings and docstrings
     comments: set[int] = set()
     for _, node in _defined(ast.parse(source), ""):
         if docstring := ast.get_docstring(node, clean=False):
