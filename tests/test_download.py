@@ -114,7 +114,7 @@ def test_nothing_is_kept_of_a_wrong_file(server: Server, tmp_path: Path, before:
 
 
 def test_a_server_without_the_file_says_so(server: Server, tmp_path: Path) -> None:
-    with pytest.raises(ChargenError, match="/none cannot be had, the server answers 404 Not Found"):
+    with pytest.raises(ChargenError, match="/none cannot be downloaded, the server answers 404 Not Found"):
         download(server.address.replace("/file", "/none"), tmp_path / "file", digest=SHA256)
     assert len(server.asked) == 1
 

@@ -69,7 +69,7 @@ def test_an_absent_column_lists_those_there_are(tmp_path: Path) -> None:
     for name, text in (("a.csv", "mood,words\npos,good\n"), ("a.jsonl", '{"mood": "pos", "words": "good"}\n')):
         with pytest.raises(ChargenError, match=f"{name} has no column 'label': name one of mood, words with --label"):
             read(tmp_path / name, text, label_column="label")
-    with pytest.raises(ChargenError, match=r"no telling which column of .* name one of id, no, words"):
+    with pytest.raises(ChargenError, match=r"cannot tell which column of .* name one of id, no, words"):
         read(tmp_path / "b.csv", "id,no,words\n1,a,good\n2,b,bad\n3,c,fine\n")
 
 
@@ -135,7 +135,7 @@ def test_measured_numbers_are_no_labels(tmp_path: Path) -> None:
     [
         ("a.csv", "", "there is no text|a.csv is empty"),
         ("a.csv", "label,text\n", "there is no example in .*a.csv"),
-        ("a.csv", "just\none column\n", "a.csv has one column only"),
+        ("a.csv", "just\none column\n", "a.csv has only one column"),
         ("a.csv", "label,text\npos,good\n,bad\n", "a.csv, line 3, has no label in 'label': add it"),
         ("a.csv", "label,text\npos,good, really\n", "a.csv, line 2, has 3 cells, but the first row has 2"),
         ("a.csv", 'label,text\npos,"good\nneg,bad\n', r"a.csv is not valid CSV \(unexpected end of data\)"),

@@ -1,4 +1,4 @@
-"""Which columns of a table have the texts, and which the labels: as named, by usual names, by what is in them."""
+"""Find a table's text and label columns: as named by the user, by usual names, or by content."""
 
 from __future__ import annotations
 
@@ -18,43 +18,55 @@ NUMBER = re.compile(r"[-+]?\d+([.,]\d+)?(e[-+]?\d+)?", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns of a table are read, as a run records them."""
+    """The columns of a table that are read, as a run records them."""
 
-    text: tuple[str, ...]  # joined by a line break where there are several
+    text: tuple[str, ...]  # several are joined by a line break
     label: str
-    header: bool = True  # without one, columns are called 1, 2, …
+    header: bool = True  # without a header, columns are called 1, 2, …
     delimiter: str | None = None  # None in JSON and Parquet
 
 
 def names_of(given: str | Iterable[str] | None) -> tuple[str, ...]:
-    """The names of columns that somebody gave as one, several or none."""
+    """Column names as a tuple, whether given as one name, several or none.
+
+    >>> names_of("text"), names_of(["title", "body"]), names_of(None)
+    (('text',), ('title', 'body'), ())
+    """
     return (given,) if isinstance(given, str) else tuple(given or ())
 
 
 def find_columns(
     table: Table, rows: Sequence[Row], text: Sequence[str] = (), label: str | None = None, *, strict: bool = True
 ) -> Columns:
-    """The columns of texts and of labels: by the names given, by usual names, by what is in them.
+    """Find the text and label columns by the given names, else by usual names, else by content.
 
-    The names `text` and `label` win over the other usual names, and those over content. By content, a column fits as
-    labels if it has two values or more and each comes twice on average (if none does, if any value comes again). The
-    longest other column has the texts, and must be at least twice as long as the next.
+    The names `text` and `label` win over other usual names. By content, a column can hold labels if it has at least
+    two values and each occurs twice on average; failing that, if any value occurs twice. The longest of the other
+    columns holds the texts; it must be at least twice as long as the next.
 
-    strict: False chooses among those that fit, too: by the order of the usual names, the longest, the fewest values.
-    Raises ChargenError for a column that is absent or holds lists or objects, and where several fit equally well.
+    Args:
+        table: The table.
+        rows: All of its rows, as text.
+        text: Names of the text columns; none: find one.
+        label: Name of the label column; None: find it.
+        strict: Refuse to choose between columns that fit equally well. Otherwise take the first usual name, the
+            longest text, the fewest label values.
+
+    Raises:
+        ChargenError: A column is absent or holds lists or objects, or several columns fit equally well.
     """
     if len(table.columns) < 2:
-        raise ChargenError(f"{table.name} has one column only, but needs one of texts and one of labels")
+        raise ChargenError(f"{table.name} has only one column, but needs one of texts and one of labels")
     label_index = _named(table, names_of(label), "label") or _usual(table, LABEL_NAMES, "label", strict)
     text_index = _named(table, text, "text") or _usual(table, TEXT_NAMES, "text", strict)
     values = [[row.cells[index] for row in rows] for index in range(len(table.columns))]
     plain = [index for index, name in enumerate(table.columns) if name not in table.nested]
-    everything = plain if len(plain) > 1 else list(range(len(table.columns)))
+    candidates = plain if len(plain) > 1 else list(range(len(table.columns)))
     if not text_index:
-        others = [index for index in everything if index not in label_index]
+        others = [index for index in candidates if index not in label_index]
         text_index = [_text_by_content(table, values, others, strict)]
     if not label_index:
-        others = [index for index in everything if index not in text_index]
+        others = [index for index in candidates if index not in text_index]
         label_index = [_label_by_content(table, values, others, strict)]
     names = [table.columns[index] for index in (*text_index, *label_index)]
     _refuse_unclear(table, names[:-1], names[-1])
@@ -64,10 +76,20 @@ def find_columns(
 def open_texts(
     source: Source, encoding: str, named: Sequence[str] = (), columns: Columns | None = None
 ) -> tuple[Table, list[int]]:
-    """A table, of labels or without, and the indices of its columns of texts.
+    """Open a table, labelled or not, and find its text columns.
 
-    Columns are those `named`, else those recorded in `columns`, else the one of a usual name, or the only one.
-    ChargenError for a table without them.
+    Args:
+        source: The table's file.
+        encoding: Of a text file.
+        named: Names of the text columns.
+        columns: Columns that a run recorded, used if `named` is empty. Without either, the column with a usual name
+            or the only column is taken.
+
+    Returns:
+        The table and the indices of its text columns.
+
+    Raises:
+        ChargenError: There is no such column.
     """
     wanted = tuple(named) or (columns.text if columns else ())
     known = columns.header if columns and not named else None
@@ -76,18 +98,22 @@ def open_texts(
     if not indices and table.header and len(table.columns) == 1:
         indices = [0]
     if not indices:
-        raise _no_telling(table, "texts", "text")
+        raise _not_found(table, "texts", "text")
     _refuse_unclear(table, [table.columns[index] for index in indices], None)
     return table, indices
 
 
 def row_text(cells: Sequence[Any], indices: Sequence[int]) -> str:
-    """The text of a row: the cells of these columns that are not blank, a line break between them."""
+    r"""Join the cells at `indices` by line breaks, leaving out blank ones.
+
+    >>> row_text(["Title", " ", "Body", "pos"], [0, 1, 2])
+    'Title\nBody'
+    """
     return "\n".join(text for text in (as_text(cells[index]) for index in indices) if text.strip())
 
 
 def reading_note(table: Table, columns: Columns) -> str:
-    """A sentence that says what is read."""
+    """Say in a sentence which columns are read."""
     texts = " and ".join(map(repr, columns.text))
     details = []
     if columns.delimiter and columns.delimiter != DELIMITERS.get(table.source.plain.suffix.lower()):
@@ -96,11 +122,11 @@ def reading_note(table: Table, columns: Columns) -> str:
         details.append("no header, so columns are numbered")
     if table.dialect and not table.dialect.quoted:
         details.append("quotation marks are part of the cells")
-    several = "s" if len(columns.text) > 1 else ""
+    plural = "s" if len(columns.text) > 1 else ""
     unread = [repr(name) for name in table.columns if name not in (*columns.text, columns.label)]
     more = ", …" if len(unread) > NAMES_SHOWN else ""
     return (
-        f"reading text from column{several} {texts} and labels from {columns.label!r}"
+        f"reading text from column{plural} {texts} and labels from {columns.label!r}"
         + (f", leaving out {', '.join(unread[:NAMES_SHOWN])}{more}" if unread else "")
         + (f" ({', '.join(details)})" if details else "")
     )
@@ -116,7 +142,7 @@ def _named(table: Table, given: Sequence[str], what: str) -> list[int]:
 
 
 def _usual(table: Table, usual: Sequence[str], what: str, strict: bool) -> list[int]:
-    """The column with a usual name; the first of the usual names wins, between the others there is no telling."""
+    """The column with a usual name. The first usual name wins; if `strict`, the others must not compete."""
     names = [name.strip().casefold() for name in table.columns]
     found = [index for name in usual for index, own in enumerate(names) if own == name]
     best = [index for index in found if names[index] == usual[0]]
@@ -144,12 +170,12 @@ def _label_by_content(table: Table, values: Sequence[Sequence[str]], others: Seq
     if len(fitting) > 1 and strict:
         raise _equal(table, fitting, "label")
     if not fitting and len(varied) > 1:
-        raise _no_telling(table, "labels", "label")
+        raise _not_found(table, "labels", "label")
     return min(fitting if strict and fitting else varied, key=lambda index: len(set(values[index])))
 
 
 def _is_measured(column: Sequence[str]) -> bool:
-    """Whether these are numbers, some with a fraction, which no labels are."""
+    """Whether the cells are numbers and some have decimals: measurements, not labels."""
     cells = [cell.strip() for cell in column if cell.strip()]
     return all(map(NUMBER.fullmatch, cells)) and any("." in cell or "," in cell for cell in cells)
 
@@ -159,7 +185,7 @@ def _repeats(column: Sequence[str]) -> bool:
 
 
 def _refuse_unclear(table: Table, texts: Sequence[str], label: str | None) -> None:
-    """Columns must be plain, once there, and not both texts and labels."""
+    """Refuse columns that occur twice, are nested, or serve as both text and label."""
     if label in texts:
         raise ChargenError(f"the column {label!r} of {table.name} cannot have both texts and labels: name another")
     for name in (*texts, *names_of(label)):
@@ -185,10 +211,10 @@ def _equal(table: Table, indices: Sequence[int], what: str) -> ChargenError:
     )
 
 
-def _no_telling(table: Table, things: str, what: str) -> ChargenError:
+def _not_found(table: Table, things: str, what: str) -> ChargenError:
     names = table.first if table.header is None else table.columns
     return ChargenError(
-        f"there is no telling which column of {table.name} has the {things}: name one of {_listed(names)} "
+        f"cannot tell which column of {table.name} has the {things}: name one of {_listed(names)} "
         f"with --{what}-column"
     )
 

@@ -1,4 +1,4 @@
-"""Texts with a name: some made from the user's own Python, others downloaded, all kept in one folder."""
+"""Named corpora: some made from the user's own Python, others downloaded, all kept in one folder."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ SOURCE_OF_AG_NEWS = "https://raw.githubusercontent.com/mhjabreel/CharCnn_Keras/m
 
 @dataclass(frozen=True)
 class Built:
-    """A file made here, from nothing but the Python that runs."""
+    """A file made from the running Python alone."""
 
     name: str
     pieces: Callable[[], Iterator[str]]
-    address: str = ""  # none, and no bytes to download
+    address: str = ""  # nothing to download
     size: int = 0
 
     def write(self, path: Path, progress: Progress | None) -> None:
@@ -37,16 +37,16 @@ class Built:
 
 @dataclass(frozen=True)
 class Download:
-    """A file that comes from an address."""
+    """A file to download."""
 
     name: str
     address: str
-    digest: str  # of what is downloaded: algorithm, colon, hexadecimal
+    digest: str  # of the download: algorithm, colon, hexadecimal
     size: int  # bytes to download
-    prepare: Callable[[Path, Path], object] = os.replace  # what is downloaded -> the file
+    prepare: Callable[[Path, Path], object] = os.replace  # (download, path): makes the file at the path
 
     def write(self, path: Path, progress: Progress | None) -> None:
-        """Fetch the file to `path`; a download broken before goes on where it ended."""
+        """Fetch the file to `path`; a broken download resumes."""
         downloaded = path.with_name(self.address.rpartition("/")[2] + ".download")
         download(self.address, downloaded, digest=self.digest, progress=progress)
         try:
@@ -57,7 +57,7 @@ class Download:
 
 @dataclass(frozen=True)
 class NamedCorpus:
-    """A text or a labelled set; the first of its files is the one to train on."""
+    """A text or labelled set; its first file is the one to train on."""
 
     name: str
     kind: str  # "text" or "labelled"
@@ -77,27 +77,43 @@ class NamedCorpus:
 
     @property
     def fetched(self) -> bool:
-        """Whether all of its files are there."""
+        """Whether all of its files exist."""
         return all(path.exists() for path in self.paths)
 
 
 def data_folder() -> Path:
-    """The folder of corpora: `$CHARGEN_DATA`, else `data` in the current one; made when first written to."""
+    """The folder of corpora: `$CHARGEN_DATA`, else `data` in the current folder; created on first write."""
     return Path(os.environ.get("CHARGEN_DATA") or "data")
 
 
 def find_corpus(name: str) -> NamedCorpus:
-    """The corpus of this name, or a ChargenError that lists them."""
+    """Look up a corpus by its name.
+
+    Raises:
+        ChargenError: There is no such corpus; the message lists all.
+
+    >>> find_corpus("text8").kind
+    'text'
+    """
     if name not in CORPORA:
         raise ChargenError(f"there is no corpus {name!r}: choose one of {', '.join(CORPORA)}")
     return CORPORA[name]
 
 
 def fetch(name: str, progress: Progress | None = None) -> list[Path]:
-    """The files of a corpus, made or downloaded if they are not there yet.
+    """Make or download the files of a corpus that are missing.
 
-    `progress` gets the bytes of a file so far, and their total if it is known. What keeps a file from coming
-    is a ChargenError; no file is there before it is whole.
+    A file appears under its name only when it is complete.
+
+    Args:
+        name: The corpus.
+        progress: Called with the bytes of a file so far, and their total if known.
+
+    Returns:
+        The paths of its files.
+
+    Raises:
+        ChargenError: There is no such corpus, or a file cannot be made or downloaded.
     """
     corpus = find_corpus(name)
     for file, path in zip(corpus.files, corpus.paths, strict=True):
@@ -113,7 +129,15 @@ def fetch(name: str, progress: Progress | None = None) -> list[Path]:
 
 
 def training_files(name: str, kinds: Sequence[str]) -> list[Path]:
-    """What to train on of a corpus of one of the `kinds`; a built-in one is made now, others must be there."""
+    """The files of a corpus to train on. A built-in corpus is made now; others must have been fetched.
+
+    Args:
+        name: The corpus.
+        kinds: Kinds that will do: "text", "labelled".
+
+    Raises:
+        ChargenError: The corpus does not exist, is of another kind, or was not fetched.
+    """
     corpus = find_corpus(name)
     if corpus.kind not in kinds:
         hint = "with --task classify" if corpus.kind == "labelled" else "without --task classify"

@@ -1,4 +1,4 @@
-"""An encoded text: ids on disk, memory-mapped, made once for each content and choice of settings."""
+"""Encoded corpora: ids on disk, memory-mapped, made once for each content and choice of settings."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from chargen.text.sources import OnRead, Source, fingerprint, read_text, resolve
 from chargen.text.tokenizers.base import PAGE, Ids, Tokenizer
 from chargen.text.tokenizers.registry import load_tokenizer, train_tokenizer
 
-VERSION = 1  # of the files of an encoded text, and of what makes their ids
+VERSION = 1  # of the files of an encoded corpus and of the code that makes their ids
 A_DAY = 86_400  # seconds
-DAMAGE = (OSError, ValueError, KeyError, TypeError)  # what reading a broken folder may raise
+DAMAGE = (OSError, ValueError, KeyError, TypeError)  # raised by reading a broken folder
 
 
 @dataclass(frozen=True)
@@ -45,21 +45,29 @@ class CorpusSettings:
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """A text as ids, with what it takes to read them."""
+    """A text as ids, and the tokenizer that reads them."""
 
     ids: npt.NDArray[Any]  # (N,) read-only, the narrowest unsigned type that holds V - 1
     tokenizer: Tokenizer
-    characters: int  # that the ids spell; each document's end counts as one
-    unknown: dict[str, int]  # characters without a symbol, and how often they occur, the most frequent first
+    characters: int  # that the ids decode to; each document's end counts as one
+    unknown: dict[str, int]  # counts of the characters outside the vocabulary, most frequent first
     fingerprint: str  # SHA-256 of the text's bytes
-    documents: bool  # whether documents begin and end with bos and eos
-    sources: list[str]  # their names
+    documents: bool  # whether documents begin with BOS and end with EOS
+    sources: list[str]  # names of files
 
     def split(self, val_fraction: float) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-        """The ids for training and, contiguous at the end, those for validation; nothing is copied.
+        """Split the ids in two without copying: training, then validation, the last part of the text.
 
-        Documents stay whole: the cut moves to the next start of one. Raises ChargenError for a fraction
-        outside 0 … 1, and for a single document.
+        Documents stay whole: the cut moves to the next start of one.
+
+        Args:
+            val_fraction: Fraction for validation, 0 to below 1.
+
+        Returns:
+            Ids for training and for validation.
+
+        Raises:
+            ChargenError: The fraction is out of range, or the text is a single document.
         """
         if not 0 <= val_fraction < 1:
             raise ChargenError(f"the validation fraction is {val_fraction}, but must be from 0 to below 1")
@@ -69,7 +77,7 @@ class Corpus:
         return self.ids[:cut], self.ids[cut:]
 
     def _document_start(self, near: int) -> int:
-        """The first start of a document at `near` or after, else the last one before; never that of the first."""
+        """The first document start at `near` or later, else the last one before; never index 0."""
         for page in range(max(near, 1), len(self.ids), PAGE):
             if len(found := self._starts(page, page + PAGE)):
                 return page + int(found[0])
@@ -88,17 +96,21 @@ def encode_corpus(
     tokenizer: Tokenizer | None = None,
     progress: Callable[[float], object] | None = None,
 ) -> Corpus:
-    """The corpus of a text, encoded now or earlier; memory stays bounded whatever its size.
+    """Encode a text in bounded memory, or open the ids of an earlier call.
 
-    A given `tokenizer` is used as it is, instead of one made as the settings say. `progress` is told the fraction
-    (0 … 1) of the work done, if any is. Raises ChargenError for what the sources, documents and tokenizers
-    refuse, and for an empty text.
+    Args:
+        settings: What to encode, and how.
+        tokenizer: Used as it is; None: train one as the settings say.
+        progress: Called with the fraction done (0 to 1), unless nothing needs to be done.
+
+    Raises:
+        ChargenError: The text is empty, or its sources, documents or tokenizer are refused.
     """
     sources = resolve(settings.inputs)
     content = fingerprint(sources)
     names = [source.name for source in sources]
     given = tokenizer.to_bytes() if tokenizer else None
-    for maker in dict.fromkeys([None, tokenizer]):  # the given one may be the one that was made of this text
+    for maker in dict.fromkeys([None, tokenizer]):  # the given tokenizer may have been trained on this very text
         folder = data_folder() / "encoded" / _key(settings, content, maker)
         with contextlib.suppress(*DAMAGE):  # not encoded yet, or damaged since
             found = _open(folder, content, names)
@@ -111,7 +123,7 @@ def encode_corpus(
 
 
 def _key(settings: CorpusSettings, content: str, tokenizer: Tokenizer | None) -> str:
-    """Names what the ids depend on: content, not the names of files, and every setting that matters."""
+    """A hash of everything the ids depend on: the content (not the names of files) and the settings."""
     relevant = asdict(settings) | {"version": VERSION, "content": content}
     del relevant["inputs"]
     if tokenizer:
@@ -122,11 +134,11 @@ def _key(settings: CorpusSettings, content: str, tokenizer: Tokenizer | None) ->
 
 @contextlib.contextmanager
 def _partial_folder(folder: Path) -> Iterator[Path]:
-    """A folder to fill beside `folder`; what is not published is removed in the end."""
-    for left in folder.parent.glob(".*"):  # by writers that were killed
+    """A folder to fill, beside `folder`; removed in the end unless it was published."""
+    for leftover in folder.parent.glob(".*"):  # of a process that was killed
         with contextlib.suppress(OSError):
-            if time.time() - left.stat().st_mtime > A_DAY:
-                shutil.rmtree(left)
+            if time.time() - leftover.stat().st_mtime > A_DAY:
+                shutil.rmtree(leftover)
     partial = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")
     partial.mkdir(parents=True)
     try:
@@ -136,7 +148,7 @@ def _partial_folder(folder: Path) -> Iterator[Path]:
 
 
 def _publish(partial: Path, folder: Path) -> None:
-    """Give a filled folder its name, at once and whole, unless another process was faster."""
+    """Rename a filled folder into place, unless another process was faster."""
     try:
         partial.rename(folder)
     except OSError:
@@ -171,7 +183,7 @@ def _encode(
     progress: Callable[[float], object] | None,
     folder: Path,
 ) -> None:
-    """Writes `ids`, `tokenizer` and `corpus.json` in one or two passes over the text."""
+    """Write `ids`, `tokenizer` and `corpus.json` in one or two passes over the text."""
     passes = 1 if tokenizer or settings.tokenizer == "byte" else 2
     on_read = _meter(progress, passes * sum(source.size for source in sources)) if progress else None
     if tokenizer is None:
@@ -198,7 +210,7 @@ def _encode(
 
 
 def _parts(tokenizer: Tokenizer, texts: Iterator[str], documents: bool) -> Iterator[tuple[str, Ids]]:
-    """Parts of the text and their ids; each document between bos and eos, which are parts without text."""
+    """Parts of the text with their ids; BOS and EOS around each document are parts without text."""
     if not documents:
         yield from ((part, tokenizer.encode(part)) for part in tokenizer.cut(texts))
         return
@@ -210,7 +222,7 @@ def _parts(tokenizer: Tokenizer, texts: Iterator[str], documents: bool) -> Itera
 
 
 class _Writer:
-    """Writes ids, those of many short parts at once, and keeps count of what they are."""
+    """Writes ids, many short parts at a time, and counts tokens, characters and unknown characters."""
 
     def __init__(self, tokenizer: Tokenizer, file: BinaryIO) -> None:
         self.tokens = 0
@@ -219,33 +231,33 @@ class _Writer:
         self._tokenizer = tokenizer
         self._file = file
         self._dtype = _dtype(tokenizer)
-        self._waiting: list[tuple[str, Ids]] = []
-        self._waiting_ids = 0
+        self._buffer: list[tuple[str, Ids]] = []
+        self._buffered_ids = 0
 
     def write(self, text: str, ids: Ids) -> None:
-        """Take a part of the text and its ids."""
-        self._waiting.append((text, ids))
-        self._waiting_ids += len(ids)
-        if self._waiting_ids >= SLICE:
+        """Buffer a part of the text and its ids."""
+        self._buffer.append((text, ids))
+        self._buffered_ids += len(ids)
+        if self._buffered_ids >= SLICE:
             self.flush()
 
     def flush(self) -> None:
-        """Write what was taken."""
-        if not self._waiting:
+        """Write the buffer."""
+        if not self._buffer:
             return
-        text = "".join(text for text, _ in self._waiting)
-        ids = np.concatenate([ids for _, ids in self._waiting], dtype=self._dtype, casting="unsafe")
+        text = "".join(text for text, _ in self._buffer)
+        ids = np.concatenate([ids for _, ids in self._buffer], dtype=self._dtype, casting="unsafe")
         self._file.write(ids.data)
         self.tokens += len(ids)
-        self.characters += len(text) + int(np.count_nonzero(ids == self._tokenizer.eos_id))  # each is a line break
+        self.characters += len(text) + int(np.count_nonzero(ids == self._tokenizer.eos_id))  # EOS counts as one
         unk = self._tokenizer.unk_id
         if unk is not None and (ids == unk).any():
             self.unknown.update(self._tokenizer.unknown(text))
-        self._waiting, self._waiting_ids = [], 0
+        self._buffer, self._buffered_ids = [], 0
 
 
 def _read(settings: CorpusSettings, sources: Sequence[Source], on_read: OnRead | None) -> Iterator[str]:
-    """The text in blocks, or its documents."""
+    """The text in blocks, or document by document."""
     if settings.documents is None:
         return read_text(sources, settings.encoding, on_read)
     return read_documents(
@@ -258,7 +270,7 @@ def _read(settings: CorpusSettings, sources: Sequence[Source], on_read: OnRead |
 
 
 def _meter(progress: Callable[[float], object], total: int) -> OnRead:
-    """Adds up the bytes read and tells `progress` what part of all they are."""
+    """A callback that adds up the bytes read and reports their fraction of `total`."""
     done = 0
 
     def on_read(read: int) -> None:
@@ -270,5 +282,5 @@ def _meter(progress: Callable[[float], object], total: int) -> OnRead:
 
 
 def _dtype(tokenizer: Tokenizer) -> np.dtype[Any]:
-    """The narrowest type for the ids."""
+    """The narrowest integer type that holds the ids."""
     return np.min_scalar_type(tokenizer.vocab_size - 1)

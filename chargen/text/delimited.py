@@ -1,7 +1,6 @@
-"""Rows of text with a delimiter: CSV and its kin, as people have them.
+"""Delimited rows of text, CSV and TSV, as found in practice.
 
-They are parsed by Python's csv module, which names the line of a bad row and takes a stray quotation mark as it
-stands.
+Python's csv module parses them: it knows the line of a bad row and keeps a stray quotation mark as it is.
 """
 
 from __future__ import annotations
@@ -17,30 +16,37 @@ from chargen.text.sources import Source
 
 TEXT_NAMES = ("text", "sentence", "document", "content", "review", "comment", "message", "body", "x")
 LABEL_NAMES = ("label", "labels", "class", "category", "target", "sentiment", "intent", "topic", "y")
-OTHER_DELIMITERS = ";\t|,"  # tried in this order where the suffix's own makes no table
-LONGEST_CELL = 2**31 - 1  # characters; the csv module's own limit is 131,072
-SAMPLE = 100  # rows that tell the delimiter
+OTHER_DELIMITERS = ";\t|,"  # tried in this order if the suffix's own delimiter makes no table
+MAX_CELL = 2**31 - 1  # characters; the csv module's own limit is 131,072
+SAMPLE = 100  # rows read to find the delimiter
 
 
 class Dialect(NamedTuple):
     """How the rows of a text file become cells."""
 
     delimiter: str
-    quoted: bool  # else quotation marks are characters
+    quoted: bool  # False: quotation marks are ordinary characters
 
 
-class Shape(NamedTuple):
-    """What one reading of all rows tells."""
+class Scan(NamedTuple):
+    """Findings of one pass over all rows."""
 
-    first: list[str]
-    recurring: set[int]  # columns whose first cell comes again, which a name in a header does not
-    total: int
-    folded: set[int]  # lines of rows where one cell has both the delimiter and a line break
+    first: list[str]  # cells of the first row
+    recurring: set[int]  # columns whose first cell occurs again, unlike a name in a header
+    total: int  # rows
+    multiline: set[int]  # lines of rows with a cell that has both the delimiter and a line break
     blank: int  # lines between rows
 
 
 def find_delimiter(source: Source, encoding: str, own: str, wanted: Sequence[str]) -> str:
-    """The suffix's own if it makes a table of the first rows, or else what does; best, what makes wanted columns."""
+    """Find the delimiter that makes a table of the first rows.
+
+    Args:
+        source: The file.
+        encoding: Of the file.
+        own: The suffix's own delimiter; tried first, and returned if none makes a table.
+        wanted: Names of columns; a delimiter whose header has them wins.
+    """
     fitting = ""
     for candidate in own + OTHER_DELIMITERS.replace(own, ""):
         for quoted in (True, False) if candidate == "\t" else (True,):
@@ -61,59 +67,67 @@ def _head(source: Source, encoding: str, dialect: Dialect) -> list[list[str]]:
         return []
 
 
-def find_dialect(source: Source, encoding: str, delimiter: str) -> tuple[Dialect, Shape]:
-    """Whether quotation marks quote, and the shape that follows.
+def find_dialect(source: Source, encoding: str, delimiter: str) -> tuple[Dialect, Scan]:
+    """Find out whether quotation marks quote.
 
-    In CSV they do. Many a TSV is written without quoting, so there they are characters where they break the rules, or
-    where quoting would make one cell of several lines that are rows each, as `_are_rows` tells.
+    In CSV they do. Many TSV files are written without quoting; there, quotation marks are ordinary characters if they
+    break the rules, or if quoting would merge several lines that are rows of their own (see `_are_rows`).
+
+    Returns:
+        The dialect, and the scan of all rows under it.
+
+    Raises:
+        ChargenError: The rows have unequal numbers of cells, or quotes that break the rules of CSV.
     """
     quoted, plain = Dialect(delimiter, True), Dialect(delimiter, False)
     if delimiter != "\t":
         try:
-            return quoted, _shape(source, encoding, quoted)
+            return quoted, _scan(source, encoding, quoted)
         except csv.Error as error:
             raise ChargenError(
                 f"{source.name} is not valid CSV ({error}): put cells that have commas, quotes or line breaks "
                 "in double quotes, and double the quotes inside"
             ) from error
     try:
-        by_quotes = _shape(source, encoding, quoted)
+        quoted_scan = _scan(source, encoding, quoted)
     except csv.Error:
-        return plain, _shape(source, encoding, plain)
+        return plain, _scan(source, encoding, plain)
     except ChargenError as ragged:
         try:
-            return plain, _shape(source, encoding, plain)
+            return plain, _scan(source, encoding, plain)
         except ChargenError:
             raise ragged from None
-    if by_quotes.folded and _are_rows(source, encoding, plain, by_quotes):
-        return plain, _shape(source, encoding, plain)
-    return quoted, by_quotes
+    if quoted_scan.multiline and _are_rows(source, encoding, plain, quoted_scan):
+        return plain, _scan(source, encoding, plain)
+    return quoted, quoted_scan
 
 
-def _are_rows(source: Source, encoding: str, plain: Dialect, by_quotes: Shape) -> bool:
-    """Whether lines that quoting makes one cell are rows.
+def _are_rows(source: Source, encoding: str, plain: Dialect, quoted_scan: Scan) -> bool:
+    """Whether the lines that quoting would merge into one cell are rows.
 
-    They are if each has all the cells, and in one column, as in that of labels, only values that other lines have.
+    They are if each has as many cells as the first row and, in at least one column (such as the labels), only values
+    that other lines have too.
     """
-    width = len(by_quotes.first)
+    width = len(quoted_scan.first)
     values: list[set[str]] = [set() for _ in range(width)]
     for line, row in parse(source, encoding, plain):
         if len(row) != width:
             return False
-        if line in by_quotes.folded:
+        if line in quoted_scan.multiline:
             for own, cell in zip(values, row, strict=True):
                 own.add(cell)
     for line, row in parse(source, encoding, plain):
-        if line not in by_quotes.folded:
+        if line not in quoted_scan.multiline:
             for own, cell in zip(values, row, strict=True):
                 own.discard(cell)
     return not all(values)
 
 
-def _shape(source: Source, encoding: str, dialect: Dialect) -> Shape:
+def _scan(source: Source, encoding: str, dialect: Dialect) -> Scan:
+    """Read all rows once and check that they have equally many cells."""
     first: list[str] = []
     recurring: set[int] = set()
-    total, folded, start = 0, set[int](), 1
+    total, multiline, start = 0, set[int](), 1
     blank = since = 0
     for line, row in parse(source, encoding, dialect, blank=True):
         if not row:
@@ -128,40 +142,60 @@ def _shape(source: Source, encoding: str, dialect: Dialect) -> Shape:
                 f"{source.name}, line {line}, has {len(row)} cells, but the first row has {len(first)}: "
                 "put cells that have delimiters or line breaks in double quotes"
             )
-        elif row != first:  # a header may come again where files were put together
+        elif row != first:  # concatenated files repeat the header
             recurring |= {index for index, cell in enumerate(row) if cell == first[index] and cell.strip()}
         if any("\n" in cell and dialect.delimiter in cell for cell in row):
-            folded |= set(range(start, line + 1))
+            multiline |= set(range(start, line + 1))
         start = line + 1
     if not total:
         raise ChargenError(f"{source.name} is empty: name a table with rows")
-    return Shape(first, recurring, total, folded, blank)
+    return Scan(first, recurring, total, multiline, blank)
 
 
 def parse(source: Source, encoding: str, dialect: Dialect, *, blank: bool = False) -> Iterator[tuple[int, list[str]]]:
-    """Rows, and the line where each ends; blank lines, as rows without cells, only if asked for."""
-    csv.field_size_limit(LONGEST_CELL)
+    """Yield each row with the number of its last line.
+
+    Args:
+        source: The file.
+        encoding: Of the file.
+        dialect: How rows become cells.
+        blank: Yield blank lines too, as rows without cells.
+    """
+    csv.field_size_limit(MAX_CELL)
     text = (line + "\n" for line in read_lines(source, encoding))
     quoting: Any = csv.QUOTE_MINIMAL if dialect.quoted else csv.QUOTE_NONE
     reader = csv.reader(text, delimiter=dialect.delimiter, quoting=quoting, strict=True)
     return ((reader.line_num, row) for row in reader if row or blank)
 
 
-def has_header(shape: Shape, wanted: Sequence[str], known: bool | None) -> bool | None:
-    """Whether the first row names the columns; None: there is no telling from names."""
-    names = [name.strip().casefold() for name in shape.first]
-    if any(name in (*TEXT_NAMES, *LABEL_NAMES) for name in names) and not shape.recurring:
+def has_header(scan: Scan, wanted: Sequence[str], known: bool | None) -> bool | None:
+    """Whether the first row names the columns; None if names cannot tell.
+
+    Args:
+        scan: Of all rows.
+        wanted: Names of columns that a user or a run gave.
+        known: Whether files read before had a header; None: unknown.
+
+    >>> has_header(Scan(["text", "label"], set(), 9, set(), 0), (), None)
+    True
+    """
+    names = [name.strip().casefold() for name in scan.first]
+    if any(name in (*TEXT_NAMES, *LABEL_NAMES) for name in names) and not scan.recurring:
         return True
     numbers = [str(number) for number in range(1, len(names) + 1)]
     if known or not set(wanted) <= set(numbers):
         return True
     if known is False:
         return False
-    if wanted:  # numbers of columns, unless numbers are their names
+    if wanted:  # all are numbers: of columns without a header, unless the header itself has numbers
         return set(wanted) <= set(names) and all(name.isdigit() or not name for name in names)
     return None
 
 
 def stripped(names: Iterable[str]) -> tuple[str, ...]:
-    """Names without the space around them."""
+    """Names without surrounding white space.
+
+    >>> stripped([" text", "label "])
+    ('text', 'label')
+    """
     return tuple(name.strip() for name in names)

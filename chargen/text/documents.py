@@ -1,4 +1,4 @@
-"""Documents: the short texts that a source holds, such as lines, paragraphs, files, records."""
+"""Documents: the separate texts in a source, such as lines, paragraphs, files or JSON records."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from chargen.errors import ChargenError
-from chargen.text.sources import OnRead, Source, nothing_in, read_source
+from chargen.text.sources import OnRead, Source, no_text_in, read_source
 
 DOCUMENT_MODES = ("line", "blank-line", "file", "jsonl")
 DECODER = json.JSONDecoder()
@@ -21,11 +21,18 @@ def read_documents(
     text_column: str = "text",
     on_read: OnRead | None = None,
 ) -> Iterator[str]:
-    """The documents of all sources, one by one, without the line break that ends each.
+    """Yield the documents of all sources, without the line break that ends each. Blank ones are dropped.
 
-    `line`: each line; `blank-line`: what stands between blank lines; `file`: each file; `jsonl`: a line's JSON
-    string, or its object's `text_column`. Documents of white space alone are dropped. Raises ChargenError for
-    what `read_text` refuses, for JSON that is broken or lacks the column, and when no document is left.
+    Args:
+        sources: Files.
+        mode: What a document is. `line`: each line; `blank-line`: the lines between blank lines; `file`: each file;
+            `jsonl`: each line's JSON string, or the `text_column` of its JSON object.
+        encoding: Of the files.
+        text_column: Name of the text in JSON objects.
+        on_read: Called with the number of bytes read.
+
+    Raises:
+        ChargenError: As for `read_text`; JSON is broken or lacks the column; there is no document.
     """
     if mode not in DOCUMENT_MODES:
         raise ChargenError(f"unknown documents {mode!r}: choose one of {', '.join(DOCUMENT_MODES)}")
@@ -36,12 +43,12 @@ def read_documents(
                 empty = False
                 yield document
     if empty:
-        raise nothing_in(sources)
+        raise no_text_in(sources)
 
 
 def read_lines(source: Source, encoding: str = "utf-8", on_read: OnRead | None = None) -> Iterator[str]:
-    """The lines of one source without their line breaks."""
-    pieces: list[str] = []  # of a line that goes on over blocks
+    """Yield the lines of one source without their line breaks."""
+    pieces: list[str] = []  # of a line that spans blocks
     for block in read_source(source, encoding, on_read):
         first, *others = block.split("\n")
         pieces.append(first)
@@ -54,19 +61,27 @@ def read_lines(source: Source, encoding: str = "utf-8", on_read: OnRead | None =
 
 
 def read_records(source: Source, encoding: str = "utf-8", on_read: OnRead | None = None) -> Iterator[tuple[int, Any]]:
-    """The line number and the value of each line of JSON, blank lines left out."""
+    """Yield line number and value of each line of JSON, skipping blank lines.
+
+    Raises:
+        ChargenError: A line is not JSON.
+    """
     for number, line in enumerate(read_lines(source, encoding, on_read), start=1):
         if line.strip():
             try:
                 yield number, json.loads(line)
             except json.JSONDecodeError as error:
                 raise ChargenError(
-                    f"{source.name}, line {number}, is not JSON ({error.msg}): put one JSON value on each"
+                    f"{source.name}, line {number}, is not JSON ({error.msg}): put one JSON value on each line"
                 ) from error
 
 
 def read_array(source: Source, encoding: str = "utf-8") -> Iterator[tuple[int, Any]]:
-    """The number, from 1, and the value of each element of a file that is one JSON array, in bounded memory."""
+    """Yield number (from 1) and value of each element of a file that is one JSON array, in bounded memory.
+
+    Raises:
+        ChargenError: The file is not one JSON array.
+    """
     blocks = read_source(source, encoding)
     text, at, number = "", 0, 0
     while True:
@@ -89,7 +104,11 @@ def read_array(source: Source, encoding: str = "utf-8") -> Iterator[tuple[int, A
 
 
 def _element(text: str, at: int, before: str) -> tuple[list[Any], int]:
-    """The value after a bracket or comma at `at`, or none at the array's end, and where to go on."""
+    """Parse the element after the delimiter `before` at index `at`.
+
+    Returns:
+        The value in a list, which is empty at the array's end, and the index to go on from.
+    """
     at = _skip_space(text, at)
     if before == "," and text[at : at + 1] == "]":
         return [], at + 1
@@ -99,7 +118,7 @@ def _element(text: str, at: int, before: str) -> tuple[list[Any], int]:
     if before == "[" and text[at : at + 1] == "]":
         return [], at + 1
     value, end = DECODER.raw_decode(text, at)
-    if end == len(text):  # a number may go on in the next block
+    if end == len(text):  # a number may continue in the next block
         raise json.JSONDecodeError("Unexpected end", text, end)
     return [value], end
 
@@ -110,13 +129,13 @@ def _skip_space(text: str, at: int) -> int:
     return at
 
 
-def _more(blocks: Iterator[str], least: int) -> str:
-    """At least so many characters, if there are, so that a long value is not parsed again for every block."""
+def _more(blocks: Iterator[str], minimum: int) -> str:
+    """At least `minimum` more characters, if there are, so that a long value is not parsed again for every block."""
     found: list[str] = []
     for block in blocks:
         found.append(block)
-        least -= len(block)
-        if least <= 0:
+        minimum -= len(block)
+        if minimum <= 0:
             break
     return "".join(found)
 
@@ -154,7 +173,18 @@ def _column(record: Any, column: str, source: Source, number: int) -> str:
 
 
 def well_formed(text: str, where: str) -> str:
-    """The text itself, if it is Unicode: JSON can spell half a surrogate pair, which no encoding can."""
+    r"""Return `text` if it can be encoded. JSON can escape half a surrogate pair, which UTF-8 cannot encode.
+
+    Args:
+        text: Checked, and returned as it is.
+        where: Begins the error's message.
+
+    Raises:
+        ChargenError: The text has half a surrogate pair.
+
+    >>> well_formed("é", "a.json, line 1,")
+    'é'
+    """
     if not text.isascii():
         try:
             text.encode()

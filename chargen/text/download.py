@@ -1,4 +1,4 @@
-"""Files from the network: resumed where they broke off, kept only if their digest is the one expected."""
+"""Downloads: resumed where they broke off, kept only if the digest is as expected."""
 
 from __future__ import annotations
 
@@ -12,42 +12,50 @@ from typing import Any
 from chargen.errors import ChargenError
 
 ATTEMPTS = 4
-PAUSE = 1.0  # seconds before the second attempt, twice and three times that before the next
+PAUSE = 1.0  # seconds before the second attempt; two and three times that before the next two
 TIMEOUT = 30.0  # seconds without a byte
-BLOCK = 1 << 16
+BLOCK = 1 << 16  # bytes read at once
 
-Progress = Callable[[int, int | None], object]  # bytes so far, and in all if that is known
+Progress = Callable[[int, int | None], object]  # called with the bytes so far, and their total if known
 
 
-class _CutError(Exception):
+class _ConnectionCutError(Exception):
     """The connection ended before the file did."""
 
 
 def download(address: str, path: Path, *, digest: str, progress: Progress | None = None) -> None:
-    """Fetch `address` to `path`; `digest` is an algorithm, a colon, and the hexadecimal it must give.
+    """Download `address` to `path`.
 
-    A cut connection is tried again, from where it was cut if the server allows it. What came is kept beside
-    `path`, with `.part` to its name, and a later call goes on from there. A ChargenError says what went wrong;
-    of a file with another digest nothing is kept.
+    If the connection is cut, it is tried again, from where it was cut if the server allows it. The part received so
+    far is kept beside `path` with the suffix `.part`; a later call resumes from it.
+
+    Args:
+        address: URL.
+        path: Where to put the file.
+        digest: Expected digest: algorithm, colon, hexadecimal.
+        progress: Called with the bytes so far, and their total if known.
+
+    Raises:
+        ChargenError: The file cannot be fetched, or has another digest and is deleted.
     """
     part = path.with_name(path.name + ".part")
     for attempt in range(ATTEMPTS):
         time.sleep(PAUSE * attempt)
         try:
             _receive(address, part, progress)
-        except _CutError as error:
+        except _ConnectionCutError as error:
             cut = error
         else:
             _verify(part, digest, address)
             part.replace(path)
             return
     raise ChargenError(
-        f"the connection for {address} was cut {ATTEMPTS} times ({cut}): run it again to go on from there"
+        f"the connection for {address} was cut {ATTEMPTS} times ({cut}): run it again to resume from there"
     )
 
 
 def extract(archive: Path, path: Path) -> None:
-    """Write the one file that a zip archive holds to `path`."""
+    """Extract the only file of a zip archive to `path`."""
     import zipfile
 
     with zipfile.ZipFile(archive) as members, path.open("wb") as file:
@@ -57,14 +65,14 @@ def extract(archive: Path, path: Path) -> None:
 
 
 def strip_spaces(spaced: Path, path: Path) -> None:
-    """Write to `path` the lines of a file without the first and the last space of each."""
+    """Copy a file to `path`, removing one space from both ends of each line."""
     with spaced.open("rb") as lines, path.open("wb") as file:
         for line in lines:
             file.write(line.rstrip(b"\n").removeprefix(b" ").removesuffix(b" ") + b"\n")
 
 
 def _receive(address: str, part: Path, progress: Progress | None) -> None:
-    """Append to `part` what is missing of it, or write it anew if the server cannot begin in the middle."""
+    """Append the missing bytes to `part`, or start over if the server cannot begin in the middle."""
     so_far = part.stat().st_size if part.exists() else 0
     response = _open(address, so_far)
     if response is None:
@@ -80,11 +88,11 @@ def _receive(address: str, part: Path, progress: Progress | None) -> None:
             if progress:
                 progress(so_far, total)
     if total is not None and so_far < total:
-        raise _CutError(f"after {so_far:,} of {total:,} bytes")
+        raise _ConnectionCutError(f"after {so_far:,} of {total:,} bytes")
 
 
 def _open(address: str, start: int) -> Any:
-    """The response with what the file has from byte `start` on; None if there is nothing."""
+    """The response with the file from byte `start` on; None if the server has nothing more."""
     from http.client import HTTPException
     from urllib.error import HTTPError, URLError
     from urllib.request import Request, urlopen
@@ -94,17 +102,17 @@ def _open(address: str, start: int) -> Any:
         return urlopen(Request(address, headers=headers), timeout=TIMEOUT)
     except HTTPError as error:
         error.close()
-        if error.code == 416:  # range not satisfiable: the digest will tell whether the file is whole
+        if error.code == 416:  # range not satisfiable: the digest will tell whether the file is complete
             return None
         raise ChargenError(
-            f"{address} cannot be had, the server answers {error.code} {error.reason}: try again later, or "
+            f"{address} cannot be downloaded, the server answers {error.code} {error.reason}: try again later, or "
             "get the file elsewhere and name it as input"
         ) from error
     except URLError as error:
         reason = getattr(error.reason, "strerror", None) or error.reason
         raise ChargenError(f"{address} cannot be reached ({reason}): check the network and try again") from error
     except (HTTPException, OSError) as error:
-        raise _CutError(str(error)) from error
+        raise _ConnectionCutError(str(error)) from error
 
 
 def _next_block(response: Any) -> bytes:
@@ -114,7 +122,7 @@ def _next_block(response: Any) -> bytes:
         block: bytes = response.read(BLOCK)
         return block
     except (HTTPException, OSError) as error:
-        raise _CutError(str(error)) from error
+        raise _ConnectionCutError(str(error)) from error
 
 
 def _verify(part: Path, digest: str, address: str) -> None:

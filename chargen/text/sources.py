@@ -1,4 +1,4 @@
-"""Where text comes from: files, folders, patterns, standard input, named corpora; read in bounded memory."""
+"""Sources of text: files, folders, patterns, standard input, named corpora; read in bounded memory."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from chargen.text import corpora
 
 BLOCK = 1 << 20  # bytes read at once
 COMPRESSED = (".gz", ".xz", ".zst")
-SNIFFED = 1 << 13  # bytes that tell a binary file from text
+SNIFFED = 1 << 13  # bytes read to tell a binary file from text
 
-OnRead = Callable[[int], object]  # told how many more of a source's `size` bytes were read
+OnRead = Callable[[int], object]  # called with the number of bytes just read, of a source's `size`
 
 
 @dataclass(frozen=True)
@@ -35,16 +35,28 @@ class Source:
 
     @property
     def plain(self) -> Path:
-        """The file's name without the suffix of its compression."""
+        """The file's name without the compression suffix.
+
+        >>> str(Source("a", Path("data/a.csv.gz")).plain)
+        'a.csv'
+        """
         return Path(self.path.stem if self.path.suffix in COMPRESSED else self.path.name)
 
     @property
     def size(self) -> int:
-        """Bytes on disk, compressed as they may be."""
+        """Bytes on disk (compressed, if the file is)."""
         return self.path.stat().st_size
 
     def blocks(self, on_read: OnRead | None = None, *, size: int = BLOCK) -> Iterator[bytes]:
-        """The content, decompressed by suffix, `size` bytes at a time; a damaged file is a ChargenError."""
+        """Yield the content, decompressed according to its suffix.
+
+        Args:
+            on_read: Called with the number of bytes read from disk.
+            size: Bytes per block.
+
+        Raises:
+            ChargenError: The file is damaged.
+        """
         with self.path.open("rb") as stored, _decompressed(stored, self) as content:
             position = 0
             while block := _read(content, size, self):
@@ -55,18 +67,25 @@ class Source:
 
 
 def resolve(inputs: Sequence[str], *, kinds: Sequence[str] = ("text",)) -> list[Source]:
-    """The files behind what a user named: files, folders, patterns, `-` for standard input, named corpora.
+    """Find the files that a user's inputs stand for.
 
-    Folders give their text files, sorted and at any depth, hidden and binary ones left out. A file wins over
-    a corpus of the same name; a corpus must be of one of the `kinds`. What does not exist is a ChargenError.
+    A folder stands for its text files at any depth, sorted, without hidden and binary ones. A file wins over a corpus
+    of the same name.
+
+    Args:
+        inputs: Files, folders, patterns, `-` for standard input, named corpora.
+        kinds: Kinds of corpus that will do: "text", "labelled".
+
+    Raises:
+        ChargenError: An input does not exist, or is a corpus of another kind.
     """
     return [source for given in inputs for source in _resolve(given, kinds)]
 
 
 def fingerprint(sources: Sequence[Source]) -> str:
-    """SHA-256 of the content, decompressed, in hexadecimal; for one file what `sha256sum` prints.
+    """SHA-256 of the decompressed content, in hexadecimal; for one file the same as `sha256sum`.
 
-    Between files stands a NUL, which text cannot hold, so that where one file ends counts as well.
+    Files are separated by NUL, which no text contains, so that the hash depends on where each ends.
     """
     import hashlib
 
@@ -79,10 +98,17 @@ def fingerprint(sources: Sequence[Source]) -> str:
 
 
 def read_text(sources: Sequence[Source], encoding: str = "utf-8", on_read: OnRead | None = None) -> Iterator[str]:
-    r"""The text of all sources, joined as they are, in blocks of about a Mi characters at most.
+    r"""Yield the text of all sources, one after another, in blocks of at most about BLOCK characters.
 
-    Line ends become `\n`, byte order marks are dropped. Raises ChargenError for bytes that the encoding does
-    not allow, for binary files, and when there is no text at all.
+    Line ends become `\n`; byte order marks are dropped.
+
+    Args:
+        sources: Files.
+        encoding: Of the files.
+        on_read: Called with the number of bytes read.
+
+    Raises:
+        ChargenError: A file is binary or not valid in the encoding, or there is no text at all.
     """
     empty = True
     for source in sources:
@@ -90,11 +116,11 @@ def read_text(sources: Sequence[Source], encoding: str = "utf-8", on_read: OnRea
             empty = False
             yield block
     if empty:
-        raise nothing_in(sources)
+        raise no_text_in(sources)
 
 
 def read_source(source: Source, encoding: str = "utf-8", on_read: OnRead | None = None) -> Iterator[str]:
-    """The text of one source, as `read_text` has it; none if the file is empty."""
+    """Yield the text of one source as `read_text` does; an empty file yields nothing."""
     decoder = _decoder(encoding)
     consumed = 0
     start = True
@@ -113,7 +139,7 @@ def read_source(source: Source, encoding: str = "utf-8", on_read: OnRead | None 
             yield text
 
 
-def nothing_in(sources: Sequence[Source]) -> ChargenError:
+def no_text_in(sources: Sequence[Source]) -> ChargenError:
     """The error for sources without any text."""
     names = ", ".join(source.name for source in sources[:3]) + (", …" if len(sources) > 3 else "")
     return ChargenError(f"there is no text in {names or 'nothing'}: name a file that has some")
@@ -140,7 +166,7 @@ def _resolve(given: str, kinds: Sequence[str]) -> list[Source]:
 
 def _text_files(folder: Path) -> list[Source]:
     def fail(error: OSError) -> None:
-        raise error  # os.walk passes over folders it may not read; here nothing is left out unsaid
+        raise error  # os.walk would silently skip folders that it may not read
 
     paths = []
     for parent, folders, names in os.walk(folder, onerror=fail):
@@ -159,9 +185,9 @@ def _looks_like_text(source: Source) -> bool:
     return b"\0" not in head or head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
 
 
-@functools.cache  # asked for again, standard input is the text that it was
+@functools.cache  # so that standard input can be named twice
 def _spool(stream: BinaryIO) -> Path:
-    """A temporary copy of a stream, so that it can be read more than once; gone when Python ends."""
+    """Copy a stream to a temporary file, so that it can be read more than once; removed when Python ends."""
     with tempfile.NamedTemporaryFile(prefix="chargen-", delete=False) as copy:
         path = Path(copy.name)
         atexit.register(path.unlink, missing_ok=True)
@@ -185,7 +211,7 @@ def _missing(given: str) -> ChargenError:
 
 def _decoder(encoding: str) -> io.IncrementalNewlineDecoder:
     try:
-        "".encode(encoding)  # refuses codecs that are no text encodings, such as base64
+        "".encode(encoding)  # refuses codecs that are not text encodings, such as base64
         return io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(), translate=True)
     except LookupError as error:
         raise ChargenError(
@@ -195,7 +221,7 @@ def _decoder(encoding: str) -> io.IncrementalNewlineDecoder:
 
 def _and_the_end(blocks: Iterator[bytes]) -> Iterator[bytes]:
     yield from blocks
-    yield b""  # tells a decoder that no more will come
+    yield b""  # tells the decoder that the input ends
 
 
 def _undecodable(source: Source, encoding: str, error: UnicodeError, consumed: int) -> ChargenError:
@@ -230,7 +256,7 @@ def _read(content: Any, size: int, source: Source) -> bytes:
 
 
 def _decompressed(stored: BinaryIO, source: Source) -> Any:
-    """A reader of what the suffix says the file holds."""
+    """A reader that decompresses according to the suffix."""
     match source.path.suffix:
         case ".gz":
             import gzip
@@ -246,7 +272,7 @@ def _decompressed(stored: BinaryIO, source: Source) -> Any:
 
 
 class _ZstdFile(io.RawIOBase):
-    """What zstd frames hold, one after another; zstandard's own reader does not notice a file cut short."""
+    """Reads zstd frames one after another; zstandard's own reader does not notice a truncated file."""
 
     def __init__(self, stored: BinaryIO, name: str) -> None:
         try:
@@ -275,7 +301,7 @@ class _ZstdFile(io.RawIOBase):
         return len(taken)
 
     def _frame_rest(self) -> bytes:
-        """What was read beyond the end of a finished frame, which is then done with."""
+        """Bytes read beyond the end of a finished frame; forgets the frame."""
         if not (self._frame and self._frame.eof):
             return b""
         rest: bytes = self._frame.unused_data

@@ -95,7 +95,7 @@ def open_table(
     if suffix in (*JSON_LINES, ".json") or (not suffix and (start[:1] == "{" or start in ("[{", "[]"))):
         return _open_json(source, encoding, array=start[:1] == "[" and suffix not in JSON_LINES)
     own = DELIMITERS.get(suffix) or ("\t" if "\t" in next(read_lines(source, encoding), "") else ",")
-    return _open_rows(source, encoding, own, wanted, header)
+    return _open_delimited(source, encoding, own, wanted, header)
 
 
 def read_table(
@@ -126,20 +126,20 @@ def as_text(value: Any, where: str = "the table") -> str:
     return json.dumps(value) if isinstance(value, (bool, int, float)) else str(value)
 
 
-def _open_rows(source: Source, encoding: str, own: str, wanted: Sequence[str], header: bool | None) -> Table:
+def _open_delimited(source: Source, encoding: str, own: str, wanted: Sequence[str], header: bool | None) -> Table:
     delimiter = find_delimiter(source, encoding, own, wanted)
-    dialect, shape = find_dialect(source, encoding, delimiter)
-    known = has_header(shape, wanted, header)
-    numbers = tuple(str(number) for number in range(1, len(shape.first) + 1))
+    dialect, scan = find_dialect(source, encoding, delimiter)
+    known = has_header(scan, wanted, header)
+    numbers = tuple(str(number) for number in range(1, len(scan.first) + 1))
     return Table(
         source,
         encoding,
-        stripped(shape.first) if known else numbers,
-        shape.total - 1 if known else shape.total,
+        stripped(scan.first) if known else numbers,
+        scan.total - 1 if known else scan.total,
         known,
         dialect,
-        first=tuple(shape.first),
-        blank=shape.blank,
+        first=tuple(scan.first),
+        blank=scan.blank,
     )
 
 
