@@ -21,9 +21,9 @@ from chargen.text.ngrams import (
     BATCH_CHARACTERS,
     BUCKET_BITS,
     buckets_of,
+    concatenate,
     count_ngrams,
     find_spans,
-    lay_out,
     text_batches,
 )
 
@@ -162,8 +162,8 @@ def _names(texts: Sequence[str], buckets: npt.NDArray[np.int32]) -> dict[int, st
     wanted[buckets] = True
     met: dict[int, Counter[str]] = {}
     for part in text_batches(texts):
-        characters, owners = lay_out(texts[part])
-        spans = list(find_spans(characters, owners))
+        characters, text_indices = concatenate(texts[part])
+        spans = list(find_spans(characters, text_indices))
         for own, found in zip(spans, buckets_of(characters, spans), strict=True):
             chosen = np.flatnonzero(wanted[found])
             chosen = chosen[np.argsort(found[chosen], kind="stable")]

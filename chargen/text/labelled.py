@@ -1,4 +1,4 @@
-"""Labelled sets: texts and the class of each, from tables, JSON lines, and folders."""
+"""Labelled sets: texts and their labels, from tables, folders and text files."""
 
 from __future__ import annotations
 
@@ -24,22 +24,27 @@ Example = tuple[str, str]  # text, label
 
 @dataclass(frozen=True)
 class Reading:
-    """How a set was read."""
+    """How a labelled set was read."""
 
-    columns: Columns | None = None  # None where no table was among its files
+    columns: Columns | None = None  # None if no table was read
     rows_dropped: int = 0  # rows, lines and files without text
-    notes: tuple[str, ...] = ()  # sentences for whoever asked
+    notes: tuple[str, ...] = ()  # sentences for the user
     whole_files: bool = False  # each text is a file
 
 
 @dataclass(frozen=True)
 class LabelledSet:
-    """Texts, and the label of each."""
+    """Texts, each with a label.
+
+    >>> examples = LabelledSet(["fine", "awful", "good"], ["pos", "neg", "pos"])
+    >>> examples.label_names, examples.select([1]).texts
+    (['neg', 'pos'], ['awful'])
+    """
 
     texts: list[str]
-    labels: list[str]
+    labels: list[str]  # one per text
     reading: Reading = field(default=Reading(), compare=False)
-    label_type: str = field(default="str", compare=False)  # what the labels were: str, int or bool
+    label_type: str = field(default="str", compare=False)  # type of the user's labels: str, int or bool
 
     @property
     def label_names(self) -> list[str]:
@@ -47,7 +52,7 @@ class LabelledSet:
         return sorted(set(self.labels))
 
     def select(self, indices: Sequence[int]) -> LabelledSet:
-        """Some of the examples."""
+        """The examples at `indices`, without the notes on how they were read."""
         texts, labels = [self.texts[i] for i in indices], [self.labels[i] for i in indices]
         return LabelledSet(texts, labels, label_type=self.label_type)
 
@@ -70,25 +75,25 @@ def read_labelled(
     for_training: bool = True,
     to_split: bool = True,
 ) -> LabelledSet:
-    """The examples in tables, in folders, in text files named by label, in named corpora.
+    """Read labelled texts.
 
     A table is CSV, TSV, JSONL, a JSON array or Parquet. A folder has one folder per label, each file an example, or
-    one file per label, each line an example. Several columns of text are joined by a line break. Rows without text
-    are left out and counted in the set's `reading`, which also says what columns were read.
+    one file per label, each line an example. Rows without text are dropped and counted in the set's `reading`, which
+    also says which columns were read.
 
     Args:
-        inputs: Files, folders, patterns, named corpora.
-        text_column: One column, or several.
-        label_column: Columns of a table without header are called 1, 2, …
-        columns: Those to read where none is named, as a run recorded them; without, `find_columns` finds them in the
-            first table, and the others must have the same.
+        inputs: Tables, folders, text files named by label, patterns, named corpora.
+        text_column: Name of the text column; the texts of several are joined by a line break.
+        label_column: Name of the label column. The columns of a table without header are called 1, 2, …
+        columns: Columns that a run recorded, used if none is named. Without either, `find_columns` finds them in the
+            first table, and the other tables must have the same.
         strict: Refuse to choose between columns that fit equally well; else guess, table by table, as old runs did.
-        encoding: Of files of text.
-        for_training: At least two labels are needed.
-        to_split: Then each also needs two examples.
+        encoding: Of text files.
+        for_training: Require at least two labels.
+        to_split: For training, also require two examples of each label.
 
     Raises:
-        ChargenError: A column is absent, a row has text and no label, there is no example, or too few.
+        ChargenError: A column is absent, a row has text but no label, or there are no or too few examples.
     """
     text, label = names_of(text_column), label_column
     header = None
@@ -123,27 +128,39 @@ def stratified_split(
     *,
     keep_single: bool = False,
 ) -> tuple[list[int], list[int]]:
-    """Indices to train on and indices held out, each sorted, every label in both.
+    """Split examples at random so that every label is on both sides.
 
-    Of each label about `fraction` is held out, drawn by `seed`. Examples of one group stay on one side, but for
-    labels that would then be missing on the other. keep_single: a label's only example is one to train on; else it is
-    refused. Raises ChargenError for a fraction not between 0 and 1, for a label with a single example that is
-    refused, and when nothing can be held out.
+    Args:
+        labels: Label of each example.
+        fraction: Fraction of each label to hold out, between 0 and 1; at least one example of each.
+        seed: Of the random draw.
+        groups: Group of each example. A group stays on one side, unless a label would then be missing from the other.
+        keep_single: Train on a label's only example instead of refusing it.
+
+    Returns:
+        Sorted indices to train on, and sorted indices to hold out.
+
+    Raises:
+        ChargenError: The fraction is out of range, a label has a single example, or nothing can be held out.
+
+    >>> train, held_out = stratified_split(["a", "b"] * 10, fraction=0.2)
+    >>> len(train), len(held_out)
+    (16, 4)
     """
     if not 0 < fraction < 1:
         raise ChargenError(f"the fraction held out is {fraction}, but must be between 0 and 1")
     wanted: dict[str, int] = {}
     for label, count in sorted(Counter(labels).items()):
         if count == 1 and not keep_single:
-            raise _lonely(label, "these examples")
+            raise _single_example(label, "these examples")
         wanted[label] = min(max(round(fraction * count), 1), count - 1)
     if not any(wanted.values()):
         raise ChargenError("every label has a single example, so that nothing can be held out: add more")
     members: dict[Hashable, list[int]] = {}
     for index, group in enumerate(range(len(labels)) if groups is None else groups):
         members.setdefault(group, []).append(index)
-    together = list(members.values())
-    random.Random(seed).shuffle(together)
+    shuffled = list(members.values())
+    random.Random(seed).shuffle(shuffled)
     missing, held = Counter(wanted), set[int]()
 
     def hold_out(pool: Iterable[list[int]], which: Set[str]) -> None:
@@ -153,16 +170,19 @@ def stratified_split(
                 held.update(group)
                 missing.subtract(own)
 
-    hold_out(together, wanted.keys())
-    hold_out(([index] for group in together for index in group), {x for x in wanted if missing[x] == wanted[x]})
+    hold_out(shuffled, wanted.keys())
+    hold_out(([index] for group in shuffled for index in group), {x for x in wanted if missing[x] == wanted[x]})
     return [index for index in range(len(labels)) if index not in held], sorted(held)
 
 
 def groups_of(texts: Sequence[str]) -> list[Hashable]:
-    """Equal values for texts that differ but have the same words, in whatever order; one for each text else.
+    """Group texts that differ but have the same words in any order; every other text is its own group.
 
-    Such texts tell much that is wrong of each other where order is what is labelled. Copies are no such case: a text
-    that comes twice in a set comes again in what the set stands for.
+    If such variants were split, held-out texts would be too easy or, where word order decides the label, misleading.
+    Exact copies are not grouped: a text that occurs twice in the sample will occur again in real use.
+
+    Returns:
+        A key per text, equal within a group.
 
     >>> groups_of(["The cat sat.", "the sat, cat", "dog", "dog"])
     ['cat sat the', 'cat sat the', 2, 3]
@@ -175,10 +195,17 @@ def groups_of(texts: Sequence[str]) -> list[Hashable]:
 
 
 def encode_example(tokenizer: Tokenizer, text: str, *, framed: bool, max_length: int) -> Ids:
-    """The ids (N,) of a text as a classifier reads it, N from 1 to `max_length`.
+    """Encode a text as a classifier reads it.
 
-    framed: between begin and end symbol; else between line breaks, where the tokenizer has them, which is how
-    texts stand in the stream that an encoder taken over from a language model knows.
+    Args:
+        tokenizer: The tokenizer.
+        text: The text.
+        framed: Put the text between BOS and EOS; otherwise between line breaks (if the tokenizer knows them), as in
+            the text that the encoder of a language model was trained on.
+        max_length: Tokens to keep.
+
+    Returns:
+        Ids (N,), N from 1 to `max_length`.
     """
     if framed:
         edges = [np.array([token], np.int32) for token in (tokenizer.bos_id, tokenizer.eos_id)]
@@ -189,13 +216,22 @@ def encode_example(tokenizer: Tokenizer, text: str, *, framed: bool, max_length:
 
 
 def batches_by_length(texts: Sequence[Sized], size: int) -> list[np.ndarray]:
-    """Indices of texts or their ids, at most `size` in a batch, those of like length together: little is padded."""
+    """Batch texts (or their ids) of similar length together, to pad little; the indices of each batch.
+
+    >>> [batch.tolist() for batch in batches_by_length(["aaa", "b", "cc"], 2)]
+    [[1, 2], [0]]
+    """
     by_length = np.argsort([len(text) for text in texts], kind="stable")
     return [by_length[start : start + size] for start in range(0, len(texts), size)]
 
 
 def pad(texts: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Texts side by side as ids (T, B), zeros after each one's end, and their lengths (B,), both int64."""
+    """Pad the ids of B texts with zeros to the longest; return ids (T, B) and lengths (B,), both int64.
+
+    >>> ids, lengths = pad([np.array([1, 2]), np.array([3])])
+    >>> ids.tolist(), lengths.tolist()
+    ([[1, 3], [2, 0]], [2, 1])
+    """
     lengths = np.array([len(text) for text in texts])
     ids = np.zeros((lengths.max(), len(texts)), np.int64)
     for column, text in enumerate(texts):
@@ -211,13 +247,13 @@ def _require_variety(labels: list[str], where: str, to_split: bool) -> None:
         )
     for label, count in counts.items():
         if count == 1 and to_split:
-            raise _lonely(label, where)
+            raise _single_example(label, where)
 
 
-def _lonely(label: str, where: str) -> ChargenError:
+def _single_example(label: str, where: str) -> ChargenError:
     return ChargenError(
         f"the label {label!r} has a single example in {where}: it needs one to learn from and one to be "
-        "measured on, so add another, remove it, or measure on a set of its own with --val"
+        "measured on, so add another, remove it, or name a separate validation set with --val"
     )
 
 
@@ -227,42 +263,42 @@ class _Found:
 
     examples: list[Example] = field(default_factory=list)
     columns: Columns | None = None  # of the first table
-    empty: int = 0  # rows and lines without anything, files without text
-    textless: int = 0  # rows with something, but no text
+    empty: int = 0  # empty rows, lines and files
+    textless: int = 0  # rows with other cells, but no text
     files: int = 0  # examples that are files
     notes: list[str] = field(default_factory=list)
 
     def add(self, text: str, label: str) -> None:
-        """One more example, unless there is no text."""
+        """Add an example, unless its text is blank."""
         if text.strip():
             self.examples.append((text, label))
         else:
             self.empty += 1
 
     def reading(self, where: str) -> Reading:
-        """What to say of it."""
+        """Sum up how the set was read."""
         notes = list(dict.fromkeys(self.notes))
         if self.empty:
-            notes.append(f"{_rows(self.empty, 'empty file' if self.files else 'empty row')} left out of {where}")
+            notes.append(f"{_counted(self.empty, 'empty file' if self.files else 'empty row')} left out of {where}")
         if self.textless:
-            notes.append(f"{_rows(self.textless, 'row')} without text left out of {where}")
+            notes.append(f"{_counted(self.textless, 'row')} without text left out of {where}")
         whole_files = len(self.examples) == self.files > 0
         return Reading(self.columns, self.empty + self.textless, tuple(notes), whole_files)
 
 
-def _rows(count: int, what: str) -> str:
+def _counted(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _folder(found: _Found, folder: Path, encoding: str) -> None:
-    """One folder per label, else one file per label."""
-    classes = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    for path in classes:
+    """Read a folder with one folder per label, else one file per label."""
+    subfolders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    for path in subfolders:
         for source in resolve([str(path)]):
             text = "".join(read_source(source, encoding)).strip("\n")
             found.add(text, path.name)
             found.files += bool(text.strip())
-    if classes:
+    if subfolders:
         return
     binary = [Source(str(path), path) for path in sorted(folder.iterdir()) if path.suffix.lower() in PARQUET]
     sources = binary or resolve([str(folder)])
@@ -273,7 +309,7 @@ def _folder(found: _Found, folder: Path, encoding: str) -> None:
 
 
 def _lines(found: _Found, source: Source, encoding: str) -> None:
-    """Each line is an example of the label that names the file."""
+    """Read each line as an example; the file's name is the label."""
     for line in read_lines(source, encoding):
         found.add(line.strip(), source.plain.stem)
 
@@ -287,7 +323,7 @@ def _table(
     header: bool | None,
     strict: bool,
 ) -> None:
-    """Each row with a text is an example; ChargenError for one without a label."""
+    """Read each row with a text as an example; ChargenError if it has no label."""
     table, rows = read_table(source, encoding, wanted=(*text, *names_of(label)), header=header)
     found.empty += table.blank
     if not rows:
@@ -295,13 +331,13 @@ def _table(
     columns = find_columns(table, rows, text, label, strict=strict)
     found.columns = found.columns or columns
     found.notes.append(reading_note(table, columns))
-    texts = [table.columns.index(name) for name in columns.text]
-    labels = table.columns.index(columns.label)
+    text_indices = [table.columns.index(name) for name in columns.text]
+    label_index = table.columns.index(columns.label)
     for row in rows:
-        if text_of_row := row_text(row.cells, texts):
-            if not row.cells[labels].strip():
+        if text_of_row := row_text(row.cells, text_indices):
+            if not row.cells[label_index].strip():
                 raise ChargenError(f"{source.name}, {row.place}, has no label in {columns.label!r}: add it")
-            found.examples.append((text_of_row, row.cells[labels].strip()))
+            found.examples.append((text_of_row, row.cells[label_index].strip()))
         elif any(cell.strip() for cell in row.cells):
             found.textless += 1
         else:

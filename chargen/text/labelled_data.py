@@ -1,4 +1,4 @@
-"""Labelled texts in two parts: those to learn from, and those held out to choose and to measure with."""
+"""Labelled texts in two parts: one to train on, one held out for validation."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from chargen.errors import ChargenError
 from chargen.text.labelled import LabelledSet, Reading, groups_of, read_labelled, stratified_split
 from chargen.text.records import LabelledRecord
 
-MOST_HELD_OUT, LEAST_HELD_OUT = 0.2, 0.02  # part of the labelled texts that is measured on
-HELD_OUT = 2000  # texts, between these
-SHOWN = 5  # labels in a note
+MAX_FRACTION, MIN_FRACTION = 0.2, 0.02  # of the labelled texts to hold out
+HELD_OUT_TEXTS = 2000  # within these limits
+LABELS_SHOWN = 5  # in a note
 
 
 @dataclass(frozen=True)
@@ -21,17 +21,17 @@ class LabelledSettings:
     """What to read, and how to split it."""
 
     inputs: tuple[str, ...]  # files, folders, patterns, named corpora
-    text_column: tuple[str, ...] = ()  # none: to be found
-    label_column: str | None = None
+    text_column: tuple[str, ...] = ()  # none: find it
+    label_column: str | None = None  # None: find it
     encoding: str = "utf-8"
-    val: tuple[str, ...] = ()  # a set of its own to measure on
-    val_fraction: float | None = None  # part that is held out; None: what suits the number of texts
+    val: tuple[str, ...] = ()  # inputs of a separate validation set
+    val_fraction: float | None = None  # fraction to hold out; None: as suits the number of texts
     seed: int = 0  # of the split
 
 
 @dataclass(frozen=True)
 class LabelledData:
-    """What a classifier reads."""
+    """Labelled texts for a classifier: training and validation set."""
 
     settings: LabelledSettings
     train: LabelledSet
@@ -44,18 +44,18 @@ class LabelledData:
 
     @property
     def counts(self) -> Counter[str]:
-        """Texts to learn from, of each label."""
+        """Number of training texts per label."""
         return Counter(self.train.labels)
 
     @property
     def notes(self) -> list[str]:
-        """What a person should know of it, in sentences."""
+        """What a user should know about the data, in sentences."""
         train, validation, counts = self.train, self.validation, self.counts
         found = [
             f"{len(train.texts):,} texts to learn from, {len(validation.texts):,} held out, {len(counts)} labels"
         ]
         if self.settings.val and (single := [label for label in self.labels if counts[label] == 1]):
-            found.append(f"labels with a single example to learn from: {shown(single)}")
+            found.append(f"labels with a single example to learn from: {listed(single)}")
         if shared := len(set(train.texts) & set(validation.texts)):
             found.append(
                 f"{shared:,} different texts are both learned from and held out, which flatters what is measured"
@@ -63,7 +63,12 @@ class LabelledData:
         return [*dict.fromkeys(train.reading.notes + validation.reading.notes), *found]
 
     def record(self, *, framed: bool, max_length: int) -> LabelledRecord:
-        """What a run says of it, and of how its texts became ids."""
+        """The run's record of the data.
+
+        Args:
+            framed: Texts are encoded between BOS and EOS.
+            max_length: Tokens kept of each text.
+        """
         reading, counts = self.train.reading, self.counts
         return LabelledRecord(
             fingerprint=self.train.fingerprint(),
@@ -85,27 +90,27 @@ class LabelledData:
 def load_labelled(
     settings: LabelledSettings, recorded: LabelledRecord | None = None, examples: LabelledSet | None = None
 ) -> LabelledData:
-    """Read labelled texts and split them: a stratified part is held out, or there is a set of its own.
+    """Read labelled texts; hold out a stratified part, or read a separate validation set.
 
     Args:
-        settings: What to read.
-        recorded: Of a run, whose columns are read again.
-        examples: Texts given in memory, instead of files.
+        settings: What to read, and how to split it.
+        recorded: Record of a run, whose columns are read again.
+        examples: Texts in memory, instead of files.
 
     Raises:
-        ChargenError: There are neither files nor texts, a label is only among the texts held out, or for whatever
-            `read_labelled` refuses.
+        ChargenError: There are neither files nor texts, a validation label is not in the training texts, or as for
+            `read_labelled`.
     """
     train, validation = _split(settings, examples) if examples else _read(settings, recorded)
-    if strange := set(validation.labels) - set(train.labels):
+    if unseen := set(validation.labels) - set(train.labels):
         raise ChargenError(
-            f"no text to train on is labelled {sorted(strange)[0]!r}, but one to validate on is: add one"
+            f"no text to train on is labelled {sorted(unseen)[0]!r}, but one to validate on is: add one"
         )
     return LabelledData(settings, train, validation)
 
 
 def _read(settings: LabelledSettings, recorded: LabelledRecord | None) -> tuple[LabelledSet, LabelledSet]:
-    """Texts of files to train on, and to validate on. A set of their own has the columns of training."""
+    """Read the training and the validation set from files. A separate validation set has the same columns."""
     if not settings.inputs:
         raise ChargenError(
             "its texts were given in memory, not in files, so they cannot be read again: name a labelled set to "
@@ -130,11 +135,11 @@ def _read(settings: LabelledSettings, recorded: LabelledRecord | None) -> tuple[
 
 
 def _split(settings: LabelledSettings, examples: LabelledSet) -> tuple[LabelledSet, LabelledSet]:
-    """Texts given in memory, split as those of files are; a label's only example is trained on."""
+    """Split texts given in memory as those of files are; a label's only example is trained on."""
     train, held_out = _held_out(settings, examples, keep_single=True)
     note: tuple[str, ...] = ()
     if single := [label for label, count in sorted(Counter(examples.labels).items()) if count == 1]:
-        note = (f"labels with a single example, which is not held out: {shown(single)}",)
+        note = (f"labels with a single example, which is not held out: {listed(single)}",)
     return replace(examples.select(train), reading=Reading(notes=note)), examples.select(held_out)
 
 
@@ -147,22 +152,33 @@ def _held_out(
     return stratified_split(examples.labels, fraction, settings.seed, groups, keep_single=keep_single)
 
 
-def shown(labels: Sequence[str]) -> str:
-    """The first few labels, for a note."""
-    return ", ".join(map(repr, labels[:SHOWN])) + (", …" if len(labels) > SHOWN else "")
+def listed(labels: Sequence[str]) -> str:
+    """The first few labels, for a note.
+
+    >>> listed(["a", "b"])
+    "'a', 'b'"
+    """
+    return ", ".join(map(repr, labels[:LABELS_SHOWN])) + (", …" if len(labels) > LABELS_SHOWN else "")
 
 
 def held_out_fraction(texts: int) -> float:
-    """The part of so many labelled texts to hold out: a fifth of few, less where that is enough to measure on.
+    """The fraction of labelled texts to hold out: a fifth of few texts, less if that is enough for validation.
+
+    Args:
+        texts: Number of labelled texts.
 
     >>> held_out_fraction(1000), held_out_fraction(20_000), held_out_fraction(10**7)
     (0.2, 0.1, 0.02)
     """
-    return max(LEAST_HELD_OUT, min(MOST_HELD_OUT, HELD_OUT / texts))
+    return max(MIN_FRACTION, min(MAX_FRACTION, HELD_OUT_TEXTS / texts))
 
 
 def recorded_columns(recorded: LabelledRecord | None) -> dict[str, Any]:
-    """How `read_labelled` reads again what a run did; early versions guessed the columns of each table."""
+    """Arguments for `read_labelled` to read the columns that a run read; early versions guessed them per table.
+
+    >>> recorded_columns(None)
+    {'strict': True}
+    """
     if recorded is None:
         return {"strict": True}
     return {"columns": recorded.columns, "strict": recorded.columns_known}

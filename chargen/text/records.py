@@ -1,4 +1,4 @@
-"""What a run says of its data in `config.json`: where it came from, how it was read, and its fingerprints."""
+"""Records of a run's data in `config.json`: where it came from, how it was read, and its fingerprints."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from chargen.text.columns import Columns
 
 @dataclass(frozen=True, kw_only=True)
 class DataRecord:
-    """What the records of all kinds of run have."""
+    """The fields that the records of all kinds of run share."""
 
-    fingerprint: str  # SHA-256 of what was trained on
-    validation: str | None = None  # of what the losses are measured on, where that has one of its own
+    fingerprint: str  # SHA-256 of the training data
+    validation: str | None = None  # SHA-256 of the validation data, if that was read separately
     sources: tuple[str, ...] = ()  # names of files
     encoding: str = "utf-8"
 
@@ -25,7 +25,7 @@ class DataRecord:
 
     @classmethod
     def upgraded(cls, record: Mapping[str, Any]) -> dict[str, Any]:
-        """The record of an earlier version, as this one would have written it."""
+        """Convert an earlier version's record to the current fields."""
         return dict(record)
 
 
@@ -48,20 +48,24 @@ class TextRecord(DataRecord):
 class LabelledRecord(DataRecord):
     """The labelled texts of a classifier."""
 
-    examples: int = 0  # to learn from
+    examples: int = 0  # to train on
     validation_examples: int = 0
-    framed: bool = True  # each text stands between BOS and EOS; else between line breaks
-    max_length: int = 1000  # tokens of a text that are read
-    columns: Columns | None = None  # None where no table was read
-    columns_known: bool = True  # False: a run of an early version, which guessed those of each table anew
+    framed: bool = True  # each text stands between BOS and EOS; False: between line breaks
+    max_length: int = 1000  # tokens read of each text
+    columns: Columns | None = None  # None if no table was read
+    columns_known: bool = True  # False: an early version's run, which guessed the columns of each table
     whole_files: bool = False  # each text is a file
-    label_type: str = "str"  # what the labels were: str, int or bool
-    label_counts: dict[str, int] | None = None  # texts to learn from; None in early versions
+    label_type: str = "str"  # type of the user's labels: str, int or bool
+    label_counts: dict[str, int] | None = None  # training texts per label; None in early versions
     rows_dropped: int = 0  # rows, lines and files without text
 
     @classmethod
     def upgraded(cls, record: Mapping[str, Any]) -> dict[str, Any]:
-        """Early versions called `framed` documents, and did not record columns."""
+        """Convert an earlier version's record: `framed` was called `documents`, and columns were not recorded.
+
+        >>> LabelledRecord.upgraded({"fingerprint": "x", "documents": False})
+        {'columns_known': False, 'fingerprint': 'x', 'framed': False}
+        """
         made = {"columns_known": "columns" in record, **record}
         if "documents" in made:
             made["framed"] = made.pop("documents")

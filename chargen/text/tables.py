@@ -1,9 +1,9 @@
-"""Tables: files of rows, whatever their form, one row after another in bounded memory.
+"""Tables (CSV, TSV, JSON, Parquet), read row by row in bounded memory.
 
-CSV and JSON are read by Python's own modules; polars 2.1 pads a short row in silence, refuses stray quotation marks,
-and makes half a surrogate pair a NUL. Parquet is read by polars rather than pyarrow 26.0.1: a million rows in slices
-took 0.4 s against 0.9 s and less memory, and it has types for mypy; it starts in 0.16 s against 0.08 s, so it is
-imported only for a Parquet file, and large, so it is an extra.
+CSV and JSON are read by Python's own modules, because polars 2.1 pads short rows silently, refuses stray quotation
+marks, and turns half a surrogate pair into NUL. Parquet is read by polars rather than pyarrow 26.0.1: a million rows
+in slices took 0.4 s against 0.9 s and less memory, and polars has types for mypy. It is imported only when needed,
+since it takes 0.16 s (pyarrow 0.08 s), and it is an optional dependency, since it is large.
 """
 
 from __future__ import annotations
@@ -34,24 +34,24 @@ SLICE = 20_000  # rows of a Parquet file held at once
 class Row(NamedTuple):
     """One row of a table."""
 
-    place: str  # "line 3" of text, "row 3" of other files
-    cells: list[Any]  # as many as there are columns
+    place: str  # for messages: "line 3" of text files, "row 3" of others
+    cells: list[Any]  # one per column
 
 
 @dataclass(frozen=True)
 class Table:
-    """A file of rows below named columns; `rows` reads it again each time, in bounded memory."""
+    """A file of rows and named columns; each call of `rows` reads the file again, in bounded memory."""
 
     source: Source
     encoding: str
     columns: tuple[str, ...]
     count: int  # rows
-    header: bool | None = True  # None: there is no telling from names, and columns are called 1, 2, …
+    header: bool | None = True  # None: names cannot tell, so the columns are called 1, 2, …
     dialect: Dialect | None = None  # None in JSON and Parquet
     nested: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # columns with lists or objects: where, what
-    first: tuple[str, ...] = ()  # row of a text file, which may be a header
+    first: tuple[str, ...] = ()  # first row of a text file, perhaps a header
     array: bool = False  # the file is one JSON array
-    blank: int = 0  # lines of a text file between its rows that are no rows
+    blank: int = 0  # blank lines between the rows of a text file
 
     @property
     def name(self) -> str:
@@ -59,7 +59,7 @@ class Table:
         return self.source.name
 
     def rows(self) -> Iterator[Row]:
-        """The rows; cells of text files are text, others have the file's own values."""
+        """Yield the rows; cells are text in text files and values of the file's own types in others."""
         if self.dialect:
             parsed = parse(self.source, self.encoding, self.dialect)
             return (Row(f"line {line}", cells) for line, cells in islice(parsed, 1 if self.header else 0, None))
@@ -70,12 +70,17 @@ class Table:
 
 
 def is_table(source: Source) -> bool:
-    """Whether the suffix says that a file holds a table."""
+    """Whether a file holds a table, by its suffix.
+
+    >>> from pathlib import Path
+    >>> is_table(Source("a", Path("a.csv.gz"))), is_table(Source("a", Path("a.txt")))
+    (True, False)
+    """
     return source.plain.suffix.lower() in SUFFIXES
 
 
 def is_parquet(source: Source) -> bool:
-    """Whether a file is in Parquet, by its suffix, or by its first bytes if it has none."""
+    """Whether a file is Parquet: by its suffix, or by its first bytes if it has no suffix."""
     suffix = source.plain.suffix.lower()
     return suffix in PARQUET or (not suffix and next(source.blocks(size=4), b"") == b"PAR1")
 
@@ -83,10 +88,18 @@ def is_parquet(source: Source) -> bool:
 def open_table(
     source: Source, encoding: str = "utf-8", *, wanted: Sequence[str] = (), header: bool | None = None
 ) -> Table:
-    """The table in a file, by its suffix, or by how it begins if it has none; all of it is read once.
+    """Open the table in a file, whose form the suffix tells, or the first characters if there is none.
 
-    A first row with a `wanted` or a usual name is the header; `header` says what is known of others like it.
-    Raises ChargenError for what cannot be parsed, and for an empty table.
+    The whole file is read once.
+
+    Args:
+        source: The file.
+        encoding: Of a text file.
+        wanted: Names of columns. A first row with one of these or a usual name is the header.
+        header: Whether similar files had a header; None: unknown.
+
+    Raises:
+        ChargenError: The file cannot be parsed, or the table is empty.
     """
     suffix = source.plain.suffix.lower()
     if is_parquet(source):
@@ -101,9 +114,9 @@ def open_table(
 def read_table(
     source: Source, encoding: str = "utf-8", *, wanted: Sequence[str] = (), header: bool | None = None
 ) -> tuple[Table, list[Row]]:
-    """The table in a file and all of its rows as text, arguments as for `open_table`.
+    """Read the table in a file and all of its rows as text; arguments and errors as for `open_table`.
 
-    Where names do not tell, a first row with a label that no other row has is the header.
+    If names cannot tell, the first row is taken as the header if no other row has its label.
     """
     table = open_table(source, encoding, wanted=wanted, header=header)
     rows = [
@@ -118,7 +131,18 @@ def read_table(
 
 
 def as_text(value: Any, where: str = "the table") -> str:
-    """A cell as text; what is missing, or is not a number, is empty."""
+    """A cell as text; empty for None and NaN.
+
+    Args:
+        value: The cell.
+        where: Begins the error's message.
+
+    Raises:
+        ChargenError: The text has half a surrogate pair.
+
+    >>> as_text(1.5), as_text(True), as_text(float("nan"))
+    ('1.5', 'true', '')
+    """
     if value is None or value != value:
         return ""
     if isinstance(value, str):
@@ -144,7 +168,7 @@ def _open_delimited(source: Source, encoding: str, own: str, wanted: Sequence[st
 
 
 def _has_odd_label(rows: Sequence[Row]) -> bool:
-    """Whether the first row's label, in the column that repeats itself most, comes only once."""
+    """Whether the first row's label occurs only once. The label column is the one with the fewest values."""
     first = rows[0].cells
     columns = [[row.cells[index] for row in rows] for index in range(len(first))]
     if len(columns) < 2:
@@ -157,7 +181,7 @@ def _has_odd_label(rows: Sequence[Row]) -> bool:
 
 
 def _beginning(source: Source, encoding: str) -> str:
-    """The first two characters that are no white space."""
+    """The first two characters that are not white space."""
     characters = (character for block in read_source(source, encoding) for character in block)
     return "".join(islice((character for character in characters if not character.isspace()), 2))
 
@@ -222,13 +246,14 @@ def _parquet_rows(source: Source) -> Iterator[Row]:
 def _scan_parquet(source: Source) -> pl.LazyFrame:
     import polars as pl
 
-    if source.path.suffix in COMPRESSED:  # rare, since Parquet compresses within: all of it is held
+    if source.path.suffix in COMPRESSED:  # rare, since Parquet itself compresses; held in memory whole
         return pl.scan_parquet(io.BytesIO(b"".join(source.blocks())))
     return pl.scan_parquet(source.path, glob=False)
 
 
 @contextmanager
 def _refusing_damage(source: Source) -> Iterator[None]:
+    """Turn the errors of polars into a ChargenError."""
     import polars as pl
 
     try:

@@ -1,4 +1,4 @@
-"""A text in two parts, as ids: one to learn from, one held out to choose and to measure with."""
+"""A text as ids in two parts: one to train on, one held out for validation."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from chargen.text.records import TextRecord
 from chargen.text.sources import Source, read_text
 from chargen.text.tokenizers.base import Tokenizer
 
-HELD_OUT = 0.1  # of a text, at its end
+HELD_OUT = 0.1  # fraction of the text, at its end
 
 
 @dataclass(frozen=True, eq=False)
 class TextData:
-    """What a language model reads."""
+    """A text for a language model: training and validation ids."""
 
     settings: CorpusSettings
     corpus: Corpus
     train: npt.NDArray[Any]  # ids (N,)
     validation: npt.NDArray[Any]  # ids (M,)
-    other: Corpus | None = None  # the text that is measured on, where that is one of its own
+    other: Corpus | None = None  # separate validation text, if there is one
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """What made the ids."""
+        """The tokenizer of both parts."""
         return self.corpus.tokenizer
 
     @property
     def characters_per_token(self) -> float:
-        """Of the whole text."""
+        """Mean characters per token of the whole text."""
         return self.corpus.characters / len(self.corpus.ids)
 
     @property
     def record(self) -> TextRecord:
-        """What a run says of it."""
+        """The run's record of the data."""
         return TextRecord(
             fingerprint=self.corpus.fingerprint,
             validation=self.other.fingerprint if self.other else None,
@@ -65,18 +65,18 @@ def load_text(
 
     Args:
         settings: What to read, and how.
-        val: Inputs to measure on; none: the end of the text.
-        val_fraction: That part of it, HELD_OUT by default.
-        tokenizer: To use as it is; None: one made of the text.
-        progress: Told the share, 0 to 1, of the text that is encoded.
+        val: Inputs of a separate validation text; none: hold out the end of the text.
+        val_fraction: Fraction to hold out, HELD_OUT by default.
+        tokenizer: Used as it is; None: train one on the text.
+        progress: Called with the fraction of the text encoded so far, 0 to 1.
 
     Raises:
-        ChargenError: `val` and `val_fraction` are both given, nothing would be held out, or the text is refused.
+        ChargenError: `val` and `val_fraction` are both given, nothing would be held out, or as for `encode_corpus`.
     """
     if val and val_fraction is not None:
         raise ChargenError("a text to validate on and a fraction of the text contradict: leave out one of the two")
     if val_fraction == 0 and not val:
-        raise ChargenError("without validation text the best weights cannot be told: name one with --val")
+        raise ChargenError("without validation text the best weights cannot be chosen: name one with --val")
     corpus = encode_corpus(settings, tokenizer=tokenizer, progress=progress)
     if val:
         other = encode_corpus(replace(settings, inputs=tuple(val)), tokenizer=corpus.tokenizer)
@@ -85,7 +85,12 @@ def load_text(
 
 
 def read_like(record: TextRecord, sources: Sequence[Source]) -> Iterator[str]:
-    """A text in blocks, or its documents where the record's are, read as the text of the record was."""
+    """Yield a text as the recorded one was read: in blocks, or document by document.
+
+    Args:
+        record: Of the text that a run was trained on.
+        sources: Files of another text.
+    """
     if record.documents is None:
         return read_text(sources, record.encoding)
     return read_documents(sources, record.documents, encoding=record.encoding, text_column=record.text_column)

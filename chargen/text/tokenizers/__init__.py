@@ -1,1 +1,1 @@
-"""Text to ids and back: characters, bytes, or pieces of words."""
+"""Tokenizers: text to ids and back, as characters, bytes or pieces of words."""

@@ -1,4 +1,4 @@
-"""What every tokenizer offers: text to ids and back, and the characters that ids spell."""
+"""The interface of all tokenizers: encode, decode, count characters, save and load."""
 
 from __future__ import annotations
 
@@ -16,86 +16,101 @@ from chargen.text.code_points import slices
 
 Ids: TypeAlias = npt.NDArray[np.int32]
 
-VERSION = 1  # of the JSON that char and byte are saved in
-REPLACEMENT = "\ufffd"  # stands for what has no symbol, or is no UTF-8
-PAGE = 1 << 20  # ids worked on at once, where memory must stay bounded
+VERSION = 1  # of the JSON files of char and byte tokenizers
+REPLACEMENT = "\ufffd"  # shown for unknown characters and invalid UTF-8
+PAGE = 1 << 20  # ids processed at once, to bound memory
 
 
 class StreamDecoder:
-    """Spells ids as they come, holding back the bytes of a character until it is complete."""
+    r"""Decodes ids one at a time, holding back the bytes of a character until it is complete.
 
-    def __init__(self, spellings: Sequence[bytes]) -> None:
-        self._spellings = spellings
+    >>> decoder = StreamDecoder([b"\xc3", b"\xa9"])
+    >>> decoder.feed(0), decoder.feed(1)
+    ('', 'é')
+    """
+
+    def __init__(self, token_bytes: Sequence[bytes]) -> None:
+        self._token_bytes = token_bytes
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
 
     def feed(self, token: int) -> str:
         """The characters that this id completes, perhaps none."""
-        return self._utf8.decode(self._spellings[token])
+        return self._utf8.decode(self._token_bytes[token])
 
     def copy(self) -> StreamDecoder:
-        """Another one that goes on from here."""
-        other = StreamDecoder(self._spellings)
+        """An independent decoder in the same state."""
+        other = StreamDecoder(self._token_bytes)
         other._utf8.setstate(self._utf8.getstate())
         return other
 
     def flush(self) -> str:
-        """What an incomplete character at the end is shown as; the decoder is then as new."""
+        """End the text: U+FFFD for an incomplete character, else nothing. Resets the decoder."""
         return self._utf8.decode(b"", final=True)
 
 
 class Tokenizer(ABC):
-    """Turns text into ids 0 … V-1 and back; each id spells some bytes of UTF-8, or nothing."""
+    """Turns text into ids 0 … V-1 and back. Each token stands for some bytes of UTF-8, or for nothing."""
 
     kind: ClassVar[str]
-    file_name: ClassVar[str]
+    file_name: ClassVar[str]  # in a run's folder
     bos_id: int
     eos_id: int
-    unk_id: int | None
+    unk_id: int | None  # None: no character is unknown
 
-    def __init__(self, spellings: Sequence[bytes]) -> None:
-        self._spellings = spellings
-        # The characters that begin in each spelling (V,): the bytes that do not continue one.
-        self._lengths = np.array([sum(byte & 0xC0 != 0x80 for byte in spelling) for spelling in spellings])
+    def __init__(self, token_bytes: Sequence[bytes]) -> None:
+        """Set the UTF-8 bytes (V of them) that each token stands for."""
+        self._token_bytes = token_bytes
+        # Characters that begin in each token (V,): count the bytes that do not continue a character.
+        self._lengths = np.array([sum(byte & 0xC0 != 0x80 for byte in spelling) for spelling in token_bytes])
         self._lengths[self.eos_id] = 1
 
     @property
     def vocab_size(self) -> int:
-        """V, the symbols there are, special ones included."""
-        return len(self._spellings)
+        """V, the number of tokens, special ones included."""
+        return len(self._token_bytes)
 
     @abstractmethod
     def encode(self, text: str) -> Ids:
-        """The ids (N,) of a text, bos and eos never among them."""
+        """Encode a text as ids (N,), without BOS and EOS."""
 
     def decode(self, ids: npt.ArrayLike) -> str:
-        """The text that ids (N,) spell: bos and eos nothing, unk and broken UTF-8 U+FFFD."""
-        spelled = b"".join([self._spellings[token] for token in np.asarray(ids).tolist()])
-        return spelled.decode("utf-8", "replace")
+        """Decode ids (N,): BOS and EOS as nothing, unknown tokens and invalid UTF-8 as U+FFFD."""
+        content = b"".join([self._token_bytes[token] for token in np.asarray(ids).tolist()])
+        return content.decode("utf-8", "replace")
 
     def decoder(self) -> StreamDecoder:
-        """A decoder for ids that come one by one."""
-        return StreamDecoder(self._spellings)
+        """A decoder for ids that arrive one by one."""
+        return StreamDecoder(self._token_bytes)
 
     def count_characters(self, ids: npt.NDArray[Any]) -> int:
-        """Characters that ids (N,) spell; eos counts as the line break it stands for, bos as none.
+        """Count the characters that ids (N,) decode to; EOS counts as a line break, BOS as nothing.
 
-        A character spelled by several ids counts where it begins, so parts of a text add up to the whole.
+        A character made of several tokens counts where it begins, so parts of a text add up to the whole.
         """
         pages = (ids[start : start + PAGE] for start in range(0, len(ids), PAGE))
         return sum(int(self._lengths[page].sum()) for page in pages)
 
     def unknown(self, text: str) -> dict[str, int]:
-        """The characters of a text that have no symbol, and how often they occur."""
+        """Count the characters of a text that are outside the vocabulary."""
         return {}
 
     def cut(self, blocks: Iterable[str]) -> Iterator[str]:
-        """The same text, cut where it can be encoded apart: the ids of the parts, joined, are those of the whole."""
+        """Cut a text into parts that can be encoded separately: their ids, joined, are those of the whole."""
         return slices(blocks)
 
     @classmethod
     @abstractmethod
     def train(cls, blocks: Iterable[str], *, vocab_size: int | None = None, min_frequency: int = 1) -> Tokenizer:
-        """The tokenizer of this kind that suits a text, given in blocks; ChargenError where there is none."""
+        """Train a tokenizer of this kind.
+
+        Args:
+            blocks: The text.
+            vocab_size: Limit on the tokens; None: as suits the text.
+            min_frequency: Occurrences that a character needs to be in the vocabulary (`char` only).
+
+        Raises:
+            ChargenError: The text is empty, or there is no tokenizer of that size.
+        """
 
     @abstractmethod
     def to_bytes(self) -> bytes:
@@ -104,11 +119,15 @@ class Tokenizer(ABC):
     @classmethod
     @abstractmethod
     def from_bytes(cls, data: bytes) -> Tokenizer:
-        """The tokenizer that `to_bytes` wrote; ChargenError if it did not."""
+        """Load the tokenizer that `to_bytes` wrote; ChargenError for other content."""
 
 
 def utf8(text: str) -> bytes:
-    """The text as UTF-8; ChargenError for half a surrogate pair."""
+    r"""Encode a text as UTF-8; ChargenError for half a surrogate pair.
+
+    >>> utf8("é")
+    b'\xc3\xa9'
+    """
     try:
         return text.encode()
     except UnicodeEncodeError as error:
@@ -118,12 +137,28 @@ def utf8(text: str) -> bytes:
 
 
 def to_json(kind: str, **content: str) -> bytes:
-    """A tokenizer's file: its version, its kind and what else it holds."""
+    r"""Write a tokenizer's file: version, kind and `content`.
+
+    >>> to_json("byte")
+    b'{"version": 1, "kind": "byte"}\n'
+    """
     return json.dumps({"version": VERSION, "kind": kind, **content}, ensure_ascii=False).encode() + b"\n"
 
 
 def from_json(data: bytes, kind: str, names: Sequence[str]) -> dict[str, Any]:
-    """The record that `to_json` wrote, checked for version, kind and the names of its content."""
+    """Read what `to_json` wrote.
+
+    Args:
+        data: The file.
+        kind: Expected kind.
+        names: Expected names of its content.
+
+    Raises:
+        ChargenError: Version, kind or names differ, or it is not such a file.
+
+    >>> from_json(to_json("byte"), "byte", [])
+    {'version': 1, 'kind': 'byte'}
+    """
     try:
         record = json.loads(data)
     except (ValueError, RecursionError) as error:
@@ -140,11 +175,11 @@ def from_json(data: bytes, kind: str, names: Sequence[str]) -> dict[str, Any]:
 
 
 def damaged(reason: str) -> ChargenError:
-    """What is raised for a file that no tokenizer wrote."""
+    """The error for a file that no tokenizer wrote."""
     return ChargenError(f"the tokenizer's file is damaged or another program's ({reason}): get it again")
 
 
-def require_no_frequency(kind: str, min_frequency: int) -> None:
-    """ChargenError for a minimum frequency, which only characters have."""
+def reject_min_frequency(kind: str, min_frequency: int) -> None:
+    """Raise ChargenError if a minimum frequency is given, which only the tokenizer char has."""
     if min_frequency != 1:
         raise ChargenError(f"a minimum frequency is for the tokenizer char: leave it out with {kind}")

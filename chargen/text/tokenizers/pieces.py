@@ -1,4 +1,4 @@
-"""Pieces of words as tokens, learned by sentencepiece (BPE or unigram), with bytes for what has no piece."""
+"""Pieces of words as tokens, learned by sentencepiece (BPE or unigram), with bytes for rare characters."""
 
 from __future__ import annotations
 
@@ -11,47 +11,47 @@ import numpy.typing as npt
 
 from chargen.errors import ChargenError
 from chargen.text.code_points import count_code_points, most_frequent
-from chargen.text.tokenizers.base import REPLACEMENT, Ids, Tokenizer, damaged, require_no_frequency, utf8
+from chargen.text.tokenizers.base import REPLACEMENT, Ids, Tokenizer, damaged, reject_min_frequency, utf8
 
-SEGMENT = 1 << 12  # characters that sentencepiece encodes at once: bounds memory, and BPE slows down beyond
+SEGMENT = 1 << 12  # characters that sentencepiece encodes at once: bounds memory, and BPE is slower on more
 STRETCH = 1 << 12  # characters of one contiguous part of the training sample
-SAMPLE = 1 << 21  # characters that sentencepiece trains on at most: unigram takes five seconds and more for them
-SPACE = "\u2581"  # how sentencepiece spells a space within a piece
-# Spelled by their bytes, never part of a longer piece: line breaks, so that a text can be cut there, and what
-# sentencepiece does not train on (its signs for a space, for unknown, for the edge of a part, and NUL).
+SAMPLE = 1 << 21  # characters to train on, at most: unigram takes five seconds or more for them
+SPACE = "\u2581"  # sentencepiece's symbol for a space within a piece
+# Encoded as bytes, never part of a piece: line breaks, so that a text can be cut there, and the characters that
+# sentencepiece does not train on (its symbols for a space, for unknown, for the edge of a part, and NUL).
 NO_PIECE = "\n" + SPACE + "\u2585\t\0"
-RESERVED = 3 + 256  # unk, bos, eos; one piece a byte, for what has no other
+RESERVED = 3 + 256  # unknown, BOS, EOS, and one token per byte
 
 
 class PieceTokenizer(Tokenizer):
-    """Pieces of words learned by sentencepiece, set up so that every text comes back as it was."""
+    """Pieces of words learned by sentencepiece, set up so that decoding restores every text exactly."""
 
     file_name = "tokenizer.model"
     unk_id, bos_id, eos_id = 0, 1, 2
 
     def __init__(self, model: bytes) -> None:
-        """`model`: a sentencepiece model as `train_tokenizer` sets it up; ChargenError if it is none."""
+        """Load a sentencepiece model made by `train`; ChargenError for anything else."""
         from sentencepiece import SentencePieceProcessor
 
         self._model = model
         self._pieces = SentencePieceProcessor()
         try:
             self._pieces.load_from_serialized_proto(model)
-        except Exception as error:  # which ones differs between sentencepiece's versions
+        except Exception as error:  # the type depends on sentencepiece's version
             raise damaged("it is no sentencepiece model") from error
         special = (self._pieces.unk_id(), self._pieces.bos_id(), self._pieces.eos_id())
         if special != (self.unk_id, self.bos_id, self.eos_id) or len(self._pieces) <= RESERVED:
             raise damaged("it lacks symbols that chargen's models have")
-        super().__init__([self._spelling(token) for token in range(len(self._pieces))])
+        super().__init__([self._bytes_of(token) for token in range(len(self._pieces))])
         self._space = [self._pieces.piece_to_id(f"<0x{byte:02X}>") for byte in SPACE.encode()]
         self._check()
 
     def encode(self, text: str) -> Ids:
-        """The ids (N,) of the text's pieces; half a surrogate pair, which has none, is a ChargenError."""
+        """Encode a text as ids (N,); ChargenError for half a surrogate pair, which cannot be encoded."""
         utf8(text)
         ids: list[int] = []
         for segment in self.cut([text]):
-            # The sign that stands for a space in pieces, when a text has it, is spelled by its bytes.
+            # If the text itself has sentencepiece's symbol for a space, encode it as bytes.
             first, *others = segment.split(SPACE)
             ids += self._pieces.encode(first)
             for other in others:
@@ -60,7 +60,7 @@ class PieceTokenizer(Tokenizer):
         return np.array(ids, np.int32)
 
     def cut(self, blocks: Iterable[str]) -> Iterator[str]:
-        """The same text in segments of SEGMENT characters at most, wherever the blocks begin and end."""
+        """Cut a text into segments of at most SEGMENT characters, independent of its division into blocks."""
         rest = ""
         for block in blocks:
             rest += block
@@ -74,23 +74,23 @@ class PieceTokenizer(Tokenizer):
             yield rest
 
     def to_bytes(self) -> bytes:
-        """The sentencepiece model, which other programs read too."""
+        """The sentencepiece model, which other programs can read too."""
         return self._model
 
     @classmethod
     def from_bytes(cls, data: bytes) -> PieceTokenizer:
-        """The tokenizer of a model that `train_tokenizer` made; ChargenError for any other."""
+        """Load a sentencepiece model made by `train`; ChargenError for anything else."""
         return cls(data)
 
     @classmethod
     def train(cls, blocks: Iterable[str], *, vocab_size: int | None = None, min_frequency: int = 1) -> PieceTokenizer:
-        """Learn at most `vocab_size` pieces, None for a size that suits the text, from SAMPLE characters at most.
+        """Learn at most `vocab_size` pieces (None: as suits the text) from at most SAMPLE characters.
 
-        A text that has fewer pieces gives fewer.
+        A text with fewer pieces gives fewer.
         """
         from sentencepiece import SentencePieceTrainer
 
-        require_no_frequency(cls.kind, min_frequency)
+        reject_min_frequency(cls.kind, min_frequency)
         if vocab_size is not None and vocab_size <= RESERVED:
             raise ChargenError(
                 f"a vocabulary of {vocab_size} is too small for {cls.kind}: it needs {RESERVED + 1} or more"
@@ -102,9 +102,9 @@ class PieceTokenizer(Tokenizer):
         counts[[ord(character) for character in NO_PIECE]] = 0
         frequent = most_frequent(counts)
         size = min(vocab_size or _default_size(characters, counts[frequent]), SAMPLE)  # no sample has more pieces
-        # Characters may take up half of the vocabulary; rarer ones are spelled by their bytes.
+        # Characters may take up half of the vocabulary; rarer ones are encoded as bytes.
         alphabet = "".join(map(chr, frequent[: (size - RESERVED) // 2]))
-        # A space is among them in any case; without a piece, the sign for it would be spelled by bytes.
+        # The space is always among them: without a piece of its own, it would be encoded as three bytes.
         parts = re.compile(f"[ {re.escape(alphabet)}]+")
         model = io.BytesIO()
         SentencePieceTrainer.train(
@@ -112,7 +112,7 @@ class PieceTokenizer(Tokenizer):
             model_writer=model,
             model_type=cls.kind,
             vocab_size=size,
-            hard_vocab_limit=False,  # a text that has fewer pieces gives fewer, instead of an error
+            hard_vocab_limit=False,  # a text with fewer pieces gives fewer instead of an error
             seed_sentencepiece_size=min(25 * size, 1_000_000),  # unigram prunes these: fewer take less time
             character_coverage=1.0,
             byte_fallback=True,
@@ -121,12 +121,12 @@ class PieceTokenizer(Tokenizer):
             remove_extra_whitespaces=False,
             allow_whitespace_only_pieces=True,  # indentation
             max_sentence_length=4 * STRETCH,  # in bytes; longer ones would be left out
-            num_threads=4,  # the same on every machine: sums of floats depend on it
+            num_threads=4,  # fixed, since sums of floats depend on it
             minloglevel=2,
         )
         return cls(model.getvalue())
 
-    def _spelling(self, token: int) -> bytes:
+    def _bytes_of(self, token: int) -> bytes:
         piece: str = self._pieces.id_to_piece(token)
         if self._pieces.is_unknown(token):
             return REPLACEMENT.encode()
@@ -137,30 +137,30 @@ class PieceTokenizer(Tokenizer):
         return piece.replace(SPACE, " ").encode()
 
     def _check(self) -> None:
-        """Refuses models of other settings, and what is left of a model cut short, which may load as well."""
+        """Refuse models with other settings, and truncated ones, which may load without an error."""
         probe = "  \n\t a " + SPACE + "".join(map(chr, range(0x10FFF0, 0x10FFFF)))
         if self.decode(self.encode(probe)) != probe:
             raise damaged("it does not give every text back")
         scores = [self._pieces.get_score(token) for token in range(RESERVED, self.vocab_size)]
-        ranked = scores == [-rank for rank in range(len(scores))]  # unigram: logarithms of probabilities
+        ranked = scores == [-rank for rank in range(len(scores))]  # BPE; unigram has log-probabilities
         if len(scores) > 1 and ranked != (self.kind == "bpe"):
             raise damaged(f"its kind is not {self.kind}")
 
 
 class BpeTokenizer(PieceTokenizer):
-    """Pieces found by merging the most frequent pair, again and again (Sennrich et al. 2016, arXiv:1508.07909)."""
+    """Pieces found by repeatedly merging the most frequent pair (Sennrich et al. 2016, arXiv:1508.07909)."""
 
     kind = "bpe"
 
 
 class UnigramTokenizer(PieceTokenizer):
-    """Pieces that make a text most probable, each on its own (Kudo 2018, arXiv:1804.10959)."""
+    """Pieces that maximise the text's probability under a unigram model (Kudo 2018, arXiv:1804.10959)."""
 
     kind = "unigram"
 
 
 def _sample(blocks: Iterable[str]) -> tuple[list[str], int]:
-    """Stretches spread evenly over a text, of SAMPLE characters at most, and the length of the whole."""
+    """Stretches spread evenly over a text, at most SAMPLE characters in all, and the length of the text."""
     stretches: list[str] = []
     every, number, sampled, characters = 1, 0, 0, 0
     for block in blocks:
@@ -178,18 +178,22 @@ def _sample(blocks: Iterable[str]) -> tuple[list[str], int]:
 
 
 def _default_size(characters: int, frequencies: npt.NDArray[np.int64]) -> int:
-    """A vocabulary size (V) for a text of so many characters, of which `frequencies` are those of the sample.
+    """Choose a vocabulary size for a text.
 
-    A symbol must be seen some hundred times to be learned: one for each 500 characters of text. Beyond 2,000
-    the projection to the vocabulary would cost more than the recurrent layers of a small model. Scripts of
-    thousands of characters get as many pieces again as they have common characters.
+    A token must be seen about a hundred times to be learned, hence one per 500 characters of text. With more than
+    2,000 tokens, the output projection would cost more than the recurrent layers of a small model. Scripts with
+    thousands of characters get twice as many pieces as they have common characters.
+
+    Args:
+        characters: Length of the text.
+        frequencies: Counts of the sample's characters, highest first.
     """
     common = int(np.searchsorted(np.cumsum(frequencies), 0.9995 * frequencies.sum())) + 1
     return RESERVED + max(min(max(characters // 500, 256), 2000 - RESERVED), 2 * common)
 
 
 def _safe_cut(text: str, start: int) -> int:
-    """Where to end a segment: before a line break, else before a space, for only first in a piece can they be."""
+    """Where to end a segment: before a line break, else before a space; both can only begin a piece."""
     end = start + SEGMENT
     for safe in "\n ":
         if (cut := text.rfind(safe, start + 1, end + 1)) > 0:

@@ -1,4 +1,4 @@
-"""The tokenizers, a row each: train one on a text, or load what was saved."""
+"""All kinds of tokenizer by name: train one on a text, or load a saved one."""
 
 from __future__ import annotations
 
@@ -22,18 +22,37 @@ KINDS = tuple(_CLASSES)
 def train_tokenizer(
     kind: str, blocks: Iterable[str], *, vocab_size: int | None = None, min_frequency: int = 1
 ) -> Tokenizer:
-    """The tokenizer of a kind that suits a text, given in blocks (which `byte` does not read).
+    """Train a tokenizer on a text.
 
-    char: the characters that occur `min_frequency` times, at most the `vocab_size` most frequent.
-    bpe, unigram: at most `vocab_size` pieces in all (fewer if the text has fewer), None for a size that suits
-    it, learned from at most SAMPLE characters spread over the text.
-    Raises ChargenError for an empty text and for sizes that cannot be had.
+    Args:
+        kind: One of KINDS.
+        blocks: The text; `byte` does not read it.
+        vocab_size: For `char`, keep at most that many characters. For `bpe` and `unigram`, learn at most that many
+            pieces (fewer if the text has fewer) from a sample spread over the text. None: as suits the text.
+        min_frequency: For `char`, how often a character must occur.
+
+    Raises:
+        ChargenError: The text is empty, or there is no tokenizer of that kind or size.
+
+    >>> train_tokenizer("char", ["hello"]).vocab_size  # e, h, l, o; unknown, BOS, EOS
+    7
     """
     return _class(kind).train(blocks, vocab_size=vocab_size, min_frequency=min_frequency)
 
 
 def load_tokenizer(kind: str, data: bytes) -> Tokenizer:
-    """The tokenizer of a kind whose `to_bytes` gave `data`; ChargenError if the bytes are anything else."""
+    """Load a saved tokenizer.
+
+    Args:
+        kind: One of KINDS.
+        data: What its `to_bytes` returned.
+
+    Raises:
+        ChargenError: The kind is unknown, or the data are not of such a tokenizer.
+
+    >>> load_tokenizer("byte", train_tokenizer("byte", []).to_bytes()).kind
+    'byte'
+    """
     return _class(kind).from_bytes(data)
 
 
