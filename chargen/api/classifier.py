@@ -21,6 +21,7 @@ from chargen.api.checks import as_labels, as_run, as_texts, tags_of_texts, witho
 from chargen.classification.labeller import Labeller, Verdict
 from chargen.errors import ChargenError
 from chargen.kinds import CLASSIFIER
+from chargen.runs.create import write_run
 from chargen.runs.folder import Run, RunInMemory
 from chargen.text.labelled import LabelledSet
 from chargen.text.records import LabelledRecord
@@ -221,7 +222,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         ChargenError when something is there already and `overwrite` is not asked for.
         """
         check_is_fitted(self)
-        self.run_.write(Path(path), overwrite=overwrite)
+        write_run(self.run_, Path(path), overwrite=overwrite)
 
     def _own_labeller(self) -> Labeller:
         check_is_fitted(self)

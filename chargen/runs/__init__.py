@@ -1,1 +1,1 @@
-"""Weights to disk and back: the run folder, finding runs, atomic files."""
+"""Runs on disk: the run folder, creating and finding runs, atomic files."""

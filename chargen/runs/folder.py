@@ -1,25 +1,22 @@
-"""Weights to disk and back: the run folder, and the only code that knows its files.
+"""The run folder: what its files hold, and how to read and replace them.
 
     checkpoints/<name>/
         config.json          format version, kind, shape, tokenizer, data, every option, versions
         model.safetensors    the best weights by validation
-        tokenizer.*          what turns text into ids; its name is the tokenizer's own
+        tokenizer.*          the tokenizer; each kind has its own suffix
         labels.json          a classifier's labels, in the order of its logits
-        ngrams.safetensors   a classifier's n-grams, which it is combined with
-        metrics.jsonl        a record an evaluation
+        ngrams.safetensors   the n-gram classifier that a classifier is combined with
+        metrics.jsonl        one record per evaluation
         summary.json         how the training ended
-        training/            all that a resumed training needs
+        training/            everything needed to resume the training
 
-Every file is written beside its place and renamed into it, so that a reader, a full disk or a power cut meets the
-old file or the new one. Nothing is pickled, and nothing here imports torch.
+Every file is replaced atomically (see `files`). Nothing is pickled, and nothing here imports torch.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +33,6 @@ from chargen.runs.files import (
     load_tensors,
     read_record,
     save_tensors,
-    tensor_bytes,
     to_json,
     write_atomically,
 )
@@ -51,7 +47,7 @@ NGRAMS = "ngrams.safetensors"
 SCALES, CONFIDENCE, RIGHT = "scales", "held_out.confidence", "held_out.right"
 STATE = "training/state.safetensors"
 FILES = ("model.safetensors", "labels.json", NGRAMS, "metrics.jsonl", "summary.json")  # beside config and tokenizer
-BESIDE_WEIGHTS = (SCALES, CONFIDENCE, RIGHT)  # of a classifier
+BESIDE_WEIGHTS = (SCALES, CONFIDENCE, RIGHT)  # arrays in a classifier's model.safetensors that are not weights
 
 Config = TypeVar("Config", bound=ModelConfig)
 Data = TypeVar("Data", bound=DataRecord)
@@ -60,14 +56,14 @@ Part = TypeVar("Part")
 
 @dataclass(frozen=True)
 class Run:
-    """One training's folder, and its config as read once."""
+    """A run's folder and its config, which is read once."""
 
     path: Path
     config: dict[str, Any]
 
     @property
     def name(self) -> str:
-        """What `-m` calls this run: its name under `checkpoints/`, or its path."""
+        """The run's name for `-m`: its name under `checkpoints/`, or its path."""
         if self.path.parent.resolve() == CHECKPOINTS.resolve():
             return self.path.name
         return str(self.path) if is_path(str(self.path)) else f"./{self.path}"
@@ -78,32 +74,32 @@ class Run:
         return str(self.config["kind"])
 
     def model_config(self, kind: type[Config]) -> Config:
-        """The shape of the model.
+        """The config of the model.
 
         Args:
-            kind: The type that it must have; `ModelConfig` will do for any.
+            kind: Required type; `ModelConfig` accepts any.
 
         Raises:
-            ChargenError: The record does not describe a model that this version can build, or not one of this kind.
+            ChargenError: The run is of another kind, or its record describes no model of this version.
         """
         return self._part("model", self.config.get("model"), kind)
 
     def data(self, kind: type[Data]) -> Data:
-        """What the run says of its data; arguments and errors as for `model_config`."""
+        """The record of the data; arguments and errors as for `model_config`."""
         record = self.config.get("data")
         member: type[DataRecord] = kind_of(self.kind).get("data")
         return self._part("data", member.upgraded(record) if isinstance(record, dict) else record, kind)
 
     @property
     def options(self) -> dict[str, Any]:
-        """The options as recorded, under the names that they have now; `training.options.options_of` reads them."""
+        """The recorded options under their current names; `training.options.options_of` converts them."""
         options = self.config.get("options", {})
         if not isinstance(options, dict):
             raise ChargenError(f"{self.path / 'config.json'} has no record of its options: the run is damaged")
         return rename_options(options)
 
     def _part(self, name: str, record: Any, wanted: type[Part]) -> Part:
-        """A part of the config as its kind's record, if that has the type that is wanted."""
+        """Convert a part of the config to its kind's class, which must be of the wanted type."""
         kind = kind_of(self.kind)
         own: type[Any] = kind.get(name)
         if not issubclass(own, wanted):
@@ -119,7 +115,7 @@ class Run:
         return load_tokenizer(kind, self._read(file))
 
     def labels(self) -> list[str]:
-        """A classifier's labels in the order of its logits; ChargenError when they do not fit its config."""
+        """A classifier's labels in the order of its logits; ChargenError if they do not fit its config."""
         labels: list[str] = self._read_json("labels.json")
         config, counts = self.model_config(ClassifierConfig), self.data(LabelledRecord).label_counts
         is_list = isinstance(labels, list) and all(isinstance(label, str) for label in labels)
@@ -134,10 +130,7 @@ class Run:
         return labels
 
     def ngrams(self) -> NgramClassifier | None:
-        """The n-gram classifier that a classifier is combined with, if there is one.
-
-        ChargenError when its file is missing.
-        """
+        """The n-gram classifier that a classifier is combined with, if any; ChargenError if its file is missing."""
         if not self._has(NGRAMS):
             if self.options.get("ngrams"):
                 raise ChargenError(f"{self.path} lacks {NGRAMS}: it is no whole run of chargen; train it again")
@@ -146,20 +139,20 @@ class Run:
         return NgramClassifier.of(arrays, len(self.labels()))
 
     def scales(self) -> np.ndarray:
-        """What the logits of a classifier's network, and those of its n-grams, are multiplied by (2,)."""
-        of_old = {} if "ngrams" in self.options else {SCALES: np.array([1.0, 0.0])}
-        scales = {**of_old, **self._all_weights()}.get(SCALES)
+        """Factors (2,) for the logits of a classifier's network and for those of its n-grams."""
+        defaults = {} if "ngrams" in self.options else {SCALES: np.array([1.0, 0.0])}
+        scales = {**defaults, **self._all_weights()}.get(SCALES)
         if scales is None or scales.shape != (2,):
             raise ChargenError(f"{self.path / 'model.safetensors'} has no two {SCALES}: the run is damaged")
         return scales
 
     def held_out(self) -> tuple[np.ndarray, np.ndarray]:
-        """How sure a classifier was of the label (N,) of each text held out, and whether (N,) it was right."""
+        """For N held-out texts, the probability (N,) of the chosen label, and whether (N,) it was correct."""
         weights = self._all_weights()
         return weights.get(CONFIDENCE, np.empty(0)), weights.get(RIGHT, np.empty(0)).astype(bool)
 
     def summary(self) -> dict[str, Any]:
-        """How the training ended; empty while it has not."""
+        """How the training ended; empty until then."""
         return dict(self._read_json("summary.json")) if self._has("summary.json") else {}
 
     def metrics(self) -> list[dict[str, Any]]:
@@ -175,7 +168,7 @@ class Run:
             ) from error
 
     def training_inputs(self) -> tuple[str, ...]:
-        """What it was trained on, as it was named; ChargenError where that was standard input, which is gone."""
+        """The inputs of the training as named by the user; ChargenError for standard input, which is gone."""
         inputs = tuple(map(str, self.options.get("inputs", ())))
         if "-" in inputs:
             raise ChargenError(
@@ -185,7 +178,11 @@ class Run:
         return inputs
 
     def check_unchanged(self, record: DataRecord) -> None:
-        """ChargenError when the data of a record, read just now, are not those that the run was trained with."""
+        """Raise ChargenError if data read just now differ from those of the training.
+
+        Args:
+            record: Of the data read now.
+        """
         known, options = self.data(DataRecord), self.options
         for now, then, inputs in (
             (record.fingerprint, known.fingerprint, options.get("inputs", ())),
@@ -200,7 +197,7 @@ class Run:
                 )
 
     def weights(self) -> Weights:
-        """The best weights by name; ChargenError names the first that is missing, foreign or of another shape."""
+        """The best weights by name; ChargenError if any is missing, unknown or of the wrong shape."""
         weights = self._all_weights()
         for name in BESIDE_WEIGHTS:
             weights.pop(name, None)
@@ -218,28 +215,28 @@ class Run:
 
     @property
     def can_resume(self) -> bool:
-        """Whether there is something to resume from."""
+        """Whether there is a training state to resume from."""
         return self._has(STATE)
 
     @property
     def has_weights(self) -> bool:
-        """Whether its training has reached an evaluation."""
+        """Whether the training has reached an evaluation, which saves the first weights."""
         return self._has("model.safetensors")
 
     def training_state(self) -> tuple[Weights, dict[str, Any]] | None:
-        """Tensors and facts that `save_training_state` wrote last, or None where there are none."""
+        """Tensors and metadata last written by `save_training_state`, if any."""
         return self._tensors(STATE) if self.can_resume else None
 
     def save_weights(self, weights: Mapping[str, np.ndarray]) -> None:
-        """Replace the best weights, and what BESIDE_WEIGHTS names, which are read by methods of their own."""
+        """Replace the best weights and the arrays in BESIDE_WEIGHTS, which `scales` and `held_out` read."""
         save_tensors(self.path / "model.safetensors", weights, {})
 
-    def save_training_state(self, tensors: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:
-        """Replace what `--resume` continues from: one file, so that its parts always belong together."""
-        save_tensors(self.path / STATE, tensors, facts)
+    def save_training_state(self, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> None:
+        """Replace what `--resume` continues from: a single file, so that its parts always fit together."""
+        save_tensors(self.path / STATE, tensors, metadata)
 
     def save_metrics(self, records: list[dict[str, Any]]) -> None:
-        """Replace the evaluations so far; a run resumed from an earlier step forgets the later ones this way."""
+        """Replace the evaluations so far; resuming from an earlier step drops later ones this way."""
         write_atomically(
             self.path / "metrics.jsonl", "".join(json.dumps(record) + "\n" for record in records).encode()
         )
@@ -249,7 +246,7 @@ class Run:
         write_atomically(self.path / "summary.json", to_json(summary))
 
     def save_config(self, config: Mapping[str, Any]) -> Run:
-        """Replace the config, for a run that goes on with a larger budget; gives the run with it."""
+        """Replace the config of a run that continues with a larger budget; return the run with it."""
         write_atomically(self.path / "config.json", to_json(config))
         return Run(self.path, dict(config))
 
@@ -280,21 +277,17 @@ class Run:
             raise ChargenError(f"{self.path / name} is not valid JSON ({error}): the run is damaged") from error
 
     def in_memory(self) -> RunInMemory:
-        """The run as it is now, to be used when its folder is gone; ChargenError when it has no weights yet."""
-        self._all_weights()  # raises where there are none
+        """A copy that does not need the folder; ChargenError if the run has no weights yet."""
+        self._all_weights()  # raises if there are none
         names = (str(self.config["tokenizer"]["file"]), "config.json", *FILES)
         return RunInMemory(self.path, self.config, {name: self._read(name) for name in names if self._has(name)})
 
 
 @dataclass(frozen=True)
 class RunInMemory(Run):
-    """A run without a folder: its files as bytes, all but those that only a resumed training needs. It pickles."""
+    """A run whose files are bytes in memory, without those needed only to resume. Can be pickled."""
 
     files: dict[str, bytes]
-
-    def write(self, path: Path, *, overwrite: bool = False) -> Run:
-        """Write the run's folder; ChargenError when something is there already and `overwrite` is not asked for."""
-        return _write_folder(path, self.files, overwrite=overwrite)
 
     def _has(self, name: str) -> bool:
         return name in self.files
@@ -314,85 +307,17 @@ class RunInMemory(Run):
             raise ChargenError(f"{name} is damaged ({error}): train the run again") from error
 
 
-def create_run(
-    path: Path,
-    config: Mapping[str, Any],
-    tokenizer: Tokenizer,
-    labels: list[str] | None = None,
-    ngrams: NgramClassifier | None = None,
-    *,
-    overwrite: bool = False,
-) -> Run:
-    """Begin a run's folder; ChargenError when one is there already and `overwrite` is not asked for.
-
-    The folder is filled under another name first, so that it is there as a whole or not at all.
-    """
-    files = {tokenizer.file_name: tokenizer.to_bytes()}
-    if labels is not None:
-        files["labels.json"] = to_json(labels)
-    if ngrams is not None:
-        files[NGRAMS] = tensor_bytes(ngrams.arrays(), {})
-    record = {
-        "format_version": FORMAT_VERSION,
-        **config,
-        "tokenizer": {
-            "kind": tokenizer.kind,
-            "file": tokenizer.file_name,
-            "vocab_size": tokenizer.vocab_size,
-        },
-    }
-    return _write_folder(path, {**files, "config.json": to_json(record)}, overwrite=overwrite)
-
-
-def _write_folder(path: Path, files: Mapping[str, bytes], *, overwrite: bool) -> Run:
-    """A run's folder of these files by name, there as a whole or not at all; what it replaces goes last."""
-    refuse_existing(path, overwrite=overwrite)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
-        unfinished.chmod(0o755)  # mkdtemp lets nobody else in
-        for name, content in files.items():
-            write_atomically(unfinished / name, content)
-        if path.exists():
-            replaced = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-            path.replace(replaced / path.name)
-            unfinished.replace(path)
-            shutil.rmtree(replaced)
-        else:
-            unfinished.replace(path)
-    except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise
-    return load_run(path)
-
-
-def refuse_existing(path: Path, *, overwrite: bool) -> None:
-    """Raise ChargenError if a new run at `path` would destroy a run, or anything else."""
-    ours = _is_ours(path)
-    if ours and not overwrite:
-        raise ChargenError(
-            f"{path} already holds a run: --resume continues it, --overwrite replaces it, --out names another folder"
-        )
-    if path.exists() and not ours and (not path.is_dir() or any(path.iterdir())):
-        raise ChargenError(f"{path} exists and is no run of chargen: name another folder with --out")
-
-
-def _is_ours(path: Path) -> bool:
-    """Whether chargen wrote a folder, be it of another version: other programs have a config.json too."""
-    try:
-        config = json.loads((path / "config.json").read_bytes())
-    except (OSError, ValueError):
-        return False
-    return isinstance(config, dict) and "format_version" in config and is_kind(config.get("kind"))
-
-
 def is_run(path: Path) -> bool:
-    """Whether a folder holds a run."""
+    """Whether a folder holds a run (or at least a config.json)."""
     return (path / "config.json").is_file()
 
 
 def load_run(path: Path) -> Run:
-    """The run in a folder; ChargenError when it is none, or of a newer format."""
+    """Read the run in a folder.
+
+    Raises:
+        ChargenError: The folder holds no run, a damaged one, or one of another format version.
+    """
     if not is_run(path):
         raise ChargenError(f"{path} is not a run of chargen: it has no config.json")
     config = Run(path, {})._read_json("config.json")
@@ -409,5 +334,9 @@ def load_run(path: Path) -> Run:
 
 
 def is_path(name: str) -> bool:
-    """Whether a name can only be a path: it has a separator."""
+    """Whether a name must be a path, because it has a separator.
+
+    >>> is_path("runs/novel"), is_path("novel")
+    (True, False)
+    """
     return "/" in name or os.sep in name

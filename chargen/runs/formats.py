@@ -1,4 +1,4 @@
-"""What runs of earlier versions called things, so that they go on loading, and old flags get an answer."""
+"""Names that earlier versions used, so that their runs still load and old flags get a helpful answer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RENAMED_OPTIONS = {
 
 
 def rename_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Recorded options under the names that they have now.
+    """Recorded options under their current names.
 
     >>> rename_options({"hidden": 256, "seed": 0})
     {'hidden_size': 256, 'seed': 0}

@@ -1,4 +1,4 @@
-"""Finding a run: by its name under `checkpoints/`, by its path, or the newest of a kind."""
+"""Find a run: by its name under `checkpoints/`, by its path, or the newest of a kind."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from chargen.runs.folder import CHECKPOINTS, Run, is_path, is_run, load_run
 
 
 def runs(folder: Path = CHECKPOINTS) -> Iterator[Run]:
-    """The runs under a folder that can be read, newest first."""
+    """Yield the readable runs in a folder, newest first."""
     configs = sorted(folder.glob("[!.]*/config.json"), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in configs:
         try:
@@ -21,9 +21,14 @@ def runs(folder: Path = CHECKPOINTS) -> Iterator[Run]:
 
 
 def find_run(name: str | None, kind: str | None = None) -> Run:
-    """The run that `-m` means: a name under `checkpoints/`, a path, or with None the newest of a kind.
+    """Find the run that a user named.
 
-    ChargenError when there is none, listing those there are, or when it is of the other kind.
+    Args:
+        name: A name under `checkpoints/`, or a path; None: the newest run.
+        kind: Required kind; None: any.
+
+    Raises:
+        ChargenError: There is no such run (the message lists the others), or it is of another kind.
     """
     if name is None:
         for run in runs():

@@ -17,7 +17,8 @@ import chargen
 from chargen.errors import ChargenError
 from chargen.hardware import choose_device, keep_freed_memory
 from chargen.kinds import kind_of
-from chargen.runs.folder import CHECKPOINTS, Run, create_run, refuse_existing
+from chargen.runs.create import create_run, refuse_existing
+from chargen.runs.folder import CHECKPOINTS, Run
 from chargen.runs.search import find_run
 from chargen.text.labelled import LabelledSet
 from chargen.training.distributed import World, join, leave
