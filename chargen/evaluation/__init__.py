@@ -1,1 +1,1 @@
-"""Weights and text to figures: losses, labels, calibration, originality."""
+"""Metrics of trained models: losses, classification, calibration, originality."""

@@ -1,4 +1,4 @@
-"""From logits to probabilities that mean what they say: scales, calibration error, intervals, thresholds.
+"""Calibrated probabilities from logits: scales, calibration error, confidence intervals, thresholds.
 
 Pure functions of arrays. Shapes: N texts, K labels, S sources of logits (the network, the n-grams).
 """
@@ -15,12 +15,12 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.integer]
 
-PRIOR = 2.0  # how strongly scales are drawn to what is expected of them, in nats for a scale that is 1 off
+PRIOR = 2.0  # penalty on scales, in nats for a scale that is 1 away from the expected one
 BINS = 15
 
 
 def softmax(logits: npt.ArrayLike) -> Array:
-    """Probabilities (…, K) of logits (…, K).
+    """Turn logits (…, K) into probabilities (…, K).
 
     >>> softmax([0.0, 0.0])
     array([0.5, 0.5])
@@ -32,7 +32,7 @@ def softmax(logits: npt.ArrayLike) -> Array:
 
 
 def log_odds(logits: npt.ArrayLike, label: int) -> Array:
-    """The logarithm (…,) of the odds of a label, given logits (…, K) of two labels or more.
+    """Log-odds (…,) of a label, given logits (…, K) of two or more labels.
 
     >>> float(log_odds([2.0, 0.5], 0))
     1.5
@@ -45,9 +45,13 @@ def log_odds(logits: npt.ArrayLike, label: int) -> Array:
 
 
 def combine(logits: npt.ArrayLike, scales: npt.ArrayLike) -> Array:
-    """Logits (N, K): those of all sources (S, N, K), each times its scale (S,), summed.
+    """Sum the logits (S, N, K) of all sources, each times its scale (S,), to logits (N, K).
 
-    One source has a temperature this way (Guo et al. 2017, arXiv:1706.04599); several are a product of experts.
+    With one source, this is temperature scaling (Guo et al. 2017, arXiv:1706.04599); with several, a product of
+    experts.
+
+    >>> combine([[[1.0, 0.0]], [[0.0, 4.0]]], [2.0, 0.5]).tolist()
+    [[2.0, 2.0]]
     """
     total: Array = np.einsum("snk,s->nk", np.asarray(logits, np.float64), np.asarray(scales, np.float64))
     return total
@@ -56,10 +60,15 @@ def combine(logits: npt.ArrayLike, scales: npt.ArrayLike) -> Array:
 def fit_scales(
     logits: npt.ArrayLike, truth: Labels, expected: Sequence[float], weights: Array | None = None
 ) -> Array:
-    """The scales (S,), none below 0, under which the sources' logits (S, N, K) fit the labels (N,) best.
+    """Fit non-negative scales (S,) that minimise the cross-entropy of the combined logits.
 
-    expected: the scales (S,) when there is nothing to learn from; weights: of the texts (N,), 1 if not given. The
-    loss, cross-entropy and a penalty on the distance from `expected`, is convex; Newton's method finds its minimum.
+    The loss has a penalty on the distance from `expected`, and is convex; Newton's method finds its minimum.
+
+    Args:
+        logits: Of all sources (S, N, K).
+        truth: Index of each text's true label (N,).
+        expected: Scales (S,) that no data would give.
+        weights: Of the texts (N,); None: 1 each.
     """
     sources = np.asarray(logits, np.float64)
     start = np.asarray(expected, np.float64)
@@ -92,21 +101,21 @@ def _newton(sources: Array, truth: Labels, start: Array, weights: Array) -> Arra
         probs *= weights[:, None]
         hessian = np.einsum("snk,tnk,nk->st", sources, sources, probs, optimize=True) - (means * weights) @ means.T
         step = np.linalg.solve(hessian + 2 * PRIOR * np.eye(len(start)), gradient)
-        share = 1.0
-        while share > 1e-6 and (reached := loss(scales - share * step)) > value:
-            share /= 2
-        if share <= 1e-6 or value - reached < 1e-9 * max(1.0, value):
+        damping = 1.0
+        while damping > 1e-6 and (reached := loss(scales - damping * step)) > value:
+            damping /= 2
+        if damping <= 1e-6 or value - reached < 1e-9 * max(1.0, value):
             break
-        scales, value = scales - share * step, reached
+        scales, value = scales - damping * step, reached
     return scales
 
 
 def cross_fitted(
     logits: npt.ArrayLike, truth: Labels, expected: Sequence[float], weights: Array | None = None
 ) -> Array:
-    """Probabilities (N, K) of texts, each under scales that were fitted on the other half: an honest measure.
+    """Probabilities (N, K) of texts, each under scales fitted on the other half, so that they can be evaluated.
 
-    The halves are drawn, for labels often take turns.
+    The halves are drawn at random, because labels often alternate. Arguments as for `fit_scales`.
     """
     sources = np.asarray(logits, np.float64)
     half = np.random.default_rng(0).permutation(len(truth)) % 2 == 0
@@ -118,52 +127,70 @@ def cross_fitted(
 
 
 def mean_nats(probs: Array, truth: Labels, weights: Array | None = None) -> float:
-    """Mean cross-entropy, with the natural logarithm, of probabilities (N, K) of texts with `weights` (N,)."""
+    """Mean cross-entropy in nats.
+
+    Args:
+        probs: Probabilities (N, K).
+        truth: Index of each text's true label (N,).
+        weights: Of the texts (N,); None: 1 each.
+
+    >>> round(mean_nats(np.array([[0.5, 0.5]]), np.array([0])), 3)
+    0.693
+    """
     return float(-np.average(np.log(np.maximum(probs[np.arange(len(truth)), truth], 1e-12)), weights=weights))
 
 
-def calibration_error(confidence: Array, right: npt.NDArray[np.bool_], bins: int = BINS) -> float:
-    """Expected calibration error: how far the share of right labels is from the probability given, on average.
+def calibration_error(confidence: Array, correct: npt.NDArray[np.bool_], bins: int = BINS) -> float:
+    """Expected calibration error: the mean distance between accuracy and confidence over bins (Naeini et al. 2015).
+
+    With few texts, it is above 0 even for perfect probabilities; see `error_by_chance`.
 
     Args:
-        confidence: Probability (N,) of the label that was chosen.
-        right: Whether (N,) it is the true one.
-        bins: Intervals of equal width that texts are grouped in.
+        confidence: Probability (N,) of the chosen label.
+        correct: Whether (N,) it is the true one.
+        bins: Number of bins of equal width.
 
-    Naeini et al. 2015; with few texts it is above 0 for perfect probabilities too, see `error_by_chance`.
+    >>> calibration_error(np.array([0.9, 0.9]), np.array([True, False]))
+    0.4
     """
-    gaps = np.bincount(_bin_of(confidence, bins), confidence - right, minlength=bins)
+    gaps = np.bincount(_bin_indices(confidence, bins), confidence - correct, minlength=bins)
     return float(np.abs(gaps).sum() / len(confidence))
 
 
 class Bin(NamedTuple):
-    """Texts whose labels have about the same probability."""
+    """Texts whose chosen labels have about the same probability."""
 
-    low: float  # the least probability, and the one that the next bin begins with
-    high: float
+    low: float  # lowest probability
+    high: float  # lowest probability of the next bin
     texts: int
     confidence: float  # mean probability
     accuracy: float
 
 
-def calibration_curve(confidence: Array, right: npt.NDArray[np.bool_], bins: int = BINS) -> list[Bin]:
-    """The bins of `calibration_error` that any text is in: where the two means are equal, there is no error."""
-    place = _bin_of(confidence, bins)
-    counts = np.bincount(place, minlength=bins)
-    sums, hits = np.bincount(place, confidence, bins), np.bincount(place, right, bins)
+def calibration_curve(confidence: Array, correct: npt.NDArray[np.bool_], bins: int = BINS) -> list[Bin]:
+    """The bins of `calibration_error` that are not empty. Calibration is perfect if confidence equals accuracy."""
+    bin_indices = _bin_indices(confidence, bins)
+    counts = np.bincount(bin_indices, minlength=bins)
+    sums, correct_sums = np.bincount(bin_indices, confidence, bins), np.bincount(bin_indices, correct, bins)
     return [
-        Bin(i / bins, (i + 1) / bins, int(counts[i]), float(sums[i] / counts[i]), float(hits[i] / counts[i]))
+        Bin(i / bins, (i + 1) / bins, int(counts[i]), float(sums[i] / counts[i]), float(correct_sums[i] / counts[i]))
         for i in np.flatnonzero(counts).tolist()
     ]
 
 
-def _bin_of(confidence: Array, bins: int) -> Labels:
+def _bin_indices(confidence: Array, bins: int) -> Labels:
     found: Labels = np.minimum((confidence * bins).astype(int), bins - 1)
     return found
 
 
 def error_by_chance(confidence: Array, bins: int = BINS, draws: int = 200) -> float:
-    """The calibration error that perfect probabilities (N,) have on average, on as many texts."""
+    """The mean calibration error of perfectly calibrated probabilities on equally many texts.
+
+    Args:
+        confidence: Probability (N,) of each chosen label.
+        bins: As for `calibration_error`.
+        draws: Simulations to average over.
+    """
     generator = np.random.default_rng(0)
     found = [
         calibration_error(confidence, generator.random(len(confidence)) < confidence, bins) for _ in range(draws)
@@ -171,26 +198,45 @@ def error_by_chance(confidence: Array, bins: int = BINS, draws: int = 200) -> fl
     return float(np.mean(found))
 
 
-def wilson_interval(right: float, total: int, deviations: float = 1.96) -> tuple[float, float]:
-    """Bounds of a share of which `right` of `total` were seen (Wilson 1927), by default those of 95 %.
+def wilson_interval(correct: float, total: int, deviations: float = 1.96) -> tuple[float, float]:
+    """Confidence interval of a proportion (Wilson 1927).
+
+    Args:
+        correct: Successes observed.
+        total: Trials.
+        deviations: Half width in standard deviations; 1.96 for 95 %.
+
+    Returns:
+        Lower and upper bound, from 0 to 1.
 
     >>> low, high = wilson_interval(90, 100)
     >>> round(low, 3), round(high, 3)
     (0.826, 0.945)
     """
-    share, extra = right / total, deviations**2 / total
-    middle = (share + extra / 2) / (1 + extra)
-    reach = deviations * math.sqrt(share * (1 - share) / total + extra / (4 * total)) / (1 + extra)
-    return max(0.0, middle - reach), min(1.0, middle + reach)
+    fraction, extra = correct / total, deviations**2 / total
+    centre = (fraction + extra / 2) / (1 + extra)
+    half_width = deviations * math.sqrt(fraction * (1 - fraction) / total + extra / (4 * total)) / (1 + extra)
+    return max(0.0, centre - half_width), min(1.0, centre + half_width)
 
 
-def threshold_for(confidence: Array, right: npt.NDArray[np.bool_], accuracy: float) -> float | None:
-    """The lowest probability from which on labels are right as often as asked, surely; None where none is.
+def threshold_for(confidence: Array, correct: npt.NDArray[np.bool_], accuracy: float) -> float | None:
+    """Find the lowest confidence from which labels reach an accuracy.
 
-    Surely: the lower bound of the 95 % interval reaches `accuracy`, among all texts with as much confidence or more.
+    The lower bound of the accuracy's 95 % interval must reach it, among all texts with at least that confidence.
+
+    Args:
+        confidence: Probability (N,) of the chosen label.
+        correct: Whether (N,) it is the true one.
+        accuracy: Fraction of correct labels to reach, 0 to 1.
+
+    Returns:
+        The threshold, or None if there is none.
+
+    >>> threshold_for(np.repeat([0.9, 0.6], 50), np.repeat([True, False], 50), 0.9)
+    0.9
     """
     order = np.argsort(-confidence, kind="stable")
-    hits = np.cumsum(right[order])
-    ends = np.flatnonzero(np.diff(confidence[order], append=-1.0))  # where a value is there for the last time
-    passing = [place for place in ends if wilson_interval(float(hits[place]), int(place) + 1)[0] >= accuracy]
+    correct_sums = np.cumsum(correct[order])
+    ends = np.flatnonzero(np.diff(confidence[order], append=-1.0))  # the last index of each distinct value
+    passing = [index for index in ends if wilson_interval(float(correct_sums[index]), int(index) + 1)[0] >= accuracy]
     return float(confidence[order][passing[-1]]) if passing else None

@@ -1,7 +1,7 @@
-"""Dynamic evaluation: a language model that goes on learning from the text it is measured on, as it reads it.
+"""Dynamic evaluation: a model that keeps learning from the text it is evaluated on.
 
 Krause et al. 2018, arXiv:1709.07432, with their RMS gradients and decay to the trained weights. Each window is scored
-before the weights move, so nothing is known of a symbol when it is predicted.
+before the weights are updated, so no token is learned from before it is predicted.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from chargen.evaluation.losses import TextLoss
 from chargen.models.language_model import LanguageModel
 from chargen.text.tokenizers.base import Tokenizer
 
-SAMPLED = 500  # windows of the training text that the gradients' usual size is taken from
-EPSILON = 1e-5  # added to that size, so that weights that hardly ever have a gradient do not jump
+SAMPLED = 500  # windows of the training text used to estimate the RMS of gradients
+EPSILON = 1e-5  # added to the RMS, so that weights that rarely have a gradient do not jump
 
 
 @dataclass(frozen=True)
 class Adaptation:
-    """How fast weights follow the text."""
+    """How fast the weights adapt to the text."""
 
-    rate: float = 2e-4  # of the weights, in units of their gradients' usual size
-    decay: float = 3e-3  # share of the way back to the trained weights, each window
+    rate: float = 2e-4  # learning rate, for gradients divided by their RMS
+    decay: float = 3e-3  # fraction of the distance to the trained weights undone per window
     window: int = 32  # tokens between updates
 
     def __post_init__(self) -> None:
@@ -46,32 +46,47 @@ def dynamic_loss(
     adaptation: Adaptation | None = None,
     progress: Callable[[float], object] | None = None,
 ) -> TextLoss:
-    """What the model needs for ids (N,), N at least 2, adapting as it reads; the model itself stays as it is.
+    """Cross-entropy of `ids` under a copy of the model that adapts as it reads; the model itself is not changed.
 
-    training_ids (M,), M at least 2, are of the text it was trained on. `progress` is told the share, 0 to 1, done.
+    Args:
+        model: The language model.
+        tokenizer: Its tokenizer.
+        ids: The text (N,), N at least 2.
+        training_ids: Text that the model was trained on (M,), M at least 2.
+        adaptation: How fast to adapt.
+        progress: Called with the fraction done, 0 to 1.
     """
-    how = adaptation or Adaptation()
-    sizes = gradient_rms(model, training_ids, how.window)
-    mean = torch.cat([size.flatten() for size in sizes]).mean()
-    home = [weight.detach().clone() for weight in model.parameters()]
-    back = [(how.decay * size / mean).clamp(max=1.0) for size in sizes]
+    settings = adaptation or Adaptation()
+    rms = gradient_rms(model, training_ids, settings.window)
+    mean = torch.cat([part.flatten() for part in rms]).mean()
+    trained = [weight.detach().clone() for weight in model.parameters()]
+    decays = [(settings.decay * part / mean).clamp(max=1.0) for part in rms]
     adapted = _copy(model)
     nats = 0.0
-    for done, (loss, tokens) in enumerate(_read(adapted, ids, how.window), start=1):
+    for done, (loss, tokens) in enumerate(_read(adapted, ids, settings.window), start=1):
         nats += loss.item() * tokens
         gradients = torch.autograd.grad(loss, list(adapted.parameters()))
         with torch.no_grad():
-            for weight, gradient, size, share, start in zip(
-                adapted.parameters(), gradients, sizes, back, home, strict=True
+            for weight, gradient, size, decay, target in zip(
+                adapted.parameters(), gradients, rms, decays, trained, strict=True
             ):
-                weight.sub_(gradient / (size + EPSILON), alpha=how.rate).addcmul_(start - weight, share)
+                weight.sub_(gradient / (size + EPSILON), alpha=settings.rate).addcmul_(target - weight, decay)
         if progress:
-            progress(min(1.0, done * how.window / (len(ids) - 1)))
+            progress(min(1.0, done * settings.window / (len(ids) - 1)))
     return TextLoss(nats, len(ids) - 1, tokenizer.count_characters(ids[1:]))
 
 
 def gradient_rms(model: LanguageModel, ids: np.ndarray, window: int) -> list[Tensor]:
-    """The root of the mean square of each weight's gradient over windows spread evenly over ids (M,)."""
+    """Root mean square of each weight's gradient.
+
+    Args:
+        model: The language model.
+        ids: Text that it was trained on (M,); windows are spread evenly over it.
+        window: Tokens per gradient.
+
+    Returns:
+        A tensor in the shape of each parameter.
+    """
     copied = _copy(model)
     weights = list(copied.parameters())
     squares = [torch.zeros_like(weight) for weight in weights]
@@ -84,7 +99,7 @@ def gradient_rms(model: LanguageModel, ids: np.ndarray, window: int) -> list[Ten
 
 
 def _copy(model: LanguageModel) -> LanguageModel:
-    """A copy in training mode, which cuDNN's way back needs."""
+    """A copy in training mode, which cuDNN's RNN backward needs."""
     copied = deepcopy(model).train()
     for layer in copied.encoder.layers:
         layer.compact()
@@ -92,7 +107,7 @@ def _copy(model: LanguageModel) -> LanguageModel:
 
 
 def _read(model: LanguageModel, ids: np.ndarray, window: int) -> Iterator[tuple[Tensor, int]]:
-    """Mean loss of each window of ids (N,), by the weights as they are when it is asked for, and its tokens."""
+    """Yield mean loss and number of tokens of each window of ids (N,), under the weights at that time."""
     device = model.projection.bias.device
     state = model.encoder.initial_state(1)
     for start in range(0, len(ids) - 1, window):
