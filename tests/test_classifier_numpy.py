@@ -156,7 +156,7 @@ def test_auto_looks_for_a_gpu_once_when_much_is_read(
     monkeypatch.setattr(labeller, "has_gpu_driver", lambda: driver)
     run = make_run(tmp_path / "run")
     moved: list[str] = []
-    monkeypatch.setattr(Labeller, "_by_torch", lambda self, device: moved.append(device))
+    monkeypatch.setattr(Labeller, "_use_torch", lambda self, device: moved.append(device))
     always, auto = Labeller(run, "cpu"), Labeller(run)
     for classifier in (always, auto):
         assert classifier.classify(["abcd", "abc"])[0].label in ("x", "y")  # 7 symbols

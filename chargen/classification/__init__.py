@@ -1,1 +1,1 @@
-"""Weights and text to labels, and why."""
+"""Label texts with a trained classifier, and explain the labels."""

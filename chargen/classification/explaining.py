@@ -1,4 +1,4 @@
-"""Why a classifier says what it says: the parts that moved a text's label, and the strongest n-grams of each label.
+"""Explain a classifier: the parts of a text that speak for its label, and the strongest n-grams of each label.
 
 Shapes: K labels, F features.
 """
@@ -27,40 +27,40 @@ from chargen.text.ngrams import (
     text_batches,
 )
 
-MOST_SPANS = 200  # of a text: each costs one reading of it
-STRONGEST = 10  # n-grams of a label
-TRIED = 10  # times as many are looked at, as parts of stronger ones are left out
-ENOUGH = 25  # occurrences of a bucket, of which the text of most names it
+MAX_SPANS = 200  # per text: the classifier reads the text once for each
+STRONGEST = 10  # n-grams per label
+CANDIDATES = 10  # per n-gram shown, since parts of stronger n-grams are dropped
+OCCURRENCES = 25  # of a bucket, whose most frequent n-gram names it
 
 Explanation = list[tuple[str, float]]  # the spans of a text, and how much each speaks for its label
-Logits = Callable[[Sequence[str]], npt.NDArray[np.floating]]  # texts to (texts, K)
+Logits = Callable[[Sequence[str]], npt.NDArray[np.floating]]  # N texts to logits (N, K)
 
 
 class Ngram(NamedTuple):
-    """An n-gram of words or characters; a space at its edge is the edge of a word."""
+    """An n-gram of words or characters; a space at its start or end is the edge of a word."""
 
     text: str
     weight: float
-    texts: int  # that have it
+    texts: int  # number of texts that have it
 
 
-def explain(logits: Logits, texts: Sequence[str], most: int = MOST_SPANS) -> list[Explanation]:
-    """How much each part of each text speaks for its likeliest label, by leaving it out.
+def explain(logits: Logits, texts: Sequence[str], most: int = MAX_SPANS) -> list[Explanation]:
+    """Measure how much each part of a text speaks for its most likely label, by leaving it out.
+
+    Zeiler & Fergus 2014, arXiv:1311.2901, did the same with parts of images.
 
     Args:
         logits: The classifier.
-        texts: Each is read once for each of its parts and once more.
-        most: Parts of a text; see `spans_of`.
+        texts: Each is classified once as it is, and once without each of its parts.
+        most: Limit on the parts of a text; see `spans_of`.
 
     Returns:
-        For each text its spans, which joined are the text, each with the log-odds of the label that the text loses
-        without it: above 0 what speaks for the label, below 0 what speaks against it.
-
-    Zeiler & Fergus 2014, arXiv:1311.2901, left out parts of images.
+        The spans of each text, which joined give the text. Each has the log-odds of the label that the text loses
+        without it: above 0 if it speaks for the label, below 0 if against.
     """
     spans = [spans_of(text, most) for text in texts]
     variants = (variant for text, own in zip(texts, spans, strict=True) for variant in (text, *without_each(own)))
-    rows = iter([row for part in _portions(variants) for row in logits(part)])
+    rows = iter([row for part in _batches(variants) for row in logits(part)])
     found: list[Explanation] = []
     for own in spans:
         whole = next(rows)
@@ -70,10 +70,12 @@ def explain(logits: Logits, texts: Sequence[str], most: int = MOST_SPANS) -> lis
     return found
 
 
-def spans_of(text: str, most: int = MOST_SPANS) -> list[str]:
-    """A text cut into its words, or a single word into its characters, blanks staying with what is before them.
+def spans_of(text: str, most: int = MAX_SPANS) -> list[str]:
+    """Cut a text into words, or a single word into characters; white space stays with what precedes it.
 
-    Where there would be more than `most`, neighbours are taken together.
+    Args:
+        text: The text.
+        most: Limit on the number of spans; neighbours are joined to keep it.
 
     >>> spans_of("so good!")
     ['so ', 'good!']
@@ -90,7 +92,7 @@ def spans_of(text: str, most: int = MOST_SPANS) -> list[str]:
 
 
 def _characters(text: str) -> list[str]:
-    """The characters of a text, each with the marks and blanks after it."""
+    """The characters of a text, each with the combining marks and white space after it."""
     parts: list[str] = []
     for part in re.findall(r"\s*\S\s*", text):
         if parts and unicodedata.category(part[0]) in ("Mn", "Mc", "Me", "Cf"):
@@ -101,7 +103,7 @@ def _characters(text: str) -> list[str]:
 
 
 def without_each(spans: Sequence[str]) -> Iterator[str]:
-    """The text that spans are of, without the first, without the second, …; no blank is left at the end.
+    """Yield the text without its first span, without its second, and so on; trailing white space is stripped.
 
     >>> list(without_each(["so ", "good"]))
     ['good', 'so']
@@ -111,8 +113,8 @@ def without_each(spans: Sequence[str]) -> Iterator[str]:
         yield rest.rstrip() if number == len(spans) - 1 else rest
 
 
-def _portions(texts: Iterable[str]) -> Iterator[list[str]]:
-    """Texts in order, so many together as are read at once."""
+def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
+    """Batch texts in order, each batch short enough to be classified at once."""
     part: list[str] = []
     characters = 0
     for text in texts:
@@ -126,11 +128,19 @@ def _portions(texts: Iterable[str]) -> Iterator[list[str]]:
 
 
 def strongest_ngrams(classifier: NgramClassifier, texts: Sequence[str], most: int = STRONGEST) -> list[list[Ngram]]:
-    """For each label (K) the n-grams, strongest first, that speak for it most in these texts.
+    """Find the n-grams that speak most for each label in these texts.
 
-    That is the weight times the standard deviation of the n-gram's value: what all texts have, such as an `e`, tells
-    none apart, and what few have moves few. A part of a stronger n-gram is left out. The classifier knows hashes
-    alone, so only n-grams of these texts can be found.
+    Strength is the weight times the standard deviation of the n-gram's value: an n-gram that all texts have, such as
+    an `e`, distinguishes none, and a rare one affects few. Parts of stronger n-grams are dropped. The classifier
+    knows only hashes, so only n-grams of these texts can be found.
+
+    Args:
+        classifier: The n-gram classifier.
+        texts: Where to look for n-grams.
+        most: N-grams per label.
+
+    Returns:
+        For each of the K labels its n-grams, strongest first.
     """
     vocabulary = classifier.vocabulary
     frequency, sums, squares = np.zeros((3, len(vocabulary.buckets)))  # (F,) each
@@ -142,7 +152,7 @@ def strongest_ngrams(classifier: NgramClassifier, texts: Sequence[str], most: in
     ranked: list[list[int]] = []  # features of each label
     for weight in classifier.weight.T:
         strength = weight * deviation
-        first = np.argsort(-strength, kind="stable")[: TRIED * most]
+        first = np.argsort(-strength, kind="stable")[: CANDIDATES * most]
         ranked.append(first[strength[first] > 0].tolist())
     names = _names(texts, vocabulary.buckets[sorted({feature for own in ranked for feature in own})])
     found = []
@@ -157,7 +167,7 @@ def strongest_ngrams(classifier: NgramClassifier, texts: Sequence[str], most: in
 
 
 def _names(texts: Sequence[str], buckets: npt.NDArray[np.int32]) -> dict[int, str]:
-    """The n-gram that each of the buckets stands for: what falls into it most often where it is met first."""
+    """The n-gram of each bucket: the most frequent among its first OCCURRENCES in the batch that first has it."""
     wanted = np.zeros(1 << BUCKET_BITS, bool)
     wanted[buckets] = True
     met: dict[int, Counter[str]] = {}
@@ -168,10 +178,10 @@ def _names(texts: Sequence[str], buckets: npt.NDArray[np.int32]) -> dict[int, st
             chosen = np.flatnonzero(wanted[found])
             chosen = chosen[np.argsort(found[chosen], kind="stable")]
             rank = np.arange(len(chosen)) - np.searchsorted(found[chosen], found[chosen])
-            for place in chosen[rank < ENOUGH].tolist():
-                span = characters[own.starts[place] : own.ends[place]]
+            for index in chosen[rank < OCCURRENCES].tolist():
+                span = characters[own.starts[index] : own.ends[index]]
                 text = span.tobytes().decode("utf-32-le", "surrogatepass")
-                met.setdefault(int(found[place]), Counter())[text] += 1
+                met.setdefault(int(found[index]), Counter())[text] += 1
         if len(met) == len(buckets):
             break
     return {bucket: counts.most_common(1)[0][0] for bucket, counts in met.items()}

@@ -1,6 +1,6 @@
-"""Weights and text to labels: a trained classifier that reads texts as people have them.
+"""Label texts with a trained classifier.
 
-CPUs compute with NumPy; torch is imported for other devices only, when one is asked for or there is much to do.
+On a CPU, NumPy computes; torch is imported only for a GPU, when one is asked for or there is much to do.
 """
 
 from __future__ import annotations
@@ -21,41 +21,49 @@ from chargen.runs.folder import Run
 from chargen.text.labelled import encode_example
 from chargen.text.records import LabelledRecord
 
-GPU_TOKENS = 500_000  # read by one classifier; from here on a GPU repays torch's import
-DRIVERS = ("libcuda.so.1", "nvcuda.dll", "libamdhip64.so")  # libraries without which torch finds no GPU
+GPU_TOKENS = 500_000  # from this many tokens on, a GPU makes up for the time to import torch
+DRIVERS = ("libcuda.so.1", "nvcuda.dll", "libamdhip64.so")  # torch needs one of these libraries to find a GPU
 
-Reader = Callable[[Sequence[np.ndarray]], np.ndarray]  # texts as ids to (texts, ·)
+Network = Callable[[Sequence[np.ndarray]], np.ndarray]  # ids of N texts to (N, ·)
 
 
 class Verdict(NamedTuple):
-    """The label of a text, and how sure the classifier is."""
+    """The label of a text, and how sure the classifier is.
 
-    label: Any  # a str; of a `TextClassifier` that was given other labels, one of those
+    >>> Verdict("spam", 0.8, {"spam": 0.8, "ham": 0.2}).is_sure(0.9)
+    False
+    """
+
+    label: Any  # a str, or the type of the labels that a `TextClassifier` was fitted to
     probability: float  # 0 to 1
-    probabilities: dict[Any, float]  # of every label, the likeliest first
-    familiar: bool | None = None  # False: the text is unlike any in training; None: without n-grams, no telling
+    probabilities: dict[Any, float]  # of every label, most likely first
+    familiar: bool | None = None  # False: the text is unlike those in training; None: unknown, for lack of n-grams
 
     def is_sure(self, threshold: float) -> bool:
-        """Whether the probability reaches a threshold and the text is not unlike any in training; at 0 always."""
+        """Whether the probability reaches a threshold and the text is not unfamiliar; always true for threshold 0."""
         return not threshold or (self.probability >= threshold and self.familiar is not False)
 
 
-class Sources(NamedTuple):
-    """What a classifier's two parts say of N texts."""
+class Outputs(NamedTuple):
+    """Outputs of a classifier's two parts for N texts."""
 
     network: np.ndarray  # logits (N, labels)
     ngrams: np.ndarray | None  # logits (N, labels)
-    familiar: np.ndarray | None  # whether (N,) a text is like those in training
+    familiar: np.ndarray | None  # (N,), whether a text is like those in training
 
 
 class Labeller:
-    """A run's classifier, ready to label texts; threads may share one."""
+    """A trained classifier, ready to label texts. Threads may share one."""
 
     def __init__(self, run: Run, device: str = "auto") -> None:
-        """`run`: of a classifier, as `checkpoint.find_run` gives it; ChargenError when it is damaged.
+        """Load a classifier.
 
-        device: cpu, cuda, …; auto is the CPU, and for many texts the GPU if there is one. ChargenError for a device
-        that is not available.
+        Args:
+            run: A classifier's run.
+            device: "cpu", "cuda", …; "auto" starts on the CPU and moves to a GPU, if any, for many texts.
+
+        Raises:
+            ChargenError: The run is damaged or of another kind, or the device is not available.
         """
         config, record = run.model_config(ClassifierConfig), run.data(LabelledRecord)
         self.labels = run.labels()
@@ -64,53 +72,53 @@ class Labeller:
         self.ngrams, self._scales = run.ngrams(), run.scales()
         self._config, self._weights = config, run.weights()
         self._lock = threading.Lock()
-        self._until_gpu = GPU_TOKENS if device == "auto" else None  # symbols; None: the device is decided
-        self._logits: Reader
-        self._pooled: Reader
+        self._tokens_until_gpu = GPU_TOKENS if device == "auto" else None  # None: the device is decided
+        self._logits: Network
+        self._pooled: Network
         if device not in ("auto", "cpu") or not has_twin(config.encoder.cell):
-            self._by_torch("cpu" if device == "auto" else device)
+            self._use_torch("cpu" if device == "auto" else device)
         else:
             network = NumpyClassifier(config, self._weights)
             self._logits, self._pooled = network.logits, network.embed
 
     def probabilities(self, texts: Sequence[str]) -> np.ndarray:
-        """The probability (texts, labels), float64, of each label for each text; rows sum to 1."""
+        """Probabilities (N, labels), float64, of each text's labels; rows sum to 1."""
         return softmax(self.logits(texts))
 
     def logits(self, texts: Sequence[str]) -> np.ndarray:
-        """Logits (texts, labels), float64, of network and n-grams together."""
+        """Logits (N, labels), float64, of network and n-grams together."""
         return self.combined(self.read(texts))
 
-    def combined(self, sources: Sources) -> np.ndarray:
-        """Logits (N, labels), float64, of both parts, as the run scales them."""
-        network, ngrams, _ = sources
+    def combined(self, outputs: Outputs) -> np.ndarray:
+        """Combine the logits of both parts with the run's scales; logits (N, labels), float64."""
+        network, ngrams, _ = outputs
         return combine([network, np.zeros_like(network) if ngrams is None else ngrams], self._scales)
 
-    def read(self, texts: Sequence[str]) -> Sources:
-        """What network and n-grams say of each text."""
+    def read(self, texts: Sequence[str]) -> Outputs:
+        """Run network and n-grams separately on each text."""
         ids = self._encode(texts)
         network = self._logits(ids) if ids else np.empty((0, len(self.labels)), np.float32)
         if self.ngrams is None:
-            return Sources(network, None, None)
+            return Outputs(network, None, None)
         logits, familiarity = self.ngrams.judge(texts)
-        return Sources(network, logits, familiarity >= self.ngrams.strange)
+        return Outputs(network, logits, familiarity >= self.ngrams.strange)
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
-        """What the network's head reads (texts, pooled size), float32: the outputs of the last layer, pooled.
+        """Vectors (N, pooled size), float32: the last layer's outputs, pooled, which the network's head reads.
 
-        The n-grams that a classifier is combined with have no part in it. A text's row does not depend on the others.
+        N-grams have no part in them. The vector of a text does not depend on the other texts.
         """
         return self._pooled(self._encode(texts))
 
     def classify(self, texts: Sequence[str]) -> list[Verdict]:
-        """The verdict on each text."""
-        sources = self.read(texts)
-        probs = softmax(self.combined(sources))
+        """Label each text."""
+        outputs = self.read(texts)
+        probs = softmax(self.combined(outputs))
         verdicts = []
-        for number, shares in enumerate(probs):
-            ranked = {self.labels[i]: float(shares[i]) for i in np.argsort(-shares, kind="stable")}
+        for number, row in enumerate(probs):
+            ranked = {self.labels[i]: float(row[i]) for i in np.argsort(-row, kind="stable")}
             label = next(iter(ranked))
-            familiar = None if sources.familiar is None else bool(sources.familiar[number])
+            familiar = None if outputs.familiar is None else bool(outputs.familiar[number])
             verdicts.append(Verdict(label, ranked[label], ranked, familiar))
         return verdicts
 
@@ -120,19 +128,19 @@ class Labeller:
         self._look_for_gpu(sum(map(len, ids)))
         return list(ids)
 
-    def _look_for_gpu(self, symbols: int) -> None:
-        """Move to a GPU, if there is one, before so many more symbols are read, once there were many in all."""
+    def _look_for_gpu(self, tokens: int) -> None:
+        """Move to a GPU, if any, once GPU_TOKENS were read in all, `tokens` included."""
         with self._lock:
-            if self._until_gpu is None:
+            if self._tokens_until_gpu is None:
                 return
-            self._until_gpu -= symbols
-            if self._until_gpu <= 0:
-                self._until_gpu = None
+            self._tokens_until_gpu -= tokens
+            if self._tokens_until_gpu <= 0:
+                self._tokens_until_gpu = None
                 if has_gpu_driver():
-                    self._by_torch("auto")
+                    self._use_torch("auto")
 
-    def _by_torch(self, device: str) -> None:
-        """Compute with torch from now on, unless NumPy can and the device is a CPU after all."""
+    def _use_torch(self, device: str) -> None:
+        """Switch to torch, unless the device is a CPU after all and NumPy has the cell."""
         from chargen.hardware import choose_device
         from chargen.models.classifier import Classifier, embeddings, label_logits
         from chargen.models.weights import load_weights
@@ -145,25 +153,25 @@ class Labeller:
 
 
 def threshold_of(run: Run, accuracy: float) -> tuple[float, float, int]:
-    """The least probability from which on a run's labels are surely right as often as asked.
+    """Find the lowest probability from which a run's labels reach an accuracy on the held-out texts.
 
     Args:
-        run: Of a classifier.
-        accuracy: Share of right labels, 0 to 1; see `calibration.threshold_for`.
+        run: A classifier's run.
+        accuracy: Fraction of correct labels, 0 to 1; see `calibration.threshold_for`.
 
     Returns:
-        The threshold, the share of the texts held out that reach it, and how many were held out.
+        The threshold, the fraction of held-out texts that reach it, and the number of held-out texts.
 
     Raises:
-        ChargenError: There is no such threshold, or the run did not record how sure it was.
+        ChargenError: There is no such threshold, or the run has no record of its probabilities.
     """
-    confidence, right = run.held_out()
+    confidence, correct = run.held_out()
     if not len(confidence):
         raise ChargenError(
             f"{run.name} has no record of how sure it was of texts held out, as older runs have none: "
             "train it again, or give a --threshold"
         )
-    threshold = threshold_for(confidence, right, accuracy)
+    threshold = threshold_for(confidence, correct, accuracy)
     if threshold is None:
         raise ChargenError(
             f"no threshold is sure to make {100 * accuracy:.4g}% of the labels right, by the {len(confidence):,} "
@@ -173,7 +181,7 @@ def threshold_of(run: Run, accuracy: float) -> tuple[float, float, int]:
 
 
 def has_gpu_driver() -> bool:
-    """Whether a GPU's driver is installed; to tell takes far less time than to import torch."""
+    """Whether a GPU's driver is installed; checking takes far less time than importing torch."""
     for name in DRIVERS:
         try:
             ctypes.CDLL(name)

@@ -1,8 +1,8 @@
-"""How much of a text is copied: its verbatim runs of at least N characters that a training text holds too.
+"""How much of a sample is copied: its runs of at least N characters that occur verbatim in the training text.
 
-One pass over the training text, in time linear in both texts and memory bounded by the sample. A 64-bit hash of every
-N characters, computed for a block at once, is looked up among those of the sample: most of the training text is left
-there. What is found goes through the sample's suffix automaton, which tells how long each run is.
+One pass over the training text, in time linear in both texts and memory bounded by the sample. The 64-bit hash of
+every N characters is looked up among those of the sample, which rules out most of the training text. The rest goes
+through the sample's suffix automaton, which finds how long each run is.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from chargen.errors import ChargenError
 from chargen.text.code_points import code_points
 
 LENGTH = 20  # characters of the shortest run that counts as copied
-MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no information is lost to the wrap-around
+MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # odd, so that multiplication modulo 2^64 loses no information
 BORDER = np.array([0x110000], np.uint32)  # between two samples: beyond Unicode, so that no run crosses it
-CODE_BITS = np.uint64(0x2545F4914F6CDD1D)  # spreads neighbouring code points
+CODE_BITS = np.uint64(0x2545F4914F6CDD1D)  # spreads neighbouring code points over all bits
 
 Codes = npt.NDArray[np.uint32]
 Hashes = npt.NDArray[np.uint64]
@@ -27,85 +27,100 @@ Hashes = npt.NDArray[np.uint64]
 
 @dataclass(frozen=True)
 class Originality:
-    """What of a text is copied."""
+    """Which parts of a text are copied."""
 
-    copied: npt.NDArray[np.bool_]  # (characters,), whether each is inside a run
-    longest: tuple[int, int]  # where the longest run begins and ends, the first of several; (0, 0) if there is none
+    copied: npt.NDArray[np.bool_]  # (N,), whether each character is in a run
+    longest: tuple[int, int]  # start and end of the longest run (the first of several); (0, 0) if there is none
 
     @property
     def fraction(self) -> float:
-        """Characters inside runs, of all."""
+        """Fraction of the characters that are in runs."""
         return float(self.copied.mean()) if len(self.copied) else 0.0
 
 
 def originality(texts: Sequence[str], training_text: Iterable[str], length: int = LENGTH) -> list[Originality]:
-    """For each text, the runs of at least `length` characters that it shares with a training text, given in blocks.
+    """Find the runs of each text that occur verbatim in a training text.
 
-    ChargenError for a length below 1.
+    Args:
+        texts: Samples.
+        training_text: In blocks.
+        length: Characters of the shortest run that counts.
+
+    Raises:
+        ChargenError: `length` is below 1.
+
+    >>> found = originality(["xcopiedy"], ["it is copied"], length=4)[0]
+    >>> found.longest, found.fraction
+    ((1, 7), 0.75)
     """
     check_length(length)
     sample = np.concatenate([part for text in texts for part in (code_points(text), BORDER)] or [BORDER])
-    ending = np.zeros(len(sample), np.int64)  # how long the longest run is that ends with each character
+    run_lengths = np.zeros(len(sample), np.int64)  # of the longest run that ends with each character
     if len(sample) > length:
         automaton = SuffixAutomaton(sample.tolist())
-        for stretch, goes_on in _stretches(training_text, np.sort(_hashes(sample, length)), length):
-            automaton.read(stretch.tolist(), anew=not goes_on)
-        ending[:] = automaton.longest_matches()
-    ending[ending < length] = 0
-    ends = np.flatnonzero(ending)
-    covers = np.zeros(len(sample) + 1, np.int64)  # runs that begin less runs that are over
-    np.add.at(covers, ends + 1 - ending[ends], 1)
+        for part, continues in _candidates(training_text, np.sort(_hashes(sample, length)), length):
+            automaton.read(part.tolist(), restart=not continues)
+        run_lengths[:] = automaton.longest_matches()
+    run_lengths[run_lengths < length] = 0
+    ends = np.flatnonzero(run_lengths)
+    covers = np.zeros(len(sample) + 1, np.int64)  # runs that begin minus runs that ended
+    np.add.at(covers, ends + 1 - run_lengths[ends], 1)
     np.add.at(covers, ends + 1, -1)
     copied = covers.cumsum()[:-1] > 0
     result, begin = [], 0
     for text in texts:
         own = slice(begin, begin + len(text))
-        last = int(ending[own].argmax()) if text else 0
-        size = int(ending[own][last]) if text else 0
+        last = int(run_lengths[own].argmax()) if text else 0
+        size = int(run_lengths[own][last]) if text else 0
         result.append(Originality(copied[own], (last + 1 - size, last + 1) if size else (0, 0)))
         begin = own.stop + len(BORDER)
     return result
 
 
 def check_length(length: int) -> None:
-    """ChargenError for a length of runs that cannot be."""
+    """Raise ChargenError if a run length is below 1."""
     if length < 1:
         raise ChargenError(f"the length of a copied run is {length}, but must be at least 1 character")
 
 
 class SuffixAutomaton:
-    """All substrings of a text in space linear in it; what else is read is matched a symbol at a time.
+    """Holds all substrings of a text in linear space, and matches other texts against them code by code.
 
     Blumer et al. 1985, "The smallest automaton recognizing the subwords of a text". A state stands for substrings
-    that end at the same places, the longest of them `length` long; its link leads to the longest of their suffixes
-    that ends elsewhere too.
+    that end at the same indices, the longest of them `length` long; its link leads to the longest of their suffixes
+    that also ends elsewhere.
+
+    >>> automaton = SuffixAutomaton([7, 8, 9])
+    >>> automaton.read([8, 9], restart=True)
+    >>> automaton.longest_matches()
+    [0, 1, 2]
     """
 
     def __init__(self, text: Sequence[int]) -> None:
         self.next: list[dict[int, int]] = [{}]
         self.link = [-1]
         self.length = [0]
-        self.prefixes: list[int] = []  # the state of each
-        for symbol in text:
-            self.prefixes.append(self._append(symbol))
+        self.prefixes: list[int] = []  # state of each prefix of the text
+        for code in text:
+            self.prefixes.append(self._append(code))
         self.matched = [0] * len(self.next)  # the longest match that ended in each state
         self._state = self._size = 0
 
-    def _append(self, symbol: int) -> int:
+    def _append(self, code: int) -> int:
         last = self.prefixes[-1] if self.prefixes else 0
         state = self._add(self.length[last] + 1, {}, 0)
-        while last != -1 and symbol not in self.next[last]:
-            self.next[last][symbol] = state
+        while last != -1 and code not in self.next[last]:
+            self.next[last][code] = state
             last = self.link[last]
         if last == -1:
             return state
-        found = self.next[last][symbol]
+        found = self.next[last][code]
         if self.length[last] + 1 == self.length[found]:
             self.link[state] = found
             return state
         clone = self._add(self.length[last] + 1, dict(self.next[found]), self.link[found])
-        while last != -1 and self.next[last].get(symbol) == found:
-            self.next[last][symbol] = clone
+        while last != -1 and self.next[last].get(code) == found:
+            self.next[last][code] = clone
             last = self.link[last]
         self.link[found] = self.link[state] = clone
         return state
@@ -116,50 +131,61 @@ class SuffixAutomaton:
         self.link.append(link)
         return len(self.next) - 1
 
-    def read(self, text: Iterable[int], *, anew: bool) -> None:
-        """Match another text against this one, or more of it."""
-        state, size = (0, 0) if anew else (self._state, self._size)
-        for symbol in text:
-            while state and symbol not in self.next[state]:
+    def read(self, text: Iterable[int], *, restart: bool) -> None:
+        """Match another text, or more of the same one, against this text.
+
+        Args:
+            text: Codes to match.
+            restart: False if they continue those of the last call.
+        """
+        state, size = (0, 0) if restart else (self._state, self._size)
+        for code in text:
+            while state and code not in self.next[state]:
                 state = self.link[state]
                 size = self.length[state]
-            if symbol in self.next[state]:
-                state = self.next[state][symbol]
+            if code in self.next[state]:
+                state = self.next[state][code]
                 size += 1
             self.matched[state] = max(self.matched[state], size)
         self._state, self._size = state, size
 
     def longest_matches(self) -> list[int]:
-        """For each place of the text, the length of the longest part that ends there and was read too."""
+        """For each index of the text, the length of the longest substring that ends there and was also read."""
         longest = list(self.matched)
         states = sorted(range(1, len(longest)), key=self.length.__getitem__)
         for state in reversed(states):
-            if longest[state]:  # with a match all its suffixes were read
+            if longest[state]:  # whoever read a match also read its suffixes
                 longest[self.link[state]] = self.length[self.link[state]]
-        for state in states:  # which end where it does
+        for state in states:  # suffixes end where the state's substrings do
             longest[state] = max(longest[state], longest[self.link[state]])
         return [longest[state] for state in self.prefixes]
 
 
-def _stretches(training_text: Iterable[str], hashes: Hashes, length: int) -> Iterator[tuple[Codes, bool]]:
-    """The parts of the training text all of whose `length` characters in a row have a hash among sorted hashes.
+def _candidates(training_text: Iterable[str], hashes: Hashes, length: int) -> Iterator[tuple[Codes, bool]]:
+    """Find the parts of the training text in which the hash of every `length` characters is among `hashes`.
 
-    And whether a part goes on where the one before it ended, in another block.
+    Args:
+        training_text: In blocks.
+        hashes: Of the sample, sorted.
+        length: Characters per hash.
+
+    Yields:
+        Code points of a part, and whether it continues the part before, which ended with its block.
     """
-    after = -1  # where the last part's last `length` characters begin, and one
+    after = -1  # offset of the hash that would continue the last part
     for offset, block in _overlapping(training_text, length):
         own = _hashes(block, length)
-        places = np.minimum(np.searchsorted(hashes, own), len(hashes) - 1)
-        there = np.flatnonzero(hashes[places] == own)
-        for part in np.split(there, np.flatnonzero(np.diff(there) > 1) + 1) if len(there) else ():
+        indices = np.minimum(np.searchsorted(hashes, own), len(hashes) - 1)
+        matches = np.flatnonzero(hashes[indices] == own)
+        for part in np.split(matches, np.flatnonzero(np.diff(matches) > 1) + 1) if len(matches) else ():
             first, last = int(part[0]), int(part[-1])
-            goes_on = offset + first == after
-            yield block[first + (length - 1 if goes_on else 0) : last + length], goes_on
+            continues = offset + first == after
+            yield block[first + (length - 1 if continues else 0) : last + length], continues
             after = offset + last + 1
 
 
 def _overlapping(blocks: Iterable[str], length: int) -> Iterator[tuple[int, Codes]]:
-    """Each block as code points with the last `length` - 1 before it in front, and where that begins in the text."""
+    """Each block as code points, preceded by the last `length` - 1 before it, and the offset where that begins."""
     rest = code_points("")
     offset = 0
     for block in blocks:
@@ -172,7 +198,7 @@ def _overlapping(blocks: Iterable[str], length: int) -> Iterator[tuple[int, Code
 
 
 def _hashes(codes: Codes, length: int) -> Hashes:
-    """A hash of each `length` code points in a row, (N - length + 1,): a polynomial, put together by doubling."""
+    """Polynomial hash (N - length + 1,) of every `length` consecutive code points, computed by doubling."""
     power, factor = (codes.astype(np.uint64) + np.uint64(1)) * CODE_BITS, MULTIPLIER
     result: Hashes | None = None
     size, done = 1, 0
@@ -183,7 +209,7 @@ def _hashes(codes: Codes, length: int) -> Hashes:
             done += size
         size *= 2
         if size > length:
-            assert result is not None  # a length has a highest bit
+            assert result is not None  # `length` has a highest bit
             return result[: len(codes) - length + 1]
         half = size // 2
         power = power[:-half] * factor + power[half:]

@@ -1,4 +1,4 @@
-"""Figures of a classifier as a picture; matplotlib, which is optional, is imported when one is asked for."""
+"""A plot of a classifier's evaluation; matplotlib, an optional dependency, is imported when it is needed."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ from typing import Any
 
 from chargen.errors import ChargenError
 
-MOST_NUMBERS = 12  # labels up to which the counts are written into the cells
-MOST_NAMES = 60  # labels up to which each has its name beside the matrix
-LONGEST_NAME = 30  # characters
+MAX_COUNTS = 12  # with more labels, cells have no counts
+MAX_NAMES = 60  # with more labels, rows and columns have no names
+MAX_NAME = 30  # characters
 
 
 def require_plot(path: Path) -> None:
-    """ChargenError when a picture cannot be written to `path`: no matplotlib, an unknown suffix, no such folder."""
+    """Check that a plot can be written to `path`.
+
+    Raises:
+        ChargenError: matplotlib is not installed, the suffix is unknown, or the folder does not exist.
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
@@ -28,9 +32,14 @@ def require_plot(path: Path) -> None:
 
 
 def plot_classifier(figures: Mapping[str, Any], path: Path) -> None:
-    """The confusion matrix and the calibration curve of what `evaluate` found, as a picture.
+    """Plot the confusion matrix and the calibration curve.
 
-    ChargenError as of `require_plot`.
+    Args:
+        figures: Metrics, as `evaluate` returns them.
+        path: The picture to write.
+
+    Raises:
+        ChargenError: As for `require_plot`.
     """
     require_plot(path)
     import numpy as np
@@ -40,17 +49,17 @@ def plot_classifier(figures: Mapping[str, Any], path: Path) -> None:
     side = min(12.0, 4 + 0.25 * len(names))
     figure = Figure(figsize=(side + 5, side), layout="constrained")
     confusion, curve = figure.subplots(1, 2, width_ratios=[side, 4.5])
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    image = confusion.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    figure.colorbar(image, ax=confusion, label="share of the true label's texts", shrink=0.8)
+    fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    image = confusion.imshow(fractions, cmap="Blues", vmin=0, vmax=1)
+    figure.colorbar(image, ax=confusion, label="fraction of the true label's texts", shrink=0.8)
     confusion.set(xlabel="taken for", ylabel="truth", title=f"accuracy {figures['accuracy']:.4f}")
-    if len(names) <= MOST_NAMES:
-        shown = [name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…" for name in names]
+    if len(names) <= MAX_NAMES:
+        shown = [name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…" for name in names]
         confusion.set_xticks(range(len(names)), shown, rotation=90, parse_math=False)
         confusion.set_yticks(range(len(names)), shown, parse_math=False)
-    if len(names) <= MOST_NUMBERS:
+    if len(names) <= MAX_COUNTS:
         for row, column in np.ndindex(*counts.shape):
-            colour = "white" if shares[row, column] > 0.5 else "black"
+            colour = "white" if fractions[row, column] > 0.5 else "black"
             confusion.text(column, row, f"{counts[row, column]:,}", ha="center", va="center", color=colour)
     bins = figures["calibration"]
     confidence, accuracy = [row["confidence"] for row in bins], [row["accuracy"] for row in bins]
@@ -67,5 +76,5 @@ def plot_classifier(figures: Mapping[str, Any], path: Path) -> None:
         f"by chance {figures['calibration_error_by_chance']:.4f}",
     )
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # in a label's name: a box stands for it
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # shown as a box in a label's name
         figure.savefig(path)
