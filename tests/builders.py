@@ -11,8 +11,8 @@ import numpy as np
 from chargen.generation.engines.numpy_engine import NumpyEngine
 from chargen.kinds import CLASSIFIER, LANGUAGE_MODEL
 from chargen.models.config import ClassifierConfig, EncoderConfig, LanguageModelConfig, weight_shapes
-from chargen.runs.folder import Run
 from chargen.runs.create import create_run
+from chargen.runs.folder import Run
 from chargen.text.tokenizers.base import Tokenizer
 from chargen.text.tokenizers.char import CharTokenizer
 

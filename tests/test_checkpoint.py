@@ -15,8 +15,8 @@ from builders import random_weights, write_run
 from chargen.errors import ChargenError
 from chargen.kinds import CLASSIFIER, LANGUAGE_MODEL
 from chargen.models.config import ClassifierConfig, EncoderConfig, LanguageModelConfig, ModelConfig
-from chargen.runs.folder import Run, load_run
 from chargen.runs.create import refuse_existing
+from chargen.runs.folder import Run, load_run
 from chargen.runs.search import find_run, runs
 from chargen.text.tokenizers.byte import ByteTokenizer
 from chargen.text.tokenizers.char import CharTokenizer
