@@ -28,7 +28,7 @@ from conditions import apply_isa, conditions, neighbours, processor
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from chargen.hardware import autocast, choose_device, choose_precision, keep_freed_memory, product_rate
+from chargen.hardware import autocast, choose_device, choose_precision, keep_freed_memory, matmul_rate
 from chargen.models.classifier import Classifier
 from chargen.models.config import ClassifierConfig, EncoderConfig, LanguageModelConfig
 from chargen.models.language_model import LanguageModel
@@ -72,7 +72,7 @@ def bare_loop(cell: str, hidden: int, streams: Streams, device: torch.device, pr
 
     def step(number: int) -> int:
         nonlocal state
-        tokens = ids[torch.from_numpy(streams.places(number)).to(device)]
+        tokens = ids[torch.from_numpy(streams.indices(number)).to(device)]
         optimizer.zero_grad()
         with autocast(device, precision):
             outputs, state = model.layers(model.embedding(tokens[:-1]), state)
@@ -188,7 +188,7 @@ def main(
     workers = workers_for(where)
     precisions = ["fp32"] + (["bf16"] if choose_precision("auto", where) == "bf16" else [])
     size = 4096 if where.type == "cuda" else 768
-    rates = {name: product_rate(where, dtype, size) for name, dtype in DTYPES.items() if name in precisions}
+    rates = {name: matmul_rate(where, dtype, size) for name, dtype in DTYPES.items() if name in precisions}
     print(f"torch {torch.__version__} on {where}, {processor()}, isa {isa or 'all'}")
     print(f"{torch.get_num_threads()} threads for the bare loop, {workers.size} workers, {BATCH} x {WINDOW} tokens")
     print(", ".join(f"{name} product {rate / 1e9:,.0f} GF/s" for name, rate in rates.items()))

@@ -1,4 +1,4 @@
-"""Where models run, and in which precision."""
+"""Device, precision and memory: where and how models compute."""
 
 from __future__ import annotations
 
@@ -13,14 +13,23 @@ import torch
 
 from chargen.errors import ChargenError
 
-FASTER = 1.2  # times as fast as in float32 must a bfloat16 product be, to be worth its rounding
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # as <malloc.h> numbers them
+MIN_SPEEDUP = 1.2  # of bfloat16 products over float32 ones, from which on they are worth their rounding errors
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # constants of glibc's <malloc.h>
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of a name, `auto` being the GPU if there is one; ChargenError when it is not available.
+    """Find a device by its name.
 
-    Each process that torch's launcher starts on a machine takes a GPU of its own, and makes it the current one.
+    Under torch's launcher, each process takes a GPU of its own, by its local rank, and makes it the current one.
+
+    Args:
+        name: A name that torch knows, or `auto`: the GPU if there is one, else the CPU.
+
+    Raises:
+        ChargenError: The device does not exist or cannot be used.
+
+    >>> choose_device("cpu")
+    device(type='cpu')
     """
     try:
         device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
@@ -36,29 +45,46 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device) -> str:
-    """`bf16` or `fp32`; `auto` is bf16 where the device multiplies it faster."""
-    return ("bf16" if bf16_gain(device) >= FASTER else "fp32") if name == "auto" else name
+    """Resolve `auto`: bf16 if this device multiplies it at least MIN_SPEEDUP times as fast, else fp32.
+
+    Args:
+        name: `auto`, `bf16` or `fp32`.
+        device: Where to compute.
+
+    >>> choose_precision("bf16", torch.device("cpu"))
+    'bf16'
+    """
+    return ("bf16" if bf16_speedup(device) >= MIN_SPEEDUP else "fp32") if name == "auto" else name
 
 
 @cache
-def bf16_gain(device: torch.device) -> float:
-    """How many times as fast as in float32 this device multiplies in bfloat16, measured once.
+def bf16_speedup(device: torch.device) -> float:
+    """Speed of bfloat16 matrix products over float32 ones, measured once per device; 0 if there are none.
 
-    Some processors lack the instructions and are a hundred times slower, so no list of names or flags is asked.
+    Measured, because a processor without the instructions also offers bfloat16, a hundred times slower.
     """
-    size = 4096 if device.type == "cuda" else 384
-    rate = product_rate(device, torch.float32, size)
+    size = 4096 if device.type == "cuda" else 384  # large enough to reach the device's full rate
+    rate = matmul_rate(device, torch.float32, size)
     try:
-        return product_rate(device, torch.bfloat16, size) / rate
-    except (RuntimeError, TypeError):  # a device that knows no bfloat16
+        return matmul_rate(device, torch.bfloat16, size) / rate
+    except (RuntimeError, TypeError):  # a device without bfloat16
         return 0.0
 
 
-def product_rate(device: torch.device, dtype: torch.dtype, size: int) -> float:
-    """Multiplications and additions a second in products of two (size, size) matrices, the best of some attempts."""
+def matmul_rate(device: torch.device, dtype: torch.dtype, size: int) -> float:
+    """Measure how fast a device multiplies matrices, as the best of 2 to 6 attempts.
+
+    Args:
+        device: Where to compute.
+        dtype: Of the matrices.
+        size: Their number of rows and of columns.
+
+    Returns:
+        Multiplications and additions per second.
+    """
     one, other = torch.ones(2, size, size, dtype=dtype, device=device)
     seconds: list[float] = []
-    while len(seconds) < 2 or (len(seconds) < 6 and sum(seconds) < 0.1):  # the first also loads the kernel
+    while len(seconds) < 2 or (len(seconds) < 6 and sum(seconds) < 0.1):  # the first one also loads the kernel
         began = time.perf_counter()
         torch.mm(one, other)[0, 0].item()  # waits for the device
         seconds.append(time.perf_counter() - began)
@@ -66,19 +92,25 @@ def product_rate(device: torch.device, dtype: torch.dtype, size: int) -> float:
 
 
 def keep_freed_memory() -> None:
-    """Have the C library keep what is freed for the next step, where it can be told to, instead of giving it back.
+    """Make glibc keep freed memory for the next training step instead of returning it to the system.
 
-    Otherwise a training step on a CPU asks the system anew for its activations, page by page. This sets
-    M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of mallopt(3), which Linux' glibc has, for the whole process; and
-    M_ARENA_MAX, since the heaps of their own that threads begun later would get are given back all the same.
+    Otherwise each step on a CPU gets its activations anew, page by page, which takes a fifth of its time
+    (benchmarks/notes.md). Sets M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of mallopt(3) for the whole process. Also sets
+    M_ARENA_MAX to 1, since a thread that starts later would get a heap of its own, to which they do not apply. Does
+    nothing where there is no mallopt.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
-        mallopt(M_MMAP_THRESHOLD, 32 << 20)  # the most that it takes
+        mallopt(M_MMAP_THRESHOLD, 32 << 20)  # the largest value allowed
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
         mallopt(M_ARENA_MAX, 1)
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
-    """Products in bfloat16 inside, where that is the precision; weights stay float32."""
+    """A context in which matrix products are computed in the precision given; weights stay float32.
+
+    Args:
+        device: Where to compute.
+        precision: `bf16` or `fp32`.
+    """
     return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()

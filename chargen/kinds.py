@@ -27,7 +27,7 @@ class Kind:
     model: str  # class of the model's config
     data: str  # class of the data record in config.json
     options: str  # class of the training options
-    prepare: str  # (options, Setting) -> Prepared
+    prepare: str  # (options, Context) -> Prepared
     load: str  # (Run) -> what `chargen.load` returns
     embed: str  # (Run) -> an object whose `embed` turns texts into vectors
     evaluate: str  # (Run, options, inputs, Measuring) -> metrics

@@ -1,10 +1,11 @@
-"""Work divided among threads once per step, not once per operation.
+"""Threads that share the work of a step, once per step instead of once per operation.
 
-Torch divides each small product among all cores and waits for the slowest, thousands of times a second; where another
-program holds a core, each wait costs a scheduler's slice. Here each worker computes its shards, shares of the streams
-or texts, from ids to gradients, with kernels of one thread, and there is one wait a step.
+Torch splits each small matrix product among all cores and waits for the slowest, thousands of times a second. If
+another program holds a core, each wait costs a time slice of the scheduler. Here a batch is split into shards of its
+streams or texts. A worker computes a shard from ids to gradients with single-threaded kernels, so that there is one
+wait per step.
 
-The shards alone decide a result: how many workers there are, and which one computes which, changes no bit of it.
+Only the shards affect rounding: results are bit-identical for any number of workers and any assignment to them.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ Result = TypeVar("Result")
 
 
 class Workers:
-    """Threads that compute side by side, to be entered with `with`; one alone computes in the thread that asks.
+    """A pool of threads, to be used with `with`; a single worker computes in the calling thread.
 
     >>> with Workers(2) as workers:
     ...     workers.map(lambda x: x * x, [1, 2, 3])
@@ -35,9 +36,12 @@ class Workers:
     """
 
     def __init__(self, size: int = 1, *, single_threaded: bool = True, kernels: Kernels | None = None) -> None:
-        """`single_threaded`: kernels use one thread each while the workers are entered; a GPU's do not care.
+        """Set up the pool without starting its threads.
 
-        kernels: those that the workers compute with, torch's by default.
+        Args:
+            size: Number of workers.
+            single_threaded: Restrict kernels to one thread each within `with`; makes no difference to a GPU.
+            kernels: The library that the workers compute with; torch by default.
         """
         self.size, self.single_threaded = size, single_threaded
         self._kernels = _torch_kernels if kernels is None else kernels
@@ -48,7 +52,7 @@ class Workers:
             self._kernels.enter()
         if self.size > 1:
             numbers = count()
-            self._pool = ThreadPoolExecutor(self.size, "worker", initializer=lambda: self._begin(next(numbers)))
+            self._pool = ThreadPoolExecutor(self.size, "worker", initializer=lambda: self._init_thread(next(numbers)))
         return self
 
     def __exit__(
@@ -61,15 +65,31 @@ class Workers:
             self._kernels.leave()
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-        """What the function makes of each item, in their order; an error of one of them is raised here."""
+        """Apply a function to each item in parallel.
+
+        Args:
+            function: Called in the workers' threads.
+            items: Its arguments.
+
+        Returns:
+            The results, in the order of the items. An error of any call is raised here.
+        """
         if self._pool is None:
             return [function(item) for item in items]
         return list(self._pool.map(function, items))
 
     def gradients(self, model: nn.Module, losses: Sequence[Callable[[], Tensor]]) -> Tensor:
-        """The sum of the losses, each computed by a function; its gradient is left in each weight's `grad`.
+        """Compute losses and their gradients in parallel.
 
-        RuntimeError where a loss does not depend on one of the model's weights.
+        Args:
+            model: The gradient of the summed loss is stored in each weight's `grad`.
+            losses: Functions that each compute a part of the loss, a scalar.
+
+        Returns:
+            The sum of the losses, a scalar.
+
+        Raises:
+            RuntimeError: A loss does not depend on one of the model's weights.
         """
         import torch
 
@@ -79,45 +99,48 @@ class Workers:
             value = loss()
             return value.detach(), torch.autograd.grad(value, weights)
 
-        model.zero_grad()  # so that the last step's gradients take no memory
+        model.zero_grad()  # frees the memory of the last step's gradients
         values, gradients = zip(*self.map(compute, losses), strict=True)
         for weight, total in zip(weights, self.map(_sum, zip(*gradients, strict=True)), strict=True):
             weight.grad = total
         return _sum(values)
 
-    def _begin(self, number: int) -> None:
-        """Prepare a thread: kernels of one thread, on a core of its own where there is one for each worker.
+    def _init_thread(self, number: int) -> None:
+        """Make a thread's kernels single-threaded, and pin it to a core if there is exactly one per worker.
 
-        Where programs of two sessions compete, Linux would put all threads of this one on one core, so that the
-        other program gets the whole of the second.
+        Without pinning, Linux puts all threads on one core if a program of another login session competes, and gives
+        that program the other core.
+
+        Args:
+            number: Of the worker, from 0.
         """
-        self._kernels.begin()
+        self._kernels.init_thread()
         if hasattr(os, "sched_setaffinity"):
             cores = sorted(os.sched_getaffinity(0))
-            with suppress(OSError):  # where that is forbidden, it is only slower beside others
+            with suppress(OSError):  # not allowed everywhere; without it, only competition is slower
                 if len(cores) == self.size:
                     os.sched_setaffinity(0, {cores[number]})
 
 
 class Kernels(Protocol):
-    """Kernels of one thread while they are asked for; then as many as before."""
+    """A numerical library whose kernels can be restricted to one thread each."""
 
     def enter(self) -> None:
-        """Ask for them."""
+        """Restrict the kernels."""
 
     def leave(self) -> None:
-        """Ask for them no more."""
+        """Lift the restriction; the last caller to do so restores the former number of threads."""
 
-    def begin(self) -> None:
-        """Prepare a thread that has just begun, where threads have a setting of their own."""
+    def init_thread(self) -> None:
+        """Restrict the kernels of a new thread, if the library has a setting for each thread."""
 
 
 class _TorchKernels:
-    """Torch's: of one thread while anybody asks for them, in whichever thread."""
+    """Torch's kernels, restricted while any thread is between `enter` and `leave`."""
 
     def __init__(self) -> None:
         self.lock, self.users, self.before = threading.Lock(), 0, 0
-        self.own = threading.local()  # depth: how often this thread has entered
+        self.own = threading.local()  # depth: how many times this thread has entered without leaving
 
     def enter(self) -> None:
         import torch
@@ -138,16 +161,16 @@ class _TorchKernels:
             if not self.own.depth:
                 torch.set_num_threads(self.before)
 
-    def begin(self) -> None:
+    def init_thread(self) -> None:
         import torch
 
         torch.set_num_threads(1)
 
 
 class _NumpyKernels:
-    """Those of the libraries that NumPy multiplies with; their setting is the whole process's.
+    """The kernels of NumPy's BLAS, whose number of threads is a setting of the whole process.
 
-    So the first who asks sets it, and takes it back; whoever asks meanwhile computes with what is set.
+    So only one caller at a time restricts them and restores the setting; others rely on that meanwhile.
     """
 
     free: ClassVar = threading.Lock()
@@ -165,19 +188,22 @@ class _NumpyKernels:
     def leave(self) -> None:
         self.limits.close()
 
-    def begin(self) -> None:
+    def init_thread(self) -> None:
         pass
 
 
 _torch_kernels = _TorchKernels()
-ONE_WORKER = Workers(single_threaded=False)  # computes as torch does by itself
+ONE_WORKER = Workers(single_threaded=False)  # computes in the calling thread, with torch's own threads
 
 
 def workers_for(device: torch.device) -> Workers:
-    """A worker for each core that this process may use; one for a device that is no CPU.
+    """Make a worker for each physical core that this process may use, or a single one for a GPU.
 
-    Affinity, a container's quota and LOKY_MAX_CPU_COUNT count, and OMP_NUM_THREADS, by which torch's launcher and
-    many job schedulers share a machine.
+    Respects CPU affinity, a container's quota, LOKY_MAX_CPU_COUNT, and OMP_NUM_THREADS, by which torch's launcher and
+    many job schedulers divide a machine.
+
+    Args:
+        device: Where the workers compute.
     """
     import torch
 
@@ -187,7 +213,11 @@ def workers_for(device: torch.device) -> Workers:
 
 
 def numpy_workers(most: int) -> Workers:
-    """The same for what NumPy computes, at most `most`; a single one is had without joblib's slow import."""
+    """Make a worker for each physical core that NumPy may use, but at most `most`.
+
+    Args:
+        most: Largest number of workers; 1 avoids the slow import of joblib.
+    """
     if most < 2:
         return Workers(kernels=_NumpyKernels())
     from threadpoolctl import ThreadpoolController
@@ -198,6 +228,7 @@ def numpy_workers(most: int) -> Workers:
 
 
 def _cores() -> int:
+    """Physical cores that this process may use."""
     import joblib
 
     cores: int = joblib.cpu_count(only_physical_cores=True)
@@ -205,7 +236,12 @@ def _cores() -> int:
 
 
 def divide(total: int, parts: int) -> list[slice]:
-    """So many streams or texts as `parts` neighbouring slices of about one size.
+    """Split `total` streams or texts into contiguous slices whose sizes differ by at most one.
+
+    Args:
+        total: How many there are.
+        parts: Number of slices.
+
 
     >>> divide(7, 3)
     [slice(0, 2, None), slice(2, 4, None), slice(4, 7, None)]
@@ -214,7 +250,7 @@ def divide(total: int, parts: int) -> list[slice]:
 
 
 def _sum(tensors: Sequence[Tensor]) -> Tensor:
-    """The sum in the order given, in the first tensor's memory."""
+    """Sum tensors in the order given, in place in the first one."""
     total = tensors[0]
     for tensor in tensors[1:]:
         total += tensor

@@ -11,27 +11,27 @@ from hypothesis import strategies as st
 
 from chargen.text.labelled import pad
 from chargen.training.batches import Streams, Texts, fit_streams
-from chargen.training.classifier_recipes import FEWEST_STEPS, MOST_PASSES, SHORTEST_CROP, TRAINING_SHARE, crop_for
+from chargen.training.classifier_recipes import MAX_EPOCHS, MIN_CROP, MIN_STEPS, TRAINING_FRACTION, crop_for
 
 
 def test_a_stream_reads_on_where_its_last_window_ended() -> None:
-    streams = Streams(np.arange(100), streams=3, window=4, seed=5)
-    read = np.concatenate([streams.places(step)[:-1] for step in range(streams.steps_per_epoch)])
+    streams = Streams(np.arange(100), streams=3, sequence_length=4, seed=5)
+    read = np.concatenate([streams.indices(step)[:-1] for step in range(streams.steps_per_epoch)])
     for stream in range(3):
         assert (np.diff(read[:, stream]) % 100 == 1).all()
     assert len(np.unique(read)) == read.size  # no token twice in an epoch
 
 
 def test_targets_are_one_token_later() -> None:
-    places = Streams(np.arange(50), streams=2, window=3).places(7)
+    places = Streams(np.arange(50), streams=2, sequence_length=3).indices(7)
     assert places.shape == (4, 2)
     assert ((places[1:] - places[:-1]) % 50 == 1).all()
 
 
 def test_epochs_begin_at_other_places_and_a_seed_decides_where() -> None:
     def first(seed: int, epoch: int) -> int:
-        streams = Streams(np.arange(1000), streams=2, window=5, seed=seed)
-        return int(streams.places(epoch * streams.steps_per_epoch)[0, 0])
+        streams = Streams(np.arange(1000), streams=2, sequence_length=5, seed=seed)
+        return int(streams.indices(epoch * streams.steps_per_epoch)[0, 0])
 
     assert len({first(0, epoch) for epoch in range(5)}) > 1
     assert first(0, 3) == first(0, 3)
@@ -39,7 +39,7 @@ def test_epochs_begin_at_other_places_and_a_seed_decides_where() -> None:
 
 
 def test_state_is_fresh_at_the_beginning_of_each_epoch() -> None:
-    streams = Streams(np.arange(40), streams=2, window=5)
+    streams = Streams(np.arange(40), streams=2, sequence_length=5)
     assert [step for step in range(9) if streams.is_fresh(step)] == [0, 4, 8]
 
 
@@ -98,8 +98,8 @@ def test_texts_that_are_not_cropped_are_read_whole() -> None:
 def test_a_crop_is_the_longest_that_time_allows(lengths: list[int], batch: int, tokens: float) -> None:
     crop = crop_for(np.array(lengths), batch, tokens)
     steps = math.ceil(len(lengths) / batch)
-    time_for = TRAINING_SHARE * tokens / min(MOST_PASSES, max(1, FEWEST_STEPS / steps))  # for an epoch
-    assert crop == SHORTEST_CROP or sum(min(length, crop) for length in lengths) <= time_for * 1.0001
+    time_for = TRAINING_FRACTION * tokens / min(MAX_EPOCHS, max(1, MIN_STEPS / steps))  # for an epoch
+    assert crop == MIN_CROP or sum(min(length, crop) for length in lengths) <= time_for * 1.0001
     assert crop >= max(lengths) or sum(min(length, crop + 1) for length in lengths) > time_for * 0.9999
 
 

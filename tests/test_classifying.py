@@ -21,7 +21,7 @@ from chargen.text.labelled_data import held_out_fraction
 from chargen.training.classifier_recipes import classifier_tokenizer, should_learn_language
 from chargen.training.events import Done, Evaluated, Note
 from chargen.training.options import ClassifierOptions
-from chargen.training.replaying import asked_again
+from chargen.training.replaying import options_before_language
 from chargen.training.schedule import Budget
 from chargen.training.setup import Hooks
 from chargen.training.start import resume, start
@@ -199,9 +199,14 @@ def test_texts_too_few_for_a_language_are_told_and_leave_nothing(tmp_path: Path)
 
 def test_a_run_that_learned_the_language_is_asked_for_again_in_full() -> None:
     recorded = {"adapt": True, "start_from": "gone", "minutes": 1.8, "hidden_size": 8}
-    assert asked_again(recorded) == {"adapt": True, "start_from": None, "minutes": pytest.approx(3), "hidden_size": 8}
+    assert options_before_language(recorded) == {
+        "adapt": True,
+        "start_from": None,
+        "minutes": pytest.approx(3),
+        "hidden_size": 8,
+    }
     for kept in ({"adapt": False, "start_from": "book", "minutes": 3}, {"adapt": None, "minutes": 3}):
-        assert asked_again(kept) == kept
+        assert options_before_language(kept) == kept
 
 
 def test_a_limit_of_minutes_that_is_not_reached_changes_no_weights(tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ def test_a_process_that_fails_alone_says_so(folder: Path) -> None:
         (folder / name / "book.txt").write_text(text * 40)
     failed = run_python(*launcher(2), "apart.py", "first", "second", *TRAIN, "--out", "run", cwd=folder)
     assert failed.returncode != 0
-    assert "chargen (process 1): the text in book.txt is not the first process's: bring the same one" in failed.stderr
+    assert "chargen (process 1): the text in book.txt differs from the first process's: give all" in failed.stderr
     assert not (folder / "first" / "run").exists()
 
 
@@ -170,5 +170,5 @@ leave()
 
 def test_shares_are_all_of_it_once() -> None:
     for total in (4, 7, 64):
-        parts = [World(rank, 3).share(total) for rank in range(3)]
+        parts = [World(rank, 3).shard(total) for rank in range(3)]
         assert [place for part in parts for place in range(total)[part]] == list(range(total))

@@ -9,9 +9,9 @@ import torch
 from processes import run_python
 
 from chargen.errors import ChargenError
-from chargen.hardware import autocast, bf16_gain, choose_device, choose_precision
+from chargen.hardware import autocast, bf16_speedup, choose_device, choose_precision
 from chargen.models.cells.fused import LSTM
-from chargen.training.setup import precision_of
+from chargen.training.setup import resolve_precision
 
 
 def test_a_device_is_had_or_refused() -> None:
@@ -34,10 +34,10 @@ def test_bfloat16_is_chosen_where_it_is_measured_to_be_faster(
     def rate(device: torch.device, dtype: torch.dtype, size: int) -> float:
         return 1e9 * (gain if dtype == torch.bfloat16 else 1)
 
-    bf16_gain.cache_clear()
-    monkeypatch.setattr("chargen.hardware.product_rate", rate)
+    bf16_speedup.cache_clear()
+    monkeypatch.setattr("chargen.hardware.matmul_rate", rate)
     assert choose_precision("auto", torch.device("cpu")) == chosen
-    bf16_gain.cache_clear()
+    bf16_speedup.cache_clear()
 
 
 def test_products_are_in_the_precision_and_weights_are_not() -> None:
@@ -81,15 +81,15 @@ print(faults() - before)
 def test_bfloat16_where_it_is_slow_is_told_and_where_it_cannot_run_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("chargen.training.setup.bf16_gain", lambda device: 0.02)
-    precision, notes = precision_of("bf16", "gru", torch.device("cpu"))
+    monkeypatch.setattr("chargen.training.setup.bf16_speedup", lambda device: 0.02)
+    precision, notes = resolve_precision("bf16", "gru", torch.device("cpu"))
     assert (precision, notes) == ("bf16", ["this device multiplies 50 times faster in float32: try --precision fp32"])
-    assert precision_of("fp32", "gru", torch.device("cpu")) == ("fp32", [])
+    assert resolve_precision("fp32", "gru", torch.device("cpu")) == ("fp32", [])
 
     def unable(*arguments: object) -> None:
         raise RuntimeError("could not create a primitive descriptor for the LSTM forward propagation primitive")
 
     monkeypatch.setattr(LSTM, "fused", staticmethod(unable))
     with pytest.raises(ChargenError, match="the cell lstm cannot be trained in bfloat16 on this device: leave"):
-        precision_of("bf16", "lstm", torch.device("cpu"))
-    assert precision_of("fp32", "lstm", torch.device("cpu")) == ("fp32", [])
+        resolve_precision("bf16", "lstm", torch.device("cpu"))
+    assert resolve_precision("fp32", "lstm", torch.device("cpu")) == ("fp32", [])

@@ -26,7 +26,7 @@ from chargen.models.dropout import Dropout, Masks
 from chargen.models.encoder import Encoder
 from chargen.models.language_model import LanguageModel
 from chargen.models.stack import StackState, reverse
-from chargen.training.setup import precision_of
+from chargen.training.setup import resolve_precision
 
 V, E, H, L, T, B = 11, 4, 5, 2, 6, 3
 TOLERANCE = 2e-6
@@ -325,7 +325,7 @@ def test_the_gru_scan_is_the_kernel_forwards_and_back() -> None:
 @pytest.mark.parametrize("cell", CELLS)
 def test_bfloat16_changes_a_loss_by_less_than_a_percent(cell: str) -> None:
     try:
-        precision_of("bf16", cell, torch.device("cpu"))
+        resolve_precision("bf16", cell, torch.device("cpu"))
     except ChargenError as error:
         pytest.skip(str(error))
     torch.manual_seed(0)

@@ -31,8 +31,8 @@ from chargen.text.records import DataRecord
 from chargen.text.sources import fingerprint, resolve
 from chargen.text.tokenizers.registry import train_tokenizer
 from chargen.training.options import Options, with_defaults
-from chargen.training.setup import Prepared, Setting
-from chargen.training.task import Optimisation
+from chargen.training.setup import Context, Prepared
+from chargen.training.task import OptimizerSettings
 
 READ = 5  # symbols of each line
 KIND = Kind(
@@ -103,27 +103,27 @@ class Guessing:
     def weights(self) -> dict[str, np.ndarray]:
         return weights_of(self.model)
 
-    def merit(self, figures: Mapping[str, Any]) -> float:
+    def score(self, figures: Mapping[str, Any]) -> float:
         return -float(figures["val_loss"])
 
-    def carried(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         return {}
 
-    def carry(self, tensors: Mapping[str, Tensor]) -> None:
+    def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
         pass
 
 
-def prepare(options: LengthOptions, setting: Setting) -> Prepared:
+def prepare(options: LengthOptions, context: Context) -> Prepared:
     chosen = with_defaults(options, steps=5, tokenizer="char")
     sources = resolve(options.inputs)
     lines = [line for source in sources for line in read_lines(source) if line]
-    tokenizer = setting.tokenizer or train_tokenizer("char", lines)
+    tokenizer = context.tokenizer or train_tokenizer("char", lines)
     torch.manual_seed(chosen.seed)
     model = LengthModel(LengthConfig(EncoderConfig(tokenizer.vocab_size, "gru", 1, 8, 4)))
     return Prepared(
         task=Guessing(model, [tokenizer.encode(x) for x in lines], np.array([len(x) for x in lines])),
         options=chosen,
-        optimisation=Optimisation(0.02, "muon"),
+        optimizer_settings=OptimizerSettings(0.02, "muon"),
         model=model.config,
         data=DataRecord(fingerprint=fingerprint(sources)),
         tokenizer=tokenizer,

@@ -22,7 +22,7 @@ from chargen.text.ngrams import (
     text_batches,
     words_of,
 )
-from chargen.training.ngrams import fit_again, fit_ngrams
+from chargen.training.ngrams import fit_ngrams, refit
 
 texts_ = st.lists(st.text("abcß'_ \n\t!?.一二", max_size=20), max_size=5)
 
@@ -111,11 +111,11 @@ def test_fitted_n_grams_tell_labels_apart_and_come_back_from_their_arrays() -> N
 def test_fitting_again_to_the_same_texts_changes_nothing_and_to_more_it_does() -> None:
     train, held_out = labelled(60), labelled(20, seed=1)
     classifier = fit_ngrams(train, held_out, train.label_names)
-    again = fit_again(classifier, train, train.label_names)
+    again = refit(classifier, train, train.label_names)
     np.testing.assert_array_equal(again.weight, classifier.weight)
     assert again.strange == classifier.strange > 0
     both = LabelledSet(train.texts + held_out.texts, train.labels + held_out.labels)
-    assert len(fit_again(classifier, both, train.label_names).vocabulary.buckets) > len(classifier.vocabulary.buckets)
+    assert len(refit(classifier, both, train.label_names).vocabulary.buckets) > len(classifier.vocabulary.buckets)
 
 
 def test_two_labels_have_opposite_logits() -> None:

@@ -81,9 +81,9 @@ def test_measuring_takes_no_random_number(task: Counted) -> None:
 
 def test_a_training_of_some_length_corrects_it(task: Counted) -> None:
     found = planner_of(task).speed(OPTIONS)
-    planner_of(task).correct(OPTIONS, seconds=1.0, tokens_per_second=7.0)
+    planner_of(task).record(OPTIONS, seconds=1.0, tokens_per_second=7.0)
     assert planner_of(task).speed(OPTIONS) == pytest.approx(found, abs=0.1)
-    planner_of(task).correct(OPTIONS, seconds=60.0, tokens_per_second=7.0)
+    planner_of(task).record(OPTIONS, seconds=60.0, tokens_per_second=7.0)
     assert planner_of(task).speed(OPTIONS) == 7.0
 
 

@@ -25,9 +25,9 @@ from chargen.text.labelled import read_labelled
 from chargen.training.classifier_recipes import PROBE_POOLING
 from chargen.training.distributed import World
 from chargen.training.events import Done, Evaluated, Event, Note
-from chargen.training.options import NOT_OF_PROBES, ClassifierOptions, LanguageModelOptions, Options
+from chargen.training.options import UNUSED_BY_PROBES, ClassifierOptions, LanguageModelOptions, Options
 from chargen.training.replaying import REPLACES
-from chargen.training.setup import Setting
+from chargen.training.setup import Context
 from chargen.training.start import start
 from chargen.training.tasks import probe as probing
 from chargen.training.tasks.prepare_classifier import prepare_classifier
@@ -250,22 +250,22 @@ def test_what_does_not_go_with_a_probe_is_refused_in_a_sentence(
 def test_a_probe_is_not_resumed_and_needs_one_process(home: Path, tmp_path: Path) -> None:
     run, _ = probe(home / "language", table(tmp_path / "t.csv", 40, 1), tmp_path / "run", ngrams=False)
     assert (
-        "was fitted at once and has nothing to go on with"
+        "was fitted at once, so it cannot be resumed"
         in call("train", "--resume", "--out", str(run.path), code=1).stderr
     )
     options = ClassifierOptions(inputs=("x",), start_from="y", probe=True)
-    two = Setting(World(size=2), ONE_WORKER, torch.device("cpu"))
+    two = Context(World(size=2), ONE_WORKER, torch.device("cpu"))
     with pytest.raises(ChargenError, match="needs one process, not 2"):
         prepare_classifier(options, two)
 
 
 def test_options_of_a_training_give_way_to_a_probe_and_are_all_known() -> None:
-    assert REPLACES["probe"] == {*NOT_OF_PROBES, "pooling"}
-    assert {*NOT_OF_PROBES} < {field.name for field in fields(ClassifierOptions)}
+    assert REPLACES["probe"] == {*UNUSED_BY_PROBES, "pooling"}
+    assert {*UNUSED_BY_PROBES} < {field.name for field in fields(ClassifierOptions)}
 
 
 def test_memory_is_bounded_and_no_label_is_lost(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probing, "MOST_NUMBERS", 12 * 25)
+    monkeypatch.setattr(probing, "MAX_OUTPUTS", 12 * 25)
     inputs = table(tmp_path / "t.csv", 90, 1)
     with Path(inputs).open("a") as file:
         file.write("a rare one,rare\nanother rare one,rare\n")

@@ -92,7 +92,7 @@ def test_few_shapes_are_measured_and_the_choice_is_that_of_measuring_all(minutes
         shape
         for shape in LADDER
         if 60 * minutes * speed(replace(made, num_layers=shape.num_layers, hidden_size=shape.hidden_size))
-        >= shape.from_tokens
+        >= shape.min_tokens
     ]
     assert (made.num_layers, made.hidden_size) == (enough[-1].num_layers, enough[-1].hidden_size)
 

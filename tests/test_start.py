@@ -55,7 +55,10 @@ def test_characters_without_a_symbol_are_told_and_where_they_are(text: str, tmp_
     new.write_text((SENTENCE + "Ü") * 30, encoding="utf-8")
     first = tmp_path / "first"
     told = notes_of(start(small(text, val=(str(other),)), first))
-    assert "1 characters ('ß') of the validation text have no symbol and become the unknown symbol: 10 pl" in told
+    assert (
+        "1 characters ('ß') of the validation text are not in the vocabulary and become the unknown token: 10 pl"
+        in told
+    )
     assert "are rarer than" in notes_of(start(small(str(new), min_frequency=100, steps=1), tmp_path / "rare"))
     from_first = LanguageModelOptions(
         inputs=(str(new),), start_from=str(first), steps=1, batch_size=4, sequence_length=8, device="cpu"

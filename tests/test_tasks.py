@@ -57,7 +57,7 @@ def loss_of(task: LanguageModelling, step: int) -> Tensor:
 @pytest.mark.parametrize("shards", [1, 2, 3])
 def test_activation_regularisation_adds_its_mean_squares(shards: int) -> None:
     plain = task_of(shards)
-    tokens = torch.from_numpy(plain.streams.ids[plain.streams.places(0)])
+    tokens = torch.from_numpy(plain.streams.ids[plain.streams.indices(0)])
     outputs, _ = plain.model.encoder(tokens[:-1])
     penalised = loss_of(task_of(shards, activation_reg=2.0, temporal_reg=3.0), 0)
     expected = 2 * outputs.square().mean() + 3 * (outputs[1:] - outputs[:-1]).square().mean()
@@ -72,8 +72,8 @@ def test_state_passes_from_window_to_window_without_gradient(shards: int) -> Non
         tuple(torch.cat(parts) for parts in zip(*layers, strict=True)) for layers in zip(*task.states, strict=True)
     )
     assert not state[0][0].requires_grad and state[0][0].abs().sum() > 0
-    assert torch.equal(task.carried()["state.0.0"], state[0][0])
-    tokens = torch.from_numpy(task.streams.ids[task.streams.places(1)])
+    assert torch.equal(task.state_dict()["state.0.0"], state[0][0])
+    tokens = torch.from_numpy(task.streams.ids[task.streams.indices(1)])
     logits, _ = task.model(tokens[:-1], state)
     expected = torch.nn.functional.cross_entropy(logits.flatten(0, 1), tokens[1:].flatten())
     torch.testing.assert_close(loss_of(task, 1), expected)

@@ -131,9 +131,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         run = as_run(run, CLASSIFIER)
         recorded, defaults = run.options, cls().get_params()
         if recorded.get("adapt"):
-            from chargen.training.replaying import asked_again
+            from chargen.training.replaying import options_before_language
 
-            recorded = asked_again(recorded)
+            recorded = options_before_language(recorded)
         kept = recorded.keys() & defaults.keys() - {"device", *NO_OPTIONS}
         classifier = cls(**{name: recorded[name] for name in sorted(kept)})
         classifier._take(run.in_memory())

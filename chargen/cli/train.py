@@ -192,7 +192,7 @@ def _start(
     quiet: bool,
 ) -> Iterator[Event]:
     from chargen.training.options import from_record, options_type
-    from chargen.training.replaying import replayed
+    from chargen.training.replaying import replay_options
     from chargen.training.setup import Hooks
     from chargen.training.start import start
 
@@ -203,7 +203,7 @@ def _start(
         kind = recorded
     kind = kind or LANGUAGE_MODEL
     _refuse_foreign(asked, kind)
-    record = replayed(record, asked)
+    record = replay_options(record, asked)
     record.setdefault("inputs", (kind_of(kind).default_input,))
     options = from_record(options_type(kind), record)
     with encoding_bar(quiet) as encoding:

@@ -1,1 +1,1 @@
-"""Logits to weights: batches, schedule, regularisation, and the loop that both kinds of model share."""
+"""Training: batches, schedule, optimizers, and the loop that all kinds of model share."""

@@ -1,4 +1,4 @@
-"""Batches as pure functions of the step: a resumed training needs only the step's number to go on where it was.
+"""Batches as pure functions of the step, so that a resumed training needs only the step's number to go on.
 
 Shapes: N tokens, B streams or texts, T steps.
 """
@@ -13,70 +13,99 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Streams:
-    """A text of ids (N,) read by B parallel streams, T steps a batch, for truncated back-propagation through time.
+    """A text of ids (N,) read by B parallel streams, T tokens per step, for truncated back-propagation through time.
 
-    Each epoch turns the text by another random offset, so that windows and streams begin at other places; within an
-    epoch every stream reads on where its last window ended, and the recurrent state goes with it.
+    Within an epoch every stream goes on where its last sequence ended, and the recurrent state goes with it. Each
+    epoch starts at another random offset, so that sequences and streams begin elsewhere in the text.
+
+    >>> streams = Streams(np.arange(12), streams=2, sequence_length=3)
+    >>> streams.steps_per_epoch
+    2
+    >>> streams.indices(0).shape  # (T + 1, B)
+    (4, 2)
     """
 
     ids: np.ndarray  # (N,), any integer type, may be memory-mapped
     streams: int  # B
-    window: int  # T
+    sequence_length: int  # T
     seed: int = 0
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches that read the whole text once, up to a remainder shorter than one."""
-        return len(self.ids) // (self.streams * self.window)
+        """Steps that read the whole text once, up to a remainder shorter than one step."""
+        return len(self.ids) // (self.streams * self.sequence_length)
 
     def is_fresh(self, step: int) -> bool:
-        """Whether the streams begin anew at this step, so that the state must be zero."""
+        """Whether an epoch begins at this step, so that the recurrent state must be zero."""
         return step % self.steps_per_epoch == 0
 
-    def places(self, step: int) -> np.ndarray:
-        """Where in the text a step's tokens are, (T + 1, B): the last not read, the first not predicted."""
-        epoch, window = divmod(step, self.steps_per_epoch)
+    def indices(self, step: int) -> np.ndarray:
+        """Positions in the text of a step's tokens.
+
+        Args:
+            step: Number of the step, from 0 and across epochs.
+
+        Returns:
+            Indices into `ids` (T + 1, B): rows 0 … T-1 are inputs, rows 1 … T their targets.
+        """
+        epoch, sequence = divmod(step, self.steps_per_epoch)
         offset = int(np.random.default_rng((self.seed, epoch)).integers(len(self.ids)))
-        stride = self.steps_per_epoch * self.window  # tokens a stream reads an epoch
-        first = offset + np.arange(self.streams) * stride + window * self.window  # (B,)
-        return (first + np.arange(self.window + 1)[:, None]) % len(self.ids)
+        stride = self.steps_per_epoch * self.sequence_length  # tokens per stream and epoch
+        first = offset + np.arange(self.streams) * stride + sequence * self.sequence_length  # (B,)
+        return (first + np.arange(self.sequence_length + 1)[:, None]) % len(self.ids)
 
 
-def fit_streams(tokens: int, streams: int, window: int) -> tuple[int, int]:
-    """The largest streams and window, at most those asked for, that give a text of `tokens` eight steps an epoch.
+def fit_streams(tokens: int, streams: int, sequence_length: int) -> tuple[int, int]:
+    """Shrink the batch of a short text until an epoch has eight steps.
 
-    Streams go first, since a short text in many streams is read in snippets; then the window.
+    Streams shrink first, since many streams would each read only a snippet of a short text.
+
+    Args:
+        tokens: Length of the text.
+        streams: Streams wanted.
+        sequence_length: Tokens per stream and step wanted.
+
+    Returns:
+        Streams and sequence length, at most those wanted and at least 1.
+
+    >>> fit_streams(100_000, 128, 32), fit_streams(2_000, 128, 32), fit_streams(80, 128, 32)
+    ((128, 32), (7, 32), (1, 10))
     """
-    streams = max(1, min(streams, tokens // (8 * window)))
-    return streams, max(1, min(window, tokens // 8))
+    streams = max(1, min(streams, tokens // (8 * sequence_length)))
+    return streams, max(1, min(sequence_length, tokens // 8))
 
 
 @dataclass(frozen=True, eq=False)
 class Texts:
-    """Labelled texts in batches of B of about one length, in another order each epoch."""
+    """Labelled texts in batches of B texts of similar length, in another order each epoch.
 
-    texts: list[np.ndarray]  # ids of each text, at least one symbol each
+    >>> texts = Texts([np.arange(n) for n in (5, 1, 4)], np.array([0, 1, 0]), batch_size=2)
+    >>> texts.steps_per_epoch, sorted(np.concatenate([texts.batch(0), texts.batch(1)]).tolist())
+    (2, [0, 1, 2])
+    """
+
+    texts: list[np.ndarray]  # ids of each text, at least one token each
     labels: np.ndarray  # (texts,)
     batch_size: int  # B
     seed: int = 0
-    crop: int | None = None  # tokens of a text that a step reads at most, a random stretch; None: all
-    pool: int = 32  # batches whose texts are sorted by length together: more mix less, but pad less
+    crop: int | None = None  # longest random stretch, in tokens, that a step reads of a text; None: whole texts
+    pool: int = 32  # batches whose texts are sorted by length together: more mean less padding, but less mixing
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches that read every text once."""
+        """Steps that read every text once."""
         return -(-len(self.texts) // self.batch_size)
 
     def batch(self, step: int) -> np.ndarray:
-        """Which texts (B,) a step reads, the shorter ones first."""
-        epoch, place = divmod(step, self.steps_per_epoch)
+        """Indices (B,) of the texts that a step reads, the shorter ones first; the last batch may be smaller."""
+        epoch, number = divmod(step, self.steps_per_epoch)
         if epoch not in self._batches:
-            self._batches.clear()  # of the epoch before
+            self._batches.clear()  # drops the epoch before
             self._batches[epoch] = self._shuffled(epoch)
-        return self._batches[epoch][place]
+        return self._batches[epoch][number]
 
     def read(self, step: int) -> list[np.ndarray]:
-        """The ids of each text of a step's batch: all of them, or a stretch drawn anew each epoch."""
+        """The ids of each text of a step's batch: whole, or a stretch of `crop` tokens drawn anew each epoch."""
         chosen = self.batch(step)
         rng = np.random.default_rng((self.seed, step, 1))
         whole = np.array([len(self.texts[i]) for i in chosen])
@@ -85,7 +114,7 @@ class Texts:
 
     @cached_property
     def lengths(self) -> np.ndarray:
-        """Tokens that are read of each text (texts,)."""
+        """Tokens read of each text (texts,), after cropping."""
         whole = np.array([len(text) for text in self.texts])
         return whole if self.crop is None else np.minimum(whole, self.crop)
 
@@ -94,7 +123,7 @@ class Texts:
         return {}
 
     def _shuffled(self, epoch: int) -> list[np.ndarray]:
-        """The texts of each batch of an epoch: pools of shuffled texts, sorted by length, cut, and shuffled again."""
+        """Indices of each batch of an epoch: pools of shuffled texts, sorted by length, cut, and shuffled again."""
         rng = np.random.default_rng((self.seed, epoch))
         order = rng.permutation(len(self.texts))
         pools = np.arange(len(order)) // (self.pool * self.batch_size)

@@ -1,9 +1,9 @@
-"""Several processes that train one model, as torch's launcher starts them; alone, nothing here does anything.
+"""Several processes that train one model, as torch's launcher starts them; with one process, nothing here acts.
 
     torchrun --nproc-per-node 2 -m chargen train book.txt
 
-Each process reads its share of the streams; gradients are averaged, so that all hold the same weights; the first
-process alone measures and writes.
+Each process reads its shard of the streams. Gradients are averaged, so that all processes hold the same weights; only
+the first one evaluates and writes.
 """
 
 from __future__ import annotations
@@ -24,25 +24,37 @@ from chargen.workers import divide
 class World:
     """The processes of one training, seen from one of them."""
 
-    rank: int = 0
-    size: int = 1
+    rank: int = 0  # this process
+    size: int = 1  # number of processes
 
     @property
     def is_writer(self) -> bool:
-        """Whether this process is the one that measures, writes and speaks."""
+        """Whether this is the one process that evaluates, writes files and reports."""
         return self.rank == 0
 
-    def share(self, total: int) -> slice:
-        """The part of this process in so many streams or texts."""
+    def shard(self, total: int) -> slice:
+        """The slice of `total` streams or texts that this process takes; sizes differ by at most one.
+
+        >>> World(rank=1, size=2).shard(5)
+        slice(2, 5, None)
+        """
         return divide(total, self.size)[self.rank]
 
     def seed(self, seed: int) -> None:
-        """Begin each process's random numbers elsewhere, or all would leave out the same units of their streams."""
+        """Give each process its own random numbers, so that they don't all draw the same dropout masks."""
         if self.size > 1:
             torch.manual_seed(seed * self.size + self.rank)
 
     def average(self, model: nn.Module, loss: Tensor) -> Tensor:
-        """Make each gradient the mean over all processes, and give the mean loss, in one exchange."""
+        """Average gradients and loss over all processes, in one exchange.
+
+        Args:
+            model: Its gradients are replaced by their mean.
+            loss: This process's loss, a scalar.
+
+        Returns:
+            The mean loss, a scalar.
+        """
         if self.size == 1:
             return loss
         gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
@@ -55,17 +67,25 @@ class World:
         return mean.squeeze(0)
 
     def gather(self, part: Tensor, dim: int) -> Tensor:
-        """The parts of all processes, of equal shape, side by side along `dim`."""
+        """Concatenate the parts of all processes, which must have equal shapes, along `dim`."""
         if self.size == 1:
             return part
         parts = [torch.empty_like(part) for _ in range(self.size)]
         distributed.all_gather(parts, part.contiguous())
         return torch.cat(parts, dim)
 
-    def agree(self, value: Any | Callable[[], Any]) -> Any:
-        """The first process's value, in all of them; a function is called there alone.
+    def broadcast(self, value: Any | Callable[[], Any]) -> Any:
+        """Give every process the first one's value.
 
-        What it cannot do, all of them raise, so that none waits for the others; ReportedError in all but the first.
+        Args:
+            value: A picklable value, or a function, which only the first process calls.
+
+        Raises:
+            ChargenError, OSError: The function raised it. All processes raise, so that none waits for the others:
+                the first one its own error, the others a ReportedError with the same message.
+
+        >>> ALONE.broadcast(lambda: 3)
+        3
         """
         if self.size == 1:
             return value() if callable(value) else value
@@ -85,12 +105,12 @@ ALONE = World()
 
 
 def launched_rank() -> int:
-    """The number of this process as torch's launcher set it; 0 without a launcher."""
+    """The rank that torch's launcher gave this process; 0 without a launcher."""
     return int(os.environ.get("RANK", "0"))
 
 
 def join(device: torch.device) -> World:
-    """The world that the launcher's environment describes, joined; ALONE without a launcher."""
+    """Join the other processes that the launcher's environment names; ALONE without a launcher."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return ALONE
     if not distributed.is_initialized():
@@ -99,6 +119,6 @@ def join(device: torch.device) -> World:
 
 
 def leave() -> None:
-    """Let go of the other processes, when there are any."""
+    """Leave the process group, if there is one."""
     if distributed.is_initialized():
         distributed.destroy_process_group()

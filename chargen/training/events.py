@@ -1,4 +1,4 @@
-"""What a training tells whoever watches it. The loop yields these; the command line draws them, a test reads them."""
+"""What a training reports. The loop yields these events; the command line draws them, tests read them."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from chargen.runs.folder import Run
 
 @dataclass(frozen=True)
 class Note:
-    """Something a person should know, in a sentence: a choice made, a window shrunk, characters left out."""
+    """Something a person should know, in one sentence: a choice made, a batch shrunk, characters left out."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Started:
-    """The run's folder is there and the first step comes next."""
+    """The run's folder exists, and the first step comes next."""
 
     run: Run
-    parameters: int
-    resumed_step: int  # 0 for a new run
+    parameters: int  # of the model
+    resumed_step: int  # steps made in earlier sessions; 0 for a new run
 
 
 @dataclass(frozen=True)
@@ -29,29 +29,29 @@ class Step:
     """One update of the weights."""
 
     step: int  # updates so far
-    loss: float  # mean cross-entropy of this batch, nats per token (per text, for a classifier)
+    loss: float  # mean cross-entropy of this batch, nats per token (for a classifier: per text)
     bits: float | None  # the same in bits per character; None for a classifier
     learning_rate: float
     fraction: float  # of the budget spent, 0 to 1
-    seconds: float  # of training so far, earlier sittings included
-    tokens: int  # read so far, those of all processes
+    seconds: float  # of training so far, earlier sessions included
+    tokens: int  # read so far, by all processes
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """The model was measured on the validation text and saved."""
+    """The model was evaluated on the validation set, and the training was saved."""
 
     run: Run
-    record: dict[str, Any]  # what metrics.jsonl holds of it
-    best: bool  # of the highest merit so far, so these weights are now the run's
+    record: dict[str, Any]  # the line that metrics.jsonl holds
+    best: bool  # highest score so far, so the run now has these weights
 
 
 @dataclass(frozen=True)
 class Done:
-    """The training ended; the run's best weights were measured once more, on more of the validation text."""
+    """The training ended, and the best weights were evaluated once more, on more of the validation set."""
 
     run: Run
-    summary: dict[str, Any]  # what summary.json holds
+    summary: dict[str, Any]  # the content of summary.json
 
 
 Event = Note | Started | Step | Evaluated | Done

@@ -1,4 +1,7 @@
-"""Fitting the n-gram classifier: the baseline beside every recurrent one, and a part of it."""
+"""Fits the n-gram classifier: the baseline of every recurrent classifier, and a part of it.
+
+Shapes: N texts, F features (n-grams of the vocabulary), K labels.
+"""
 
 from __future__ import annotations
 
@@ -16,84 +19,95 @@ from chargen.text.labelled import LabelledSet
 from chargen.text.labelled_data import LabelledData
 from chargen.text.ngrams import Counts, Vocabulary, count_ngrams, text_batches
 
-MANY_TEXTS = 1000  # from here on, an n-gram that only one text has is left out
-MOST_WEIGHTS = 1 << 24  # features times labels
-MOST_COUNTED = 25_000_000  # n-grams of all texts together
-STRENGTHS = (20.0, 5.0, 1.0)  # of the regression: inverse weights of its L2 penalty
-RATE = 0.25  # for a label; the norm of a feature's gradient grows with the root of their number
-MUCH = 100_000_000  # n-grams times labels, from which on there is time for one strength and few passes
-LITTLE_WORK, MUCH_WORK = (4, 1000), (2, 500)  # passes over the texts, steps: at least
-STRANGE = 0.01  # share of the validation texts that counts as unlike the training texts
-SMALLEST_BATCH, LARGEST_BATCH = 16, 1024  # texts
+MANY_TEXTS = 1000  # training texts from which on n-grams that occur in a single text are left out
+MAX_WEIGHTS = 1 << 24  # features times labels: 64 MiB of float32
+MAX_COUNTED = 25_000_000  # n-grams of all texts together; bounds time and memory
+STRENGTHS = (20.0, 5.0, 1.0)  # inverse L2 penalties to try
+RATE = 0.25  # learning rate for one label; the norm of a feature's gradient grows with the square root of the labels
+LARGE_WORK = 100_000_000  # n-grams times labels, from which on there is time for one penalty and few passes only
+SMALL_LIMITS, LARGE_LIMITS = (4, 1000), (2, 500)  # passes over the texts and steps, both at least; below, above that
+STRANGE = 0.01  # fraction of the validation texts that count as unlike the training texts
+SMALLEST_BATCH, LARGEST_BATCH = 16, 1024  # texts per step
 
 
 def fit_ngrams(
     train: LabelledSet, validation: LabelledSet, labels: Sequence[str], *, balance: bool = False
 ) -> NgramClassifier:
-    """Logistic regression on the n-grams of the training texts.
+    """Fit logistic regression to the n-grams of texts, with the L2 penalty that suits the validation labels best.
 
-    Of some penalties that one is taken under which the validation labels are likeliest. Memory is bounded: of a very
-    large set so many texts are read, drawn at random, as have MOST_COUNTED n-grams. balance: all labels weigh the
-    same.
+    To bound memory, a large set is reduced to a random sample that has about MAX_COUNTED n-grams.
+
+    Args:
+        train: Training texts.
+        validation: Held-out texts, which choose the penalty and the threshold for strange texts.
+        labels: All labels, in the order of the classifier's outputs.
+        balance: All labels weigh the same.
     """
     data = _Data.of(train, labels, balance)
-    truth = _numbers(validation, labels)
-    strengths = STRENGTHS[:1] if _is_much(data.matrix, len(labels)) else STRENGTHS
+    truth = _label_indices(validation, labels)
+    strengths = STRENGTHS[:1] if _is_large(data.matrix, len(labels)) else STRENGTHS
     fitted = [data.fit(strength) for strength in strengths]
     judged = [classifier.judge(validation.texts) for classifier in fitted]
     best = min(range(len(fitted)), key=lambda number: _loss(judged[number][0], truth))
     return replace(fitted[best], strange=float(np.quantile(judged[best][1], STRANGE)), strength=strengths[best])
 
 
-def fit_again(
+def refit(
     known: NgramClassifier, everything: LabelledSet, labels: Sequence[str], *, balance: bool = False
 ) -> NgramClassifier:
-    """What `fit_ngrams` gave, fitted to more texts with the penalty that was found then."""
+    """Fit a classifier of `fit_ngrams` anew, to more texts and with the same penalty.
+
+    Args:
+        known: What `fit_ngrams` gave.
+        everything: The texts to fit to.
+        labels: All labels, in the order of the classifier's outputs.
+        balance: All labels weigh the same.
+    """
     return replace(_Data.of(everything, labels, balance).fit(known.strength), strange=known.strange)
 
 
 @dataclass(frozen=True, eq=False)
 class _Data:
-    """What the regression is fitted to."""
+    """The features, labels and weights that the regression is fitted to."""
 
     vocabulary: Vocabulary
-    matrix: Any  # features of texts, sparse (N, F)
-    numbers: np.ndarray  # labels of texts (N,)
-    weights: np.ndarray  # of labels (K,), float32
+    matrix: Any  # features of texts (N, F), a sparse matrix of SciPy
+    truth: np.ndarray  # indices of labels (N,)
+    weights: np.ndarray  # weights of labels (K,), float32
 
     @classmethod
     def of(cls, examples: LabelledSet, labels: Sequence[str], balance: bool) -> _Data:
-        """That of the texts, or of so many, drawn at random, as are read."""
+        """Count the n-grams of texts in random order, until there are MAX_COUNTED, and choose the vocabulary."""
         order = np.random.default_rng(0).permutation(len(examples.texts))
         texts = [examples.texts[i] for i in order]
         parts: list[tuple[int, Counts]] = []
-        found = read = 0
+        counted = read = 0
         for part in text_batches(texts):
             parts.append((part.start, count_ngrams(texts[part])))
-            found, read = found + len(parts[-1][1].texts), part.stop
-            if found > MOST_COUNTED:
+            counted, read = counted + len(parts[-1][1].texts), part.stop
+            if counted > MAX_COUNTED:
                 break
         least = 2 if read >= MANY_TEXTS else 1
-        vocabulary = Vocabulary.of([counts for _, counts in parts], read, least, MOST_WEIGHTS // len(labels))
-        numbers = _numbers(examples, labels)[order[:read]]
-        counts = np.maximum(np.bincount(numbers, minlength=len(labels)), 1)
+        vocabulary = Vocabulary.of([counts for _, counts in parts], read, least, MAX_WEIGHTS // len(labels))
+        truth = _label_indices(examples, labels)[order[:read]]
+        counts = np.maximum(np.bincount(truth, minlength=len(labels)), 1)
         weights = read / (len(labels) * counts) if balance else np.ones(len(labels))
-        return cls(vocabulary, _matrix(vocabulary, parts, read), numbers, weights.astype(np.float32))
+        return cls(vocabulary, _matrix(vocabulary, parts, read), truth, weights.astype(np.float32))
 
     def fit(self, strength: float) -> NgramClassifier:
-        """The classifier under one penalty."""
-        weight, bias = _regression(self.matrix, self.numbers, strength, self.weights)
+        """Fit a classifier with this inverse L2 penalty."""
+        weight, bias = _regression(self.matrix, self.truth, strength, self.weights)
         return NgramClassifier(self.vocabulary, weight, bias, strength=strength)
 
 
-def _numbers(examples: LabelledSet, labels: Sequence[str]) -> np.ndarray:
-    """The label (N,) of each example as a number."""
-    index = {label: number for number, label in enumerate(labels)}
+def _label_indices(examples: LabelledSet, labels: Sequence[str]) -> np.ndarray:
+    """The index (N,) of each example's label."""
+    index = {label: i for i, label in enumerate(labels)}
     return np.array([index[label] for label in examples.labels], np.int64)
 
 
 def _matrix(vocabulary: Vocabulary, parts: Sequence[tuple[int, Counts]], texts: int) -> Any:
-    """The features of texts as a sparse matrix (N, F), the first text of each part being given."""
+    """The features of texts as a sparse matrix (N, F); each part of the texts comes with the index of its first."""
     from scipy.sparse import csr_matrix
 
     rows, columns, values = [], [], []
@@ -107,41 +121,50 @@ def _matrix(vocabulary: Vocabulary, parts: Sequence[tuple[int, Counts]], texts: 
 
 
 def _regression(
-    matrix: Any, numbers: np.ndarray, strength: float, weights: np.ndarray
+    matrix: Any, truth: np.ndarray, strength: float, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Softmax regression on features (N, F) of texts with labels (N,), which count as `weights` (labels,) say.
+    """Fit softmax regression by AdaGrad on small batches (Duchi et al. 2011), with linear decay to zero.
 
-    Small batches with a rate for each feature (AdaGrad, Duchi et al. 2011), which falls to nothing in a line.
-    A batch moves the weights of the features that it has, all labels side by side in memory; a rare feature, whose
-    turn comes seldom, is penalised the more then. Scikit-learn's SGDClassifier goes through all texts for one label
-    after another, which takes ten times as long for 75 labels, and no less for two.
+    A batch updates only the weights of the features that occur in it. The penalty is applied then, too, and is larger
+    for rare features, which are updated less often. All labels are learned at once: scikit-learn's SGDClassifier
+    learns one after another, which takes ten times as long for 75 labels and no less for two.
+
+    Args:
+        matrix: Features (N, F), sparse.
+        truth: Indices of labels (N,).
+        strength: Inverse L2 penalty.
+        weights: Of labels in the loss (K,).
+
+    Returns:
+        Weights (F, K) and biases (K,).
     """
     from scipy.sparse import csr_matrix
 
     (texts, features), labels = matrix.shape, len(weights)
-    passes, steps = MUCH_WORK if _is_much(matrix, labels) else LITTLE_WORK
+    passes, steps = LARGE_LIMITS if _is_large(matrix, labels) else SMALL_LIMITS
     batch = int(np.clip(passes * texts // steps, SMALLEST_BATCH, LARGEST_BATCH))
     batches = -(-texts // batch)
     total = max(passes * batches, steps)
     weight, bias = np.zeros((features, labels), np.float32), np.zeros(labels, np.float32)
     squares, bias_squares = np.full(features, 1e-6, np.float32), np.full(labels, 1e-6, np.float32)
-    seen = -np.expm1(-np.bincount(matrix.indices, minlength=features) * batch / texts)  # share of batches with it
+    # Fraction of batches that have the feature.
+    seen = -np.expm1(-np.bincount(matrix.indices, minlength=features) * batch / texts)
     penalty = (1 / (strength * texts * np.maximum(seen, 1e-12))).astype(np.float32)
-    generator, place, is_own = np.random.default_rng(0), np.zeros(features, np.int32), np.zeros(features, bool)
+    generator, position, is_own = np.random.default_rng(0), np.zeros(features, np.int32), np.zeros(features, bool)
     for step in range(total):
         if step % batches == 0:
             order = np.array_split(generator.permutation(texts), batches)
         rows = order[step % batches]
         found = matrix[rows]
         is_own[found.indices] = True
-        own = np.flatnonzero(is_own)
+        own = np.flatnonzero(is_own)  # the batch's features
         is_own[own] = False
-        place[own] = np.arange(len(own))
-        inputs = csr_matrix((found.data, place[found.indices], found.indptr), shape=(len(rows), len(own)))
+        position[own] = np.arange(len(own))
+        inputs = csr_matrix((found.data, position[found.indices], found.indptr), shape=(len(rows), len(own)))
         moved = weight[own]
         errors = softmax(inputs @ moved + bias).astype(np.float32)
-        errors[np.arange(len(rows)), numbers[rows]] -= 1
-        errors *= weights[numbers[rows], None] / len(rows)
+        errors[np.arange(len(rows)), truth[rows]] -= 1
+        errors *= weights[truth[rows], None] / len(rows)
         gradient = inputs.T @ errors
         gradient += penalty[own, None] * moved
         squares[own] += np.einsum("fk,fk->f", gradient, gradient)
@@ -155,28 +178,35 @@ def _regression(
     return weight, bias
 
 
-def _is_much(matrix: Any, labels: int) -> bool:
-    return bool(matrix.nnz * labels > MUCH)
+def _is_large(matrix: Any, labels: int) -> bool:
+    """Whether a fit takes so long that there is time for little of it."""
+    return bool(matrix.nnz * labels > LARGE_WORK)
 
 
 def _loss(logits: np.ndarray, truth: np.ndarray) -> float:
+    """Cross-entropy in nats of logits (N, K), with the scale that suits them best."""
     scales = fit_scales(logits[None], truth, [1.0])
     return mean_nats(softmax(combine(logits[None], scales)), truth)
 
 
 class FittedNgrams(NamedTuple):
-    """What the n-grams contribute."""
+    """A fitted n-gram classifier, and how good it is."""
 
     classifier: NgramClassifier
-    held_out_logits: np.ndarray  # (texts, labels), of a classifier that has not seen the texts held out
-    accuracy: float  # of that one
-    note: str  # how good that one is
+    held_out_logits: np.ndarray  # (N, K), by a classifier fitted to the training texts only
+    accuracy: float  # of these logits
+    note: str  # the same in a sentence
 
 
 def fit_and_measure(data: LabelledData, *, balance: bool = False) -> FittedNgrams:
-    """N-grams of the training texts, measured on those held out, to which they are then fitted too.
+    """Fit n-grams to the training texts, measure them on the held-out ones, and then fit them to both.
 
-    That takes seconds and adds a quarter to the texts of a small set. Texts of a set of their own stay unseen.
+    The second fit takes seconds and adds a quarter to the texts of a small set. It is left out for a validation set
+    that was given separately.
+
+    Args:
+        data: Training and held-out texts.
+        balance: All labels weigh the same.
     """
     train, validation, labels = data.train, data.validation, data.labels
     began = time.monotonic()
@@ -186,6 +216,6 @@ def fit_and_measure(data: LabelledData, *, balance: bool = False) -> FittedNgram
     low, high = wilson_interval(int(right.sum()), len(right))
     if not data.settings.val:
         everything = LabelledSet(train.texts + validation.texts, train.labels + validation.labels)
-        classifier = fit_again(classifier, everything, labels, balance=balance)
+        classifier = refit(classifier, everything, labels, balance=balance)
     note = f"n-grams alone: accuracy {right.mean():.4f} ({low:.3f} to {high:.3f}), {time.monotonic() - began:.0f} s"
     return FittedNgrams(classifier, logits, float(right.mean()), note)

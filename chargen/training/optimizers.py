@@ -1,4 +1,4 @@
-"""What moves the weights: Muon for the recurrent layers' matrices, AdamW for all else."""
+"""The optimizers: Muon for the matrices of recurrent layers, AdamW for all other weights."""
 
 from __future__ import annotations
 
@@ -14,21 +14,34 @@ from chargen.models.cells.cell import Cell
 from chargen.workers import ONE_WORKER, Workers
 
 OPTIMIZERS = ("muon", "adamw")
-BETAS = (0.9, 0.99)  # AdamW's
-MUON_RATE = 5.0  # Muon's learning rate, in AdamW's: an update of theirs has other units
-MOMENTUM = 0.95
-# Each is the odd quintic that is nearest to 1 on the interval that the one before it leaves, the first on [0.03, 1]:
-# two of them bring singular values from there to within 0.38 of 1, which teaches about as much as closer would.
+BETAS = (0.9, 0.99)  # AdamW's decay of both moments per step; a second beta of 0.95 gained nothing
+# Muon's learning rate per AdamW's, since Muon's updates have another size. 3 and 8 are worse (benchmarks/notes.md).
+MUON_RATE = 5.0
+MOMENTUM = 0.95  # Muon's, kept per step; 0.9 is slightly worse (benchmarks/notes.md)
+# Coefficients (a, b, c) of a·x + b·x³ + c·x⁵, applied one after the other to each singular value. Each polynomial is
+# the odd quintic closest to 1 on the interval that the one before it leaves, the first on [0.03, 1]. Both together
+# bring singular values from there to within 0.38 of 1. Three are hardly better and cost half as much again
+# (benchmarks/notes.md).
 QUINTICS = ((7.3625, -20.7434, 15.1606), (2.9175, -2.1824, 0.4755))
-MARGIN = 1.02  # so that rounding lifts no singular value over 1, where the first of them is steep
+MARGIN = 1.02  # factor on the norm, so that rounding lifts no singular value above 1, where the first one is steep
 
 
 def make_optimizers(
     model: nn.Module, kind: str, weight_decay: float, precision: str = "fp32", workers: Workers = ONE_WORKER
 ) -> list[Optimizer]:
-    """Optimizers for a model with an encoder; biases do not decay. `set_rate` gives them their learning rates.
+    """Make the optimizers of a model, with learning rate 0 until `set_rate` sets it.
 
-    AdamW: Loshchilov & Hutter 2019, arXiv:1711.05101, in one fused kernel.
+    Args:
+        model: Its cells' matrices go to Muon if `kind` is muon, all other weights to AdamW.
+        kind: One of OPTIMIZERS.
+        weight_decay: Of matrices; biases do not decay.
+        precision: Of Muon's matrix products, `fp32` or `bf16`.
+        workers: Threads that share Muon's work on a CPU.
+
+    Returns:
+        AdamW, followed by Muon if it has any weights.
+
+    AdamW: Loshchilov & Hutter 2019, arXiv:1711.05101, as one fused kernel.
     """
     layers = [part for part in model.modules() if kind == "muon" and isinstance(part, Cell)]
     matrices = [getattr(layer, name) for layer in layers for name in layer.spec.matrices]
@@ -54,17 +67,18 @@ def make_optimizers(
 
 
 def set_rate(optimizers: Sequence[Optimizer], rate: float) -> None:
-    """Give all of them the learning rate, each in its own units."""
+    """Set the learning rate, given in AdamW's units and converted to each optimizer's own."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = rate * (MUON_RATE if isinstance(optimizer, Muon) else 1.0)
 
 
 def moments_of(optimizers: Sequence[Optimizer]) -> dict[str, Tensor]:
-    """What the optimizers keep of each weight from the first step on: tensors of the right shapes and types.
+    """Templates of the state that the optimizers keep per weight from the first step on.
 
-    Their names are the optimizer's number, the weight's in it, and the moment's. They share no memory with the
-    optimizers' own.
+    Returns:
+        Uninitialised tensors of the right shapes and dtypes, named `OPTIMIZER.WEIGHT.MOMENT` with the indices of the
+        optimizer and of the weight in it, such as `0.2.exp_avg`.
     """
     moments: dict[str, Tensor] = {}
     for number, optimizer in enumerate(optimizers):
@@ -79,10 +93,11 @@ def moments_of(optimizers: Sequence[Optimizer]) -> dict[str, Tensor]:
 
 
 class Muon(Optimizer):
-    """Momentum whose every update is made nearly orthogonal (Jordan et al. 2024, kellerjordan.github.io/posts/muon).
+    """SGD with momentum whose updates are made nearly orthogonal.
 
-    A recurrent weight stacks a matrix for each gate, (G·H, I); each gate's is treated on its own. On a GPU, matrices
-    of one shape are worked on together.
+    A recurrent weight (G·H, I) stacks one matrix (H, I) per gate; each gate's update is made orthogonal separately.
+
+    Jordan et al. 2024, kellerjordan.github.io/posts/muon.
     """
 
     def __init__(
@@ -95,24 +110,33 @@ class Muon(Optimizer):
         dtype: torch.dtype = torch.float32,
         workers: Workers = ONE_WORKER,
     ) -> None:
-        """`dtype`: of the products that make an update orthogonal, which the workers share."""
+        """Set up the optimizer.
+
+        Args:
+            params: Recurrent weights (G·H, I).
+            hidden_size: H.
+            lr: Learning rate, in Muon's own units.
+            weight_decay: Fraction of each weight taken off per step, times the learning rate.
+            dtype: Of the matrix products that make updates orthogonal.
+            workers: Threads that share these products on a CPU.
+        """
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay})
         self.hidden_size, self.dtype, self.workers = hidden_size, dtype, workers
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
-        """Move the weights by their gradients."""
+        """Update the weights from their gradients."""
         for group in self.param_groups:
             weights = [weight for weight in group["params"] if weight.grad is not None]
-            ahead = [self._momentum(weight) for weight in weights]
-            self._make_orthogonal([gate for update in ahead for gate in update.split(self.hidden_size)])
-            for weight, update in zip(weights, ahead, strict=True):
+            updates = [self._momentum(weight) for weight in weights]
+            self._make_orthogonal([gate for update in updates for gate in update.split(self.hidden_size)])
+            for weight, update in zip(weights, updates, strict=True):
                 step = group["lr"] * max(1.0, self.hidden_size / weight.shape[1]) ** 0.5
                 weight.mul_(1 - group["lr"] * group["weight_decay"])
                 weight.sub_(update, alpha=step)
 
     def _momentum(self, weight: nn.Parameter) -> Tensor:
-        """The gradient with Nesterov's momentum."""
+        """Add a gradient to its weight's momentum, and return the Nesterov update."""
         assert weight.grad is not None
         if not self.state[weight]:
             self.state[weight]["momentum"] = torch.zeros_like(weight)
@@ -121,11 +145,11 @@ class Muon(Optimizer):
         return weight.grad.lerp(momentum, MOMENTUM)
 
     def _make_orthogonal(self, matrices: list[Tensor]) -> None:
-        """Change matrices (H, I) in place: on a CPU the workers take one each, else all of one shape go together."""
-        matrices.sort(key=lambda matrix: matrix.shape[1], reverse=True)  # the largest first, so that none ends late
+        """Make matrices (H, I) orthogonal in place, one at a time per worker; on a GPU, one batch per shape."""
+        matrices.sort(key=lambda matrix: matrix.shape[1], reverse=True)  # largest first, so that workers end together
 
         def change(same: list[Tensor]) -> None:
-            with torch.no_grad():  # which is each thread's own
+            with torch.no_grad():  # a setting of each thread
                 for matrix, result in zip(same, orthogonalise(torch.stack(same), self.dtype), strict=True):
                     matrix.copy_(result)
 
@@ -134,12 +158,22 @@ class Muon(Optimizer):
 
 
 def orthogonalise(matrices: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Nearly the orthogonal factor of each of matrices (…, M, N): singular values become about 1.
+    """Bring all singular values of matrices near 1, which approximates their orthogonal polar factors.
 
-    Newton and Schulz's iteration with the polynomials of Amsel et al. 2025 (Polar Express, arXiv:2505.16932), with
-    products in `dtype`: it bears bfloat16. It starts from the matrix divided by its Schatten 4-norm, which costs
-    nothing, since its square is needed anyway, and bounds the largest singular value more tightly than the Frobenius
-    norm does.
+    Newton-Schulz iteration with the polynomials of Amsel et al. 2025 (Polar Express, arXiv:2505.16932). It starts
+    from the matrix divided by its Schatten 4-norm. That norm bounds the largest singular value more tightly than the
+    Frobenius norm does, and it costs nothing, since x·xᵀ is needed anyway.
+
+    Args:
+        matrices: (…, M, N); not changed.
+        dtype: Of the matrix products; bfloat16 is precise enough.
+
+    Returns:
+        Matrices (…, M, N) of the dtype given.
+
+    >>> factor = orthogonalise(torch.tensor([[3.0, 1.0], [0.0, 1.0]]))  # singular values 3.18 and 0.94
+    >>> [0.62 < value < 1.38 for value in torch.linalg.svdvals(factor).tolist()]
+    [True, True]
     """
     x = matrices.to(dtype)
     tall = x.shape[-2] > x.shape[-1]

@@ -1,8 +1,7 @@
-"""What a person may ask of a training, one record for each kind of run, and the same with every choice made.
+"""The options of a training: a record for each kind of run, as requested and with every choice made.
 
-In the records that are asked for, None leaves a choice to `recipes`. `config.json` keeps the chosen ones, so that a
-run replays with `--config` and goes on with `--resume`. Each field is an option of `chargen train`, with hyphens for
-its underscores.
+In a request, None leaves a choice to `recipes`. In a `Chosen…` record every choice is made; `config.json` keeps it,
+for `--config` and `--resume`. Each field is an option of `chargen train`, with hyphens in place of underscores.
 """
 
 from __future__ import annotations
@@ -20,9 +19,9 @@ from chargen.text.corpus import CorpusSettings
 from chargen.text.labelled_data import LabelledSettings
 from chargen.training.ranges import (
     AT_LEAST_ONE,
+    FRACTION,
     NOT_NEGATIVE,
     POSITIVE,
-    SHARE,
     as_declared,
     check_range,
     one_of,
@@ -38,41 +37,41 @@ METRICS = ("loss", "accuracy", "macro-f1")
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What all kinds of run share."""
+    """The options that all kinds of run share; ChargenError for a value of the wrong type or outside its range."""
 
-    kind: ClassVar[str]  # of run, as `kinds.KINDS` calls it
+    kind: ClassVar[str]  # of run, a key of kinds.KINDS
 
-    inputs: tuple[str, ...]  # files, folders, patterns, `-`, named corpora
+    inputs: tuple[str, ...]  # files, folders, patterns, named corpora, or `-` for standard input
     encoding: str = "utf-8"
-    val: tuple[str, ...] = ()  # inputs to validate on; none: part of the text itself
-    val_fraction: float | None = option(SHARE)  # that part
+    val: tuple[str, ...] = ()  # inputs to validate on; if empty, part of the training inputs
+    val_fraction: float | None = option(FRACTION)  # the part to validate on, as a fraction
     tokenizer: str | None = None  # one of text.tokenizers.registry.KINDS
-    vocab_size: int | None = None
-    min_frequency: int | None = None  # characters that occur less often are unknown
+    vocab_size: int | None = None  # pieces, for a tokenizer of pieces of words
+    min_frequency: int | None = None  # rarer characters become the unknown token
 
-    minutes: float | None = option(POSITIVE)
-    epochs: float | None = option(POSITIVE)
-    steps: int | None = option(POSITIVE)
+    minutes: float | None = option(POSITIVE)  # of wall-clock time
+    epochs: float | None = option(POSITIVE)  # passes over the training set
+    steps: int | None = option(POSITIVE)  # updates of the weights
 
-    size: str | None = option(one_of(*SIZES))
+    size: str | None = option(one_of(*SIZES))  # a shape of recipes.SHAPES, for what the next options leave open
     cell: str | None = None  # one of models.specs.SPECS
     num_layers: int | None = option(AT_LEAST_ONE)
-    hidden_size: int | None = option(AT_LEAST_ONE)
-    embedding_size: int | None = option(AT_LEAST_ONE)
+    hidden_size: int | None = option(AT_LEAST_ONE)  # units per layer
+    embedding_size: int | None = option(AT_LEAST_ONE)  # numbers per token that enter the first layer
 
     batch_size: int | None = option(AT_LEAST_ONE)  # streams, or texts
-    shards: int | None = option(AT_LEAST_ONE)  # of a batch, computed side by side; they decide how sums are rounded
+    shards: int | None = option(AT_LEAST_ONE)  # parts of a batch, computed in parallel; their number affects rounding
     optimizer: str | None = option(one_of(*OPTIMIZERS))
-    learning_rate: float | None = option(POSITIVE)  # peak
-    weight_decay: float | None = option(NOT_NEGATIVE)
-    clip: float | None = option(POSITIVE)  # largest joint norm of the gradients
-    dropout: float | None = option(SHARE)  # between layers and after the last
-    dropout_input: float | None = option(SHARE)  # before the first
-    dropout_embedding: float | None = option(SHARE)  # whole tokens
-    weight_drop: float | None = option(SHARE)  # recurrent weights
-    patience: int | None = option(AT_LEAST_ONE)  # evaluations without a better one before stopping early
+    learning_rate: float | None = option(POSITIVE)  # at its peak
+    weight_decay: float | None = option(NOT_NEGATIVE)  # fraction of matrices per step, times the learning rate
+    clip: float | None = option(POSITIVE)  # largest joint norm of all gradients
+    dropout: float | None = option(FRACTION)  # of outputs, between layers and after the last
+    dropout_input: float | None = option(FRACTION)  # of embeddings, before the first layer
+    dropout_embedding: float | None = option(FRACTION)  # of whole tokens of the vocabulary
+    weight_drop: float | None = option(FRACTION)  # of recurrent weights
+    patience: int | None = option(AT_LEAST_ONE)  # evaluations without improvement before stopping early
 
-    start_from: str | None = None  # a run whose encoder and tokenizer to begin with
+    start_from: str | None = None  # a run to take encoder and tokenizer from
     seed: int = option(NOT_NEGATIVE, 0)
     device: str = "auto"
     precision: str = option(one_of(*PRECISIONS), "auto")
@@ -85,7 +84,7 @@ class Options:
 
     @property
     def budget(self) -> Budget:
-        """The limits that are set."""
+        """The limits that are set, as the loop takes them."""
         return Budget(self.minutes, self.epochs, self.steps)
 
     @property
@@ -96,16 +95,16 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True)
 class LanguageModelOptions(Options):
-    """A language model on text."""
+    """The options of a language model."""
 
     kind = LANGUAGE_MODEL
 
     documents: str | None = None  # one of text.documents.DOCUMENT_MODES; None: one stream of text
     text_column: str = "text"  # of JSONL documents
-    sequence_length: int | None = option(AT_LEAST_ONE)  # of truncated BPTT
-    tied: bool | None = None  # projection and embedding are one matrix
-    activation_reg: float | None = option(NOT_NEGATIVE)  # weight of the outputs' mean square in the loss
-    temporal_reg: float | None = option(NOT_NEGATIVE)  # weight of the mean square of their change from step to step
+    sequence_length: int | None = option(AT_LEAST_ONE)  # tokens per stream and step, for truncated BPTT
+    tied: bool | None = None  # whether projection and embedding are one matrix
+    activation_reg: float | None = option(NOT_NEGATIVE)  # weight of the mean square of the outputs in the loss
+    temporal_reg: float | None = option(NOT_NEGATIVE)  # weight of the mean square of their change per step
 
     def __post_init__(self) -> None:
         names = names_of(self.text_column)
@@ -120,7 +119,7 @@ class LanguageModelOptions(Options):
 
     @property
     def corpus(self) -> CorpusSettings:
-        """What to encode, and how."""
+        """What to read and how to encode it."""
         return CorpusSettings(
             inputs=self.inputs,
             tokenizer=self.tokenizer or "char",
@@ -134,21 +133,21 @@ class LanguageModelOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifierOptions(Options):
-    """A classifier on labelled texts."""
+    """The options of a classifier."""
 
     kind = CLASSIFIER
 
-    text_column: tuple[str, ...] = ()  # joined by a line break; one name will do, none leaves it to be found
+    text_column: tuple[str, ...] = ()  # joined by a line break; if empty, found by looking
     label_column: str | None = None
     pooling: str | None = None  # one of models.config.POOLINGS
     bidirectional: bool | None = None
-    max_length: int = option(AT_LEAST_ONE, 1000)  # tokens of a text that are read
-    crop: int | None = option(AT_LEAST_ONE)  # tokens of a text that a step of training reads, a random stretch
-    probe: bool = False  # whether `start_from`'s encoder stays as it is, and only a head is fitted to its outputs
-    adapt: bool | None = None  # whether the network learns the language of the texts before their labels
-    ngrams: bool | None = None  # whether the network is combined with an n-gram classifier
-    balance: bool = False  # whether every label counts as much as the others, however many texts it has
-    metric: str | None = option(one_of(*METRICS))  # the weights of which it is best are kept
+    max_length: int = option(AT_LEAST_ONE, 1000)  # tokens read of a text
+    crop: int | None = option(AT_LEAST_ONE)  # longest random stretch, in tokens, that a training step reads of a text
+    probe: bool = False  # keep the encoder of `start_from` as it is, and fit a head only
+    adapt: bool | None = None  # whether to learn the language of the texts before their labels
+    ngrams: bool | None = None  # whether to combine the network with an n-gram classifier
+    balance: bool = False  # whether all labels weigh the same, however many texts each has
+    metric: str | None = option(one_of(*METRICS))  # chooses the weights to keep
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "text_column", names_of(self.text_column))
@@ -158,7 +157,7 @@ class ClassifierOptions(Options):
 
     @property
     def labelled(self) -> LabelledSettings:
-        """What to read, and how to split it."""
+        """What to read and how to split it."""
         return LabelledSettings(
             inputs=self.inputs,
             text_column=self.text_column,
@@ -172,7 +171,7 @@ class ClassifierOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class ChosenLanguageModelOptions(LanguageModelOptions):
-    """A language model's options, every choice made."""
+    """The options of a language model, with every choice made."""
 
     size: str
     cell: str
@@ -197,7 +196,7 @@ class ChosenLanguageModelOptions(LanguageModelOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class ChosenProbeOptions(ClassifierOptions):
-    """A probe's options, every choice made: nothing is chosen of a training that does not take place."""
+    """The options of a probe, with every choice made except those about training, since a probe does not train."""
 
     tokenizer: str
     cell: str
@@ -212,7 +211,7 @@ class ChosenProbeOptions(ClassifierOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class ChosenClassifierOptions(ChosenProbeOptions):
-    """A classifier's options, every choice made; a crop of None reads whole texts."""
+    """The options of a classifier, with every choice made; here a crop of None means whole texts."""
 
     size: str
     batch_size: int
@@ -227,7 +226,7 @@ class ChosenClassifierOptions(ChosenProbeOptions):
     weight_drop: float
 
 
-NOT_OF_PROBES = (  # options of a training, which a probe has no use for
+UNUSED_BY_PROBES = (  # options about training, since a probe does not train
     *("adapt", "minutes", "epochs", "steps", "patience"),
     *("batch_size", "crop", "shards", "optimizer", "learning_rate", "weight_decay", "clip"),
     *("dropout", "dropout_input", "dropout_embedding", "weight_drop"),
@@ -237,17 +236,31 @@ AnyOptions = TypeVar("AnyOptions", bound=Options)
 
 
 def with_defaults(options: AnyOptions, **defaults: Any) -> AnyOptions:
-    """The options with `defaults` where they leave a choice."""
+    """Replace options that are None by `defaults`."""
     return replace(options, **{name: value for name, value in defaults.items() if getattr(options, name) is None})
 
 
 def choose(kind: type[AnyOptions], options: Options, **choices: Any) -> AnyOptions:
-    """The options as a record of another type, with `choices` where they leave one."""
+    """Make a record of another type from options, with `choices` where they are None.
+
+    Args:
+        kind: The type to make, such as ChosenLanguageModelOptions.
+        options: What is requested.
+        choices: Values by field name.
+    """
     return kind(**vars(with_defaults(options, **choices)))
 
 
 def make_options(kind: type[AnyOptions], **given: Any) -> AnyOptions:
-    """A record of options; ChargenError for one that there is none of, naming the nearest."""
+    """Make a record of options from values by name.
+
+    Raises:
+        ChargenError: There is no option of that name (the message suggests a similar one), or the value does not fit.
+
+    >>> make_options(ClassifierOptions, inputs="mail.csv", hiden_size=64)
+    Traceback (most recent call last):
+    chargen.errors.ChargenError: there is no option hiden_size: is hidden_size meant?
+    """
     known = [declared.name for declared in fields(kind)]
     for name in given.keys() - known:
         nearest = RENAMED_OPTIONS.get(name) or next(iter(get_close_matches(name, known, 1)), None)
@@ -257,13 +270,21 @@ def make_options(kind: type[AnyOptions], **given: Any) -> AnyOptions:
 
 
 def options_type(kind: str) -> type[Options]:
-    """What may be asked of the training of a kind of run."""
+    """The type of options that a kind of run takes."""
     made: type[Options] = kind_of(kind).get("options")
     return made
 
 
 def options_of(run: Run, kind: type[AnyOptions]) -> AnyOptions:
-    """The options that a run was trained with; ChargenError when they are not of this type. `Options` are all."""
+    """The options that a run was trained with.
+
+    Args:
+        run: A run of any kind.
+        kind: The type of options wanted; `Options` accepts every kind of run.
+
+    Raises:
+        ChargenError: The run is of another kind, or its config is damaged or of a newer version.
+    """
     own = options_type(run.kind)
     if not issubclass(own, kind):
         raise ChargenError(kind_of(run.kind).wrong_kind.format(run.name))
@@ -271,12 +292,16 @@ def options_of(run: Run, kind: type[AnyOptions]) -> AnyOptions:
 
 
 def to_record(options: Options) -> dict[str, Any]:
-    """The options as JSON holds them."""
+    """The options as `config.json` holds them."""
     return asdict(options)
 
 
 def from_record(kind: type[AnyOptions], record: dict[str, Any]) -> AnyOptions:
-    """The options of a record; ChargenError for one that holds what this version does not know."""
+    """Read options from the record that `config.json` holds, of this version or an earlier one.
+
+    Raises:
+        ChargenError: The record has unknown options, lacks required ones, or has values that do not fit.
+    """
     values: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in rename_options(record).items()
     }
@@ -286,14 +311,14 @@ def from_record(kind: type[AnyOptions], record: dict[str, Any]) -> AnyOptions:
     try:
         return kind(**values)
     except TypeError as error:
-        raise ChargenError(f"the config is no record of a training's options: {error}") from error
+        raise ChargenError(f"the config does not hold the options of a training: {error}") from error
 
 
 def _check_probe(options: ClassifierOptions) -> None:
-    """ChargenError for what does not go together with `--probe`."""
+    """Raise ChargenError for options that contradict `--probe`."""
     if not options.start_from:
-        raise ChargenError("--probe reads what a trained encoder makes of the texts: name its run with --from")
-    for name in NOT_OF_PROBES:
+        raise ChargenError("--probe needs a trained encoder: name its run with --from")
+    for name in UNUSED_BY_PROBES:
         if getattr(options, name) not in (None, False):
             raise ChargenError(
                 f"--{name.replace('_', '-')} has no use with --probe, which does not train: leave it out"

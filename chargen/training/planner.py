@@ -1,6 +1,6 @@
-"""How fast this device trains a shape: measured by real steps where a budget in minutes needs it, and remembered.
+"""How fast this device trains a model: measured by a few real steps where a budget in minutes needs it, and cached.
 
-What was measured is kept beside the corpora, by device, versions and shape; every training begun here corrects it.
+The cache is `speeds.json` in the data folder, keyed by device, versions, shape and batch. Every training updates it.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from chargen.training.options import ChosenLanguageModelOptions
 from chargen.training.task import Task
 from chargen.workers import Workers
 
-SECONDS = 0.3  # of steps that are measured, after one that loads kernels
-MOST_KEPT = 1000  # speeds, the last ones
-ENOUGH = 10.0  # seconds of training that correct what was measured
+MEASURED_SECONDS = 0.3  # duration of a measurement, after one step that loads kernels; up to four delay a training
+MAX_KEPT = 1000  # speeds in the cache, the most recent ones: far more than one person tries, yet a small file
+MIN_SECONDS = 10.0  # a shorter training is no better than the measurement, and does not replace it
 
 
 @dataclass(frozen=True)
 class Planner:
-    """Tokens a second of trainings here, known or else measured."""
+    """Finds the speed of a training on this device: from the cache, or by measuring it."""
 
-    build: Callable[[ChosenLanguageModelOptions], Task]  # a model of random weights and some data to time
+    build: Callable[[ChosenLanguageModelOptions], Task]  # makes a model with random weights, and some data, to time
     device: torch.device
     precision: str
     vocab_size: int
@@ -42,31 +42,37 @@ class Planner:
     workers: Workers
 
     def speed(self, options: ChosenLanguageModelOptions) -> float:
-        """Tokens a second that all processes together read by options whose shape, batch and optimizer are chosen."""
-        known: float | None = self.world.agree(lambda: _speeds().get(self._key(options)))
+        """Tokens per second that a training with these options reads, all processes together."""
+        known: float | None = self.world.broadcast(lambda: _speeds().get(self._key(options)))
         if known is None:
-            known = self.world.agree(self._measure(options))
+            known = self.world.broadcast(self._measure(options))
             self._keep(options, known)
         return known
 
-    def correct(self, options: ChosenLanguageModelOptions, seconds: float, tokens_per_second: float) -> None:
-        """Remember how fast a whole training was."""
-        if seconds >= ENOUGH:
+    def record(self, options: ChosenLanguageModelOptions, seconds: float, tokens_per_second: float) -> None:
+        """Cache the speed of a whole training.
+
+        Args:
+            options: The training's.
+            seconds: How long it took; a training shorter than MIN_SECONDS is ignored.
+            tokens_per_second: Its speed, all processes together.
+        """
+        if seconds >= MIN_SECONDS:
             self._keep(options, tokens_per_second)
 
     def _measure(self, options: ChosenLanguageModelOptions) -> float:
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
             task = self.build(options)
-            return tokens_a_second(task, options.optimizer, self.precision, self.world, self.workers)
+            return tokens_per_second(task, options.optimizer, self.precision, self.world, self.workers)
 
     def _keep(self, options: ChosenLanguageModelOptions, tokens_per_second: float) -> None:
         if not self.world.is_writer:
             return
         speeds = _speeds()
-        speeds.pop(self._key(options), None)  # so that it is the last again
+        speeds.pop(self._key(options), None)  # so that it becomes the most recent
         speeds[self._key(options)] = round(tokens_per_second, 1)
-        kept = dict(list(speeds.items())[-MOST_KEPT:])
-        with suppress(OSError):  # where nothing can be written, it is measured again next time
+        kept = dict(list(speeds.items())[-MAX_KEPT:])
+        with suppress(OSError):  # without a cache, it is measured again next time
             write_atomically(_path(), (json.dumps(kept, indent=1) + "\n").encode())
 
     def _key(self, options: ChosenLanguageModelOptions) -> str:
@@ -83,17 +89,25 @@ class Planner:
         return "; ".join((device, versions, shape, width, step, parts, rest))
 
 
-def tokens_a_second(task: Task, optimizer: str, precision: str, world: World, workers: Workers) -> float:
-    """How many tokens all processes together read, by some real steps at a learning rate of 0.
+def tokens_per_second(task: Task, optimizer: str, precision: str, world: World, workers: Workers) -> float:
+    """Time some real steps with learning rate 0, which changes neither weights nor random numbers.
 
-    The weights, and what is drawn at random afterwards, stay as they are.
+    Args:
+        task: The model and its data.
+        optimizer: One of optimizers.OPTIMIZERS.
+        precision: Of the optimizer, `fp32` or `bf16`.
+        world: The processes that train together.
+        workers: The threads that share a step.
+
+    Returns:
+        Tokens per second, all processes together.
     """
     device = next(task.model.parameters()).device
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         optimizers = make_optimizers(task.model, optimizer, 0.0, precision, workers)
         update(task, optimizers, 0, 0.0, 1.0, world, workers)
         began, tokens, step = time.perf_counter(), 0, 0
-        while world.agree((seconds := time.perf_counter() - began) < SECONDS):
+        while world.broadcast((seconds := time.perf_counter() - began) < MEASURED_SECONDS):
             step += 1
             tokens += update(task, optimizers, step, 0.0, 1.0, world, workers)[1]
     return tokens / seconds
@@ -104,7 +118,7 @@ def _path() -> Path:
 
 
 def _speeds() -> dict[str, float]:
-    """Tokens a second by key; none where the file is absent or damaged."""
+    """The cached tokens per second by key; empty if the file is missing or damaged."""
     try:
         speeds = json.loads(_path().read_bytes())
         return {str(key): float(value) for key, value in speeds.items() if float(value) > 0}

@@ -1,41 +1,57 @@
-"""Where a training is, and whether it has diverged."""
+"""How far a training has come, and whether it has diverged."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-AVERAGED = 50  # steps
-EXPLODED = 1.5  # times the average loss, and a nat, are too much
-STRIKES = 10  # losses in a row that are too much: the training has diverged, not met a strange batch
+# A loss spikes if it exceeds SPIKE times the running average by more than 1 nat. The nat is for losses near 0, where
+# a factor alone means little.
+AVERAGED_STEPS = 50  # time constant of the running average, in steps
+SPIKE = 1.5  # factor
+MAX_SPIKES = 10  # consecutive spikes after which the training has diverged, rather than met a few strange batches
 
 
 @dataclass
 class Progress:
-    """Where a training is; saved with the weights, so that a resumed one goes on from there."""
+    """How far a training has come; saved with the weights, so that a resumed one goes on from there.
 
-    step: int = 0
-    seconds: float = 0.0  # of training, in all sittings
-    tokens: int = 0
-    best: float | None = None  # highest merit so far, on the part of the validation set that is measured on the way
-    stale: int = 0  # evaluations since one that was clearly better
-    evaluation_tokens: int = 0  # size of that part, set at the first evaluation
-    average_loss: float | None = None  # of the last steps, nats
-    strikes: int = 0  # of the last losses in a row were too much
+    >>> progress = Progress()
+    >>> progress.count(loss=2.0, tokens=4096)
+    >>> progress.step, progress.tokens, progress.average_loss, progress.has_diverged
+    (1, 4096, 2.0, False)
+    >>> progress.count(loss=math.nan, tokens=4096)
+    >>> progress.has_diverged
+    True
+    """
+
+    step: int = 0  # updates of the weights so far
+    seconds: float = 0.0  # of training, summed over all sessions
+    tokens: int = 0  # read so far
+    best: float | None = None  # highest score so far, from the evaluations during training
+    stale: int = 0  # evaluations since the last clear improvement
+    evaluation_tokens: int = 0  # read by each of these evaluations; set at the first
+    average_loss: float | None = None  # running average of the training loss, nats
+    strikes: int = 0  # consecutive spikes of the loss
     rollbacks: int = 0  # each halves the learning rate
 
     def count(self, loss: float, tokens: int) -> None:
-        """Take a step's loss and tokens into account."""
+        """Add a step.
+
+        Args:
+            loss: The step's loss in nats; one that is not finite means divergence at once.
+            tokens: Tokens the step read.
+        """
         self.step += 1
         self.tokens += tokens
         if not math.isfinite(loss):
-            self.strikes = STRIKES
+            self.strikes = MAX_SPIKES
             return
         before = loss if self.average_loss is None else self.average_loss
-        self.strikes = self.strikes + 1 if loss > EXPLODED * before + 1 else 0
-        self.average_loss = before + (loss - before) / AVERAGED
+        self.strikes = self.strikes + 1 if loss > SPIKE * before + 1 else 0
+        self.average_loss = before + (loss - before) / AVERAGED_STEPS
 
     @property
     def has_diverged(self) -> bool:
-        """Whether going on from here is hopeless."""
-        return self.strikes >= STRIKES
+        """Whether the loss is not finite or has spiked MAX_SPIKES times in a row."""
+        return self.strikes >= MAX_SPIKES

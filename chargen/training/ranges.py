@@ -1,4 +1,4 @@
-"""The type and the values that an option may have, declared beside its field."""
+"""The types and values that options may have, declared beside their fields."""
 
 from __future__ import annotations
 
@@ -16,30 +16,34 @@ from chargen.errors import ChargenError
 
 @dataclass(frozen=True)
 class Range:
-    """The values that an option may have."""
+    """A set of values that an option may have."""
 
     fits: Callable[[Any], bool]
-    described: str  # as in "must be …"
+    described: str  # completes the sentence "must be …"
 
 
 AT_LEAST_ONE = Range(lambda value: value >= 1, "at least 1")
 POSITIVE = Range(lambda value: 0 < value < math.inf, "a number more than 0")  # rejects NaN too
-NOT_NEGATIVE = Range(lambda value: value >= 0, "0 or above")
-SHARE = Range(lambda value: 0 <= value < 1, "a share from 0 to below 1")
+NOT_NEGATIVE = Range(lambda value: value >= 0, "at least 0")
+FRACTION = Range(lambda value: 0 <= value < 1, "at least 0 and below 1")
 
 
 def one_of(*names: str) -> Range:
-    """The range of an option that names one of a few things."""
+    """The range of an option that has one of these names.
+
+    >>> one_of("gru", "lstm").fits("rnn")
+    False
+    """
     return Range(lambda value: value in names, f"one of {', '.join(names)}")
 
 
 def option(values: Range, default: Any = None) -> Any:
-    """A field whose values have a range."""
+    """A dataclass field that has a range, and a default of None or another."""
     return field(default=default, metadata={"range": values})
 
 
 def check_range(declared: Field[Any], value: Any) -> None:
-    """ChargenError for a value that its field does not allow."""
+    """Raise ChargenError if a value is outside its field's range; None is always allowed."""
     values: Range | None = declared.metadata.get("range")
     if values is None or value is None or values.fits(value):
         return
@@ -50,9 +54,16 @@ def check_range(declared: Field[Any], value: Any) -> None:
 
 
 def as_declared(declared: Field[Any], value: Any) -> Any:
-    """A field's value in the type that its annotation declares; ChargenError where it has another.
+    """Convert a value to the type that its field declares.
 
-    One text will do for several, a path for its name, and NumPy's numbers for Python's.
+    Accepts one string where several are declared, a path for its name, and NumPy's numbers and booleans for Python's.
+
+    Args:
+        declared: A field whose annotation is one of str, int, float, bool or tuple[str, ...], or that or None.
+        value: The value given.
+
+    Raises:
+        ChargenError: The value has another type.
     """
     kinds = str(declared.type).split(" | ")
     if value is None and "None" in kinds:

@@ -1,6 +1,7 @@
-"""What to choose for a language model: shape and optimisation from the text's size, the budget and the speed.
+"""Defaults for a language model: shape, batch and optimizer, chosen from the text's size, the budget and the speed.
 
-Pure functions, but for the speed that they ask for; where the numbers come from is written in `benchmarks/README.md`.
+Pure functions, except for the speed, which they ask for. The measurements behind the constants are in
+`benchmarks/notes.md`.
 """
 
 from __future__ import annotations
@@ -19,30 +20,31 @@ from chargen.training.options import (
     with_defaults,
 )
 
-DEFAULT_MINUTES = 3.0
-DEFAULT_CELL = "gru"
-MOST_STREAMS, FEWEST_STREAMS = 128, 4
-SEQUENCE_LENGTH = 32  # tokens of a stream a step
-SHARD = 16  # streams or texts at least: products with fewer rows are slow
-MOST_DROPOUT = 0.2
-MOST_WEIGHTS = 20  # for each token of the text
-STEPS_AN_EPOCH = 200  # about, on a short text: it is read in fewer streams, so that the weights move as often
-SPREAD = 0.6, 1.6  # of the products a second that one shape reaches, what another may reach: small steps are slower
-RATES = {"muon": (0.012, 0.1), "adamw": (0.006, 0.01)}  # learning rate and weight decay that suit a language model
-FINE_TUNING = 1 / 6  # of that rate, for weights that another text has taught already
+DEFAULT_MINUTES = 3.0  # budget where no limit is set: as long as one waits for a first result
+DEFAULT_CELL = "gru"  # an LSTM learned less in more time
+MAX_STREAMS = 128  # with sequences of 32, better on large texts than 64 streams of 64, and as good as 256 of 16
+MIN_STREAMS = 4  # even the shortest text is read in parallel
+SEQUENCE_LENGTH = 32  # tokens per stream and step; see MAX_STREAMS
+MIN_SHARD = 16  # streams or texts per shard; matrix products with fewer rows are slow
+MAX_DROPOUT = 0.2  # more was worse at every length of text
+MAX_WEIGHTS_PER_TOKEN = 20  # weights per token of the text, so that short texts get small models
+STEPS_PER_EPOCH = 200  # aim for a short text, which is read in fewer streams, so that the weights still move often
+SPEED_RANGE = 0.6, 1.6  # multiply-adds per second of one shape, relative to those of the next smaller shape measured
+RATES = {"muon": (0.012, 0.1), "adamw": (0.006, 0.01)}  # learning rate, weight decay: the best of those tried
+FINE_TUNING = 1 / 6  # factor on the learning rate for weights that were trained before: best of four tried
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A stack's size, and from how many tokens on, read in steps of 4,096, it is the best of these."""
+    """The shape of a stack, and how much reading makes it worth its time."""
 
     num_layers: int
-    hidden_size: int
-    embedding_size: int
-    from_tokens: float
+    hidden_size: int  # units per layer
+    embedding_size: int  # numbers per token that enter the first layer
+    min_tokens: float  # tokens read in training, in steps of 4,096, from which on it beats the shapes before it
 
 
-LADDER = (  # what `auto` climbs
+LADDER = (  # shapes that `auto` chooses from; thresholds from runs of 0.3 to 30 minutes, the last one extrapolated
     Shape(1, 128, 64, 0),
     Shape(1, 256, 96, 1e6),
     Shape(2, 192, 96, 2e6),
@@ -53,7 +55,7 @@ LADDER = (  # what `auto` climbs
 )
 SHAPES = {"tiny": LADDER[0], "small": LADDER[3], "medium": LADDER[5], "large": LADDER[6]}
 
-Speed = Callable[[ChosenLanguageModelOptions], float]  # tokens a second of a training of these options
+Speed = Callable[[ChosenLanguageModelOptions], float]  # tokens per second of a training with these options
 
 
 def language_model_recipe(
@@ -64,18 +66,23 @@ def language_model_recipe(
     processes: int = 1,
     cores: int = 1,
 ) -> ChosenLanguageModelOptions:
-    """The options with every choice made.
+    """Choose every option that was left open.
 
     Args:
-        options: What is asked for.
-        tokens: Of the training text.
+        options: What is requested.
+        tokens: Length of the training text.
         vocab_size: V.
-        speed: Asked, as seldom as possible, for what a budget in minutes can read; never without one.
-        processes: How many share the streams evenly.
-        cores: That each process has.
+        speed: Gives tokens per second; slow, so called as seldom as possible, and only for a budget in minutes.
+        processes: Processes that share the streams evenly.
+        cores: Cores that each process has.
 
     Raises:
         ChargenError: The streams cannot be shared evenly.
+
+    >>> asked = LanguageModelOptions(inputs=("book.txt",), steps=1000)
+    >>> chosen = language_model_recipe(asked, tokens=1_000_000, vocab_size=60, speed=lambda options: 40_000.0)
+    >>> chosen.cell, chosen.num_layers, chosen.hidden_size, chosen.batch_size, chosen.sequence_length
+    ('gru', 2, 192, 128, 32)
     """
     if not options.has_limit:
         options = replace(options, minutes=DEFAULT_MINUTES)
@@ -83,10 +90,10 @@ def language_model_recipe(
     learning_rate, weight_decay = RATES[optimizer]
     if options.start_from:
         learning_rate *= FINE_TUNING
-    batch_size, sequence_length, shards = _divided(options, tokens, processes, cores)
+    batch_size, sequence_length, shards = _batch_shape(options, tokens, processes, cores)
     options = with_defaults(
         replace(options, batch_size=batch_size, sequence_length=sequence_length, shards=shards),
-        epochs=_most_epochs(tokens) if options.epochs is options.steps is None else None,
+        epochs=_max_epochs(tokens) if options.epochs is options.steps is None else None,
         cell=DEFAULT_CELL,
         tied=False,
         optimizer=optimizer,
@@ -99,15 +106,21 @@ def language_model_recipe(
         activation_reg=0.0,
         temporal_reg=0.0,
     )
-    chosen = _shaped(options, tokens, vocab_size, speed)
+    chosen = _with_best_shape(options, tokens, vocab_size, speed)
     if options.dropout is not None:
         return chosen
     epochs = tokens_read(chosen, tokens, speed) / tokens
-    return replace(chosen, dropout=_dropout(epochs * _weights(chosen, vocab_size) / tokens))
+    return replace(chosen, dropout=_dropout(epochs * _weights_per_token(chosen, vocab_size) / tokens))
 
 
 def tokens_read(options: ChosenLanguageModelOptions, tokens: int, speed: Speed) -> float:
-    """About how many tokens a training of these options reads of a text of `tokens`."""
+    """Estimate how many tokens a training reads.
+
+    Args:
+        options: The training's, with at least one limit.
+        tokens: Length of the training text.
+        speed: Gives tokens per second; called for a budget in minutes only.
+    """
     limits = []
     if options.minutes is not None:
         limits.append(60 * options.minutes * speed(options))
@@ -118,29 +131,34 @@ def tokens_read(options: ChosenLanguageModelOptions, tokens: int, speed: Speed) 
     return min(limits)
 
 
-def _shaped(options: LanguageModelOptions, tokens: int, vocab_size: int, speed: Speed) -> ChosenLanguageModelOptions:
-    """With the shape that was asked for, or the largest that suits the text and reads enough of it to be worth it.
+def _with_best_shape(
+    options: LanguageModelOptions, tokens: int, vocab_size: int, speed: Speed
+) -> ChosenLanguageModelOptions:
+    """Choose the shape of the size requested, or else the largest in LADDER that the text and the budget suffice for.
 
-    A speed is asked for only where what is known of smaller shapes leaves room for doubt.
+    Measures a shape's speed only where the speed of a smaller shape leaves the answer open.
     """
     if options.size not in (None, "auto"):
-        return _of_shape(options, SHAPES[options.size])
-    fitting = _of_shape(options, LADDER[0])
+        return _with_shape(options, SHAPES[options.size])
+    fitting = _with_shape(options, LADDER[0])
     if options.num_layers and options.hidden_size and options.embedding_size:
         return fitting
-    worth = (4096 / (fitting.batch_size * fitting.sequence_length)) ** (2 / 3)  # of a token: more in smaller steps
-    products: float | None = None  # weights times tokens a second, of the last shape whose speed is known
+    # A token teaches more in smaller steps; the power is fitted to texts of 50,000 and 250,000 tokens.
+    worth = (4096 / (fitting.batch_size * fitting.sequence_length)) ** (2 / 3)
+    products: float | None = None  # weights times tokens per second, of the last shape measured
     for shape in LADDER[1:]:
-        shaped = _of_shape(options, shape)
-        weights = _weights(shaped, vocab_size)
+        shaped = _with_shape(options, shape)
+        weights = _weights_per_token(shaped, vocab_size)
 
-        def enough(tokens_a_second: float, shape: Shape = shape, shaped: ChosenLanguageModelOptions = shaped) -> bool:
-            return bool(worth * tokens_read(shaped, tokens, lambda _: tokens_a_second) >= shape.from_tokens)
+        def enough(
+            tokens_per_second: float, shape: Shape = shape, shaped: ChosenLanguageModelOptions = shaped
+        ) -> bool:
+            return bool(worth * tokens_read(shaped, tokens, lambda _: tokens_per_second) >= shape.min_tokens)
 
-        if weights > MOST_WEIGHTS * tokens or not enough(math.inf):
+        if weights > MAX_WEIGHTS_PER_TOKEN * tokens or not enough(math.inf):
             break
         if options.minutes is not None:
-            at_least, at_most = (0.0, math.inf) if products is None else (x * products / weights for x in SPREAD)
+            at_least, at_most = (0.0, math.inf) if products is None else (x * products / weights for x in SPEED_RANGE)
             if not enough(at_most):
                 break
             if not enough(at_least):
@@ -152,8 +170,8 @@ def _shaped(options: LanguageModelOptions, tokens: int, vocab_size: int, speed: 
     return fitting
 
 
-def _of_shape(options: LanguageModelOptions, shape: Shape) -> ChosenLanguageModelOptions:
-    """With a shape where they leave a choice; an embedding is as wide as the layers when tied, never wider else."""
+def _with_shape(options: LanguageModelOptions, shape: Shape) -> ChosenLanguageModelOptions:
+    """Fill in a shape; the embedding is as wide as the layers if tied, and never wider otherwise."""
     hidden = options.hidden_size or (options.embedding_size if options.tied else None) or shape.hidden_size
     return choose(
         ChosenLanguageModelOptions,
@@ -166,18 +184,18 @@ def _of_shape(options: LanguageModelOptions, shape: Shape) -> ChosenLanguageMode
     )
 
 
-def _weights(options: ChosenLanguageModelOptions, vocab_size: int) -> int:
-    """Weights that multiply each token: all but the embedding's rows."""
+def _weights_per_token(options: ChosenLanguageModelOptions, vocab_size: int) -> int:
+    """Weights that each token is multiplied by: all but an untied embedding, whose rows are looked up."""
     encoder = EncoderConfig(vocab_size, options.cell, options.num_layers, options.hidden_size, options.embedding_size)
     shapes = weight_shapes(LanguageModelConfig(encoder, options.tied))
     looked_up = 0 if options.tied else vocab_size * options.embedding_size
     return sum(map(math.prod, shapes.values())) - looked_up
 
 
-def _divided(options: LanguageModelOptions, tokens: int, processes: int, cores: int) -> tuple[int, int, int]:
-    """Streams, their sequence length, and shards that the text is long enough for."""
+def _batch_shape(options: LanguageModelOptions, tokens: int, processes: int, cores: int) -> tuple[int, int, int]:
+    """Streams, sequence length and shards, shrunk where the text is too short for those requested."""
     wanted_length = options.sequence_length or SEQUENCE_LENGTH
-    wanted = options.batch_size or _streams(tokens, wanted_length, processes)
+    wanted = options.batch_size or _choose_streams(tokens, wanted_length, processes)
     batch_size, sequence_length = fit_streams(tokens, wanted, wanted_length)
     if batch_size % processes:
         raise ChargenError(
@@ -188,25 +206,35 @@ def _divided(options: LanguageModelOptions, tokens: int, processes: int, cores: 
     return batch_size, sequence_length, shards
 
 
-def _streams(tokens: int, sequence_length: int, processes: int) -> int:
-    """Parallel streams: as many as are fast, fewer for a short text; a power of two, or more to share."""
-    fitting = 1 << round(math.log2(max(1, tokens / (STEPS_AN_EPOCH * sequence_length))))
-    return math.ceil(max(FEWEST_STREAMS, min(MOST_STREAMS, fitting)) / processes) * processes
+def _choose_streams(tokens: int, sequence_length: int, processes: int) -> int:
+    """Streams for a text: a power of two from MIN_STREAMS to MAX_STREAMS, rounded up for the processes to share."""
+    power = 1 << round(math.log2(max(1, tokens / (STEPS_PER_EPOCH * sequence_length))))
+    return math.ceil(max(MIN_STREAMS, min(MAX_STREAMS, power)) / processes) * processes
 
 
 def shards_for(batch_size: int, processes: int, cores: int) -> int:
-    """A shard of a batch for each core of a process."""
-    return max(1, min(cores, batch_size // processes // SHARD))
+    """Shards of a process's part of the batch: one per core, but none smaller than MIN_SHARD.
+
+    Args:
+        batch_size: Streams or texts, of all processes together.
+        processes: Processes that share them.
+        cores: Cores that each process has.
+
+    >>> shards_for(128, processes=2, cores=8), shards_for(128, processes=1, cores=2)
+    (4, 2)
+    """
+    return max(1, min(cores, batch_size // processes // MIN_SHARD))
 
 
-def _most_epochs(tokens: int) -> float:
-    """Passes over a text after which a model learns it by heart and nothing else."""
+def _max_epochs(tokens: int) -> float:
+    """Epochs after which a model overfits a text of this length: best of those tried at 50,000 and 250,000 tokens."""
     return max(4.0, round(7 * math.sqrt(tokens / 50_000)))
 
 
 def _dropout(readings: float) -> float:
-    """The share to leave out: the more weights read a token the more often, the more is learned by heart.
+    """Dropout against overfitting, which grows with the weights and with how often each reads a token.
 
-    readings: epochs times the weights for each token of the text.
+    Args:
+        readings: Epochs times weights per token of the text.
     """
-    return round(min(MOST_DROPOUT, max(0.0, 0.1 * math.log2(readings / 6))), 2)
+    return round(min(MAX_DROPOUT, max(0.0, 0.1 * math.log2(readings / 6))), 2)

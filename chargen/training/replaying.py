@@ -1,15 +1,15 @@
-"""A run's options once more, but for what is asked for now."""
+"""Options for training again like an earlier run, except for what is asked for now."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from chargen.runs.formats import rename_options
-from chargen.training.classifier_recipes import BROUGHT, LANGUAGE_SHARE
-from chargen.training.options import NOT_OF_PROBES
+from chargen.training.classifier_recipes import LANGUAGE_FRACTION, SOURCE_OPTIONS
+from chargen.training.options import UNUSED_BY_PROBES
 
 SHAPE = {"hidden_size", "embedding_size"}
-REPLACES = {  # what is no longer taken from the record when this is asked for
+REPLACES = {  # an option asked for now: recorded options that it makes obsolete
     "minutes": {"epochs", "steps", "crop"},
     "epochs": {"minutes", "steps", "crop"},
     "steps": {"minutes", "epochs", "crop"},
@@ -22,30 +22,43 @@ REPLACES = {  # what is no longer taken from the record when this is asked for
     "batch_size": {"shards"},
     "device": {"shards"},
     "documents": {"text_column"},
-    "probe": {"pooling", *NOT_OF_PROBES},
-    "start_from": {"adapt", "tied", "bidirectional", "learning_rate", *BROUGHT},
+    "probe": {"pooling", *UNUSED_BY_PROBES},
+    "start_from": {"adapt", "tied", "bidirectional", "learning_rate", *SOURCE_OPTIONS},
 }
 
 
-def replayed(record: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
-    """A record's options as JSON has them, but for those asked for and what these replace.
+def replay_options(record: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
+    """Combine a run's options with those asked for now.
 
-    >>> replayed({"minutes": 3.0, "seed": 1}, {"steps": 10})
+    Args:
+        record: The run's options, as `config.json` holds them.
+        asked: Options asked for now, by field name.
+
+    Returns:
+        The options asked for, and those of the record that they neither override nor make obsolete.
+
+    >>> replay_options({"minutes": 3.0, "seed": 1}, {"steps": 10})
     {'seed': 1, 'steps': 10}
     """
-    record = asked_again(rename_options(record))
+    record = options_before_language(rename_options(record))
     replaced = {name for given in asked for name in REPLACES.get(given, ())}
-    if asked.get("tied", record.get("tied")) and SHAPE & asked.keys():  # they are one size then
+    if asked.get("tied", record.get("tied")) and SHAPE & asked.keys():  # tied weights need one size for both
         replaced |= SHAPE
     return {name: value for name, value in record.items() if name not in replaced} | asked
 
 
-def asked_again(record: dict[str, Any]) -> dict[str, Any]:
-    """A run's options, as JSON has them, for another like it: a language that was learned first is learned anew.
+def options_before_language(record: dict[str, Any]) -> dict[str, Any]:
+    """Undo `options_after_language`, so that a classifier that learned a language first learns it anew.
 
-    See `after_language`; that language model may be gone.
+    The language model that the record starts from was made for that one run, and may be gone.
+
+    Args:
+        record: A run's options, as `config.json` holds them; not changed.
+
+    >>> options_before_language({"adapt": True, "start_from": "mail-language", "minutes": 1.8})
+    {'adapt': True, 'start_from': None, 'minutes': 3.0}
     """
     if not (record.get("adapt") and record.get("start_from")):
         return record
     minutes = record.get("minutes")
-    return record | {"start_from": None, "minutes": minutes and minutes / (1 - LANGUAGE_SHARE)}
+    return record | {"start_from": None, "minutes": minutes and minutes / (1 - LANGUAGE_FRACTION)}

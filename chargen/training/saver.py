@@ -1,4 +1,4 @@
-"""What `--resume` goes on from: saved whole, and compared with the live model before anything of it is taken up."""
+"""The state that `--resume` goes on from, saved as one file and checked against the model before any of it loads."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from chargen.training.optimizers import moments_of
 from chargen.training.progress import Progress
 from chargen.training.task import Task
 
-SAVE_EVERY = 60.0  # seconds between saves, or SAVE_SHARE times what the last one took, if that is longer
-SAVE_SHARE = 50.0
-ROLLBACKS = 2  # times that a training which diverged goes on from its last save before it gives up
+SAVE_INTERVAL = 60.0  # seconds between saves: the most that a power cut loses
+MIN_INTERVAL_PER_SAVE = 50.0  # the interval is at least this many times the last save's own time, so saves take 2 %
+ROLLBACKS = 2  # returns to the last save, each at half the learning rate, before a diverged training gives up
 
 
 class Saver:
-    """What `--resume` goes on from: weights, optimizer, random numbers, carried state and progress, in one file."""
+    """Saves and restores a training: weights, optimizers, random numbers, recurrent state and progress."""
 
     def __init__(self, task: Task, optimizers: Sequence[Optimizer], run: Run, world: World) -> None:
         self.task, self.optimizers, self.run, self.world = task, optimizers, run, world
@@ -35,12 +35,16 @@ class Saver:
         self.took = 0.0
 
     def is_due(self) -> bool:
-        """Whether so much would be lost by a power cut that it is worth a save."""
+        """Whether the last save is so long ago that another is worth its time."""
         waited = time.monotonic() - self.saved_at
-        return waited > max(SAVE_EVERY, SAVE_SHARE * self.took)
+        return waited > max(SAVE_INTERVAL, MIN_INTERVAL_PER_SAVE * self.took)
 
     def save(self, progress: Progress) -> Progress:
-        """Replace the saved state, unless weights are not finite or the loss is spiking; gives the progress back."""
+        """Replace the saved state; skip the save if weights are not finite or the loss is spiking.
+
+        Returns:
+            The progress given, unchanged.
+        """
         if progress.strikes or not all(weight.isfinite().all() for weight in self.task.model.parameters()):
             return progress
         began = time.monotonic()
@@ -56,10 +60,17 @@ class Saver:
         return progress
 
     def restore(self) -> Progress:
-        """Take up the saved state; ChargenError, and nothing is changed, when there is none that fits."""
-        saved = self.world.agree(self.run.training_state)  # other machines may not see the folder
+        """Load the saved state into model, optimizers, task and random generators.
+
+        Returns:
+            How far the training had come.
+
+        Raises:
+            ChargenError: There is no saved state, or it does not fit the model; nothing is changed then.
+        """
+        saved = self.world.broadcast(self.run.training_state)  # other machines may not see the folder
         if saved is None:
-            raise self._unfit("lacks its folder training/")
+            raise self._error("lacks its folder training/")
         arrays, facts = saved
         found = {name: torch.from_numpy(array) for name, array in arrays.items()}
         self._check(found)
@@ -76,7 +87,7 @@ class Saver:
                 if int(owner) == number:
                     states[int(index)][part] = tensor
             optimizer.load_state_dict({**optimizer.state_dict(), "state": dict(states)})
-        self.task.carry(groups["carried"])
+        self.task.load_state_dict(groups["carried"])
         torch.set_rng_state(groups["random"]["cpu"])
         if torch.cuda.is_available() and "cuda" in groups["random"]:
             torch.cuda.set_rng_state(groups["random"]["cuda"])
@@ -84,51 +95,62 @@ class Saver:
         return progress
 
     def _check(self, found: Mapping[str, Tensor]) -> None:
-        """ChargenError unless the tensors are, by name, shape and type, those of this model and its optimizers.
+        """Raise ChargenError unless names, shapes and dtypes are those of this model and its optimizers.
 
-        A fused optimizer writes beyond a buffer that is too short, so all is compared before anything is loaded.
+        Called before anything is loaded, because a fused optimizer writes past the end of a buffer that is too short.
         """
         needed = self._state()
         moments = moments_of(self.optimizers)
-        if any(name.startswith("optimizer.") for name in found):  # there are none before the first step
+        if any(name.startswith("optimizer.") for name in found):  # none are saved before the first step
             needed |= {f"optimizer.{name}": tensor for name, tensor in moments.items()}
-        optional = {"random.cuda"}  # this machine may have no GPU, or that one none
+        optional = {"random.cuda"}  # either machine may have no GPU
         for name in sorted((needed.keys() ^ found.keys()) - optional):
-            raise self._unfit(f"{'lacks' if name in needed else 'has an unknown'} {name} in {STATE}")
+            raise self._error(f"{'lacks' if name in needed else 'has an unknown'} {name} in {STATE}")
         for name, tensor in found.items():
             if name in optional:
                 continue
             if tensor.shape != needed[name].shape or tensor.dtype != needed[name].dtype:
-                raise self._unfit(
+                raise self._error(
                     f"has {name} in {STATE} as {tuple(tensor.shape)} of {tensor.dtype}, where the model needs "
                     f"{tuple(needed[name].shape)} of {needed[name].dtype}"
                 )
 
     def _state(self) -> dict[str, Tensor]:
-        """All that is saved of model, task and random numbers, as it is now."""
+        """The current tensors of model, task and random generators, by the names that the file has."""
         tensors = {f"model.{name}": tensor for name, tensor in self.task.model.state_dict().items()}
-        tensors |= {f"carried.{name}": tensor for name, tensor in self.task.carried().items()}
+        tensors |= {f"carried.{name}": tensor for name, tensor in self.task.state_dict().items()}
         tensors["random.cpu"] = torch.get_rng_state()
         if torch.cuda.is_available():
             tensors["random.cuda"] = torch.cuda.get_rng_state()
         return tensors
 
     def _progress(self, facts: Mapping[str, Any]) -> Progress:
-        """Where the training was; ChargenError for facts that are none, or that no training comes to."""
-        progress = read_record(Progress, facts, f"{self.run.path / STATE} has no progress of a training")
+        """Parse the saved progress; ChargenError if it is malformed or its numbers are impossible."""
+        progress = read_record(Progress, facts, f"{self.run.path / STATE} does not record a training's progress")
         counts = (progress.step, progress.tokens, progress.stale, progress.evaluation_tokens, progress.strikes)
         if min(counts) < 0 or not 0 <= progress.seconds < math.inf or not 0 <= progress.rollbacks <= ROLLBACKS:
-            raise self._unfit(f"has numbers in {STATE} that no training comes to")
+            raise self._error(f"has impossible numbers in {STATE}")
         return progress
 
-    def _unfit(self, problem: str) -> ChargenError:
+    def _error(self, problem: str) -> ChargenError:
         return ChargenError(
-            f"{self.run.path} {problem}, so it cannot be resumed: begin another run with its weights, with --from "
+            f"{self.run.path} {problem}, so it cannot be resumed: start a new run from its weights with --from "
             f"{self.run.name}, or train it again with --overwrite"
         )
 
     def roll_back(self, progress: Progress, rate: float) -> Progress:
-        """Go on from the last save; ChargenError when that was done ROLLBACKS times already."""
+        """Return to the last save after the loss diverged.
+
+        Args:
+            progress: How far the training had come when it diverged.
+            rate: Its learning rate then, for the error message.
+
+        Returns:
+            The saved progress, with one more rollback and with the time spent since.
+
+        Raises:
+            ChargenError: It was already rolled back ROLLBACKS times.
+        """
         if progress.rollbacks >= ROLLBACKS:
             raise ChargenError(
                 f"the loss explodes at step {progress.step}, after {ROLLBACKS} attempts to go on: train again with "

@@ -1,4 +1,4 @@
-"""What both tasks share before their first step: the prepared task, and what one takes over from another run."""
+"""What preparing any task has in common: its context and result, precision, and weights from another run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from chargen.errors import ChargenError, ReportedError
-from chargen.hardware import FASTER, autocast, bf16_gain, choose_precision
+from chargen.hardware import MIN_SPEEDUP, autocast, bf16_speedup, choose_precision
 from chargen.kinds import kind_of
 from chargen.models.cells.registry import CELLS
 from chargen.models.config import ModelConfig
@@ -24,63 +24,62 @@ from chargen.text.tokenizers.base import Tokenizer
 from chargen.training.distributed import World
 from chargen.training.events import Event
 from chargen.training.options import ChosenClassifierOptions, ChosenLanguageModelOptions, Options
-from chargen.training.task import Optimisation, Task
+from chargen.training.task import OptimizerSettings, Task
 from chargen.workers import Workers
 
 
 @dataclass(frozen=True)
 class Hooks:
-    """How whoever watches a training may take part in it."""
+    """Callbacks of whoever watches a training."""
 
-    stop: Callable[[], bool] = lambda: False  # asked after each step; True saves and ends
-    encoding: Callable[[float], object] | None = None  # told the share, 0 to 1, of the text that is encoded
+    stop: Callable[[], bool] = lambda: False  # called after each step; True saves and ends the training
+    encoding: Callable[[float], object] | None = None  # called with the fraction of the text encoded so far
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What a training is prepared with, beside its options."""
+class Context:
+    """What a training is prepared with, in addition to its options."""
 
     world: World
     workers: Workers
     device: torch.device
-    source: Run | None = None  # to start from, which brings its encoder and tokenizer
-    is_learned: bool = False  # whether the source is the language of the very texts, learned first
-    resumed: Run | None = None  # goes on, with its own tokenizer and columns
-    examples: LabelledSet | None = None  # labelled texts that are in no files
-    progress: Callable[[float], object] | None = None  # told the share, 0 to 1, of the text that is encoded
+    source: Run | None = None  # to start from: gives its encoder and tokenizer
+    is_adapted: bool = False  # whether the source is a language model of the classifier's own texts, trained for it
+    resumed: Run | None = None  # the run that is resumed, with its own tokenizer and columns
+    examples: LabelledSet | None = None  # labelled texts given directly, not in files
+    progress: Callable[[float], object] | None = None  # called with the fraction of the text encoded so far
 
     @property
     def tokenizer(self) -> Tokenizer | None:
-        """The one that is given by another run, if there is one."""
-        giver = self.source or self.resumed
-        return giver.tokenizer() if giver else None
+        """The tokenizer of the run to start from or to resume; None without one."""
+        run = self.source or self.resumed
+        return run.tokenizer() if run else None
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A task ready for the loop, and what its run's folder says of it."""
+    """A task ready for the loop, and what to write into its run's folder."""
 
     task: Task
-    options: Options  # every choice made
-    optimisation: Optimisation
+    options: Options  # with every choice made
+    optimizer_settings: OptimizerSettings
     model: ModelConfig
     data: DataRecord
     tokenizer: Tokenizer
-    notes: list[str]  # what a person should know, in sentences
-    labels: list[str] | None = None  # a classifier's
-    ngrams: NgramClassifier | None = None  # what a classifier is combined with
-    # Something to learn before: its events, then the options to prepare once more and the run to start from, or None
-    # when it was interrupted. Told the folder that the run is to have.
-    first: Callable[[Path, Hooks], Generator[Event, None, tuple[Options, Run] | None]] | None = None
-    fit: Callable[[Callable[[], Run]], Iterator[Event]] | None = (
-        None  # instead of the loop; makes its run when it can
-    )
-    correct: Callable[[float, float], None] | None = None  # told the seconds and tokens a second of the training
+    notes: list[str]  # sentences that a person should read
+    labels: list[str] | None = None  # of a classifier
+    ngrams: NgramClassifier | None = None  # to combine a classifier with
+    # Trains another run first, given the folder that this run will have. Yields that training's events, then returns
+    # the options to prepare again with and the run to start from, or None if it was interrupted.
+    pretrain: Callable[[Path, Hooks], Generator[Event, None, tuple[Options, Run] | None]] | None = None
+    # Replaces the loop for a model that is fitted at once; calls the function to create its run when it is fitted.
+    fit: Callable[[Callable[[], Run]], Iterator[Event]] | None = None
+    record_speed: Callable[[float, float], None] | None = None  # called with the training's seconds and tokens/s
 
 
-def optimisation_of(options: ChosenLanguageModelOptions | ChosenClassifierOptions) -> Optimisation:
-    """How the weights move."""
-    return Optimisation(
+def optimizer_settings(options: ChosenLanguageModelOptions | ChosenClassifierOptions) -> OptimizerSettings:
+    """Take the settings of the optimizer out of the options."""
+    return OptimizerSettings(
         options.learning_rate,
         options.optimizer,
         options.weight_decay,
@@ -90,8 +89,8 @@ def optimisation_of(options: ChosenLanguageModelOptions | ChosenClassifierOption
     )
 
 
-def dropout_of(options: ChosenLanguageModelOptions | ChosenClassifierOptions) -> Dropout:
-    """The shares left out while training."""
+def dropout_settings(options: ChosenLanguageModelOptions | ChosenClassifierOptions) -> Dropout:
+    """Take the dropout probabilities out of the options."""
     return Dropout(
         embedding=options.dropout_embedding,
         input=options.dropout_input,
@@ -101,10 +100,19 @@ def dropout_of(options: ChosenLanguageModelOptions | ChosenClassifierOptions) ->
     )
 
 
-def precision_of(name: str, cell: str, device: torch.device) -> tuple[str, list[str]]:
-    """`bf16` or `fp32` for a precision by name, and what a person should know of it.
+def resolve_precision(name: str, cell: str, device: torch.device) -> tuple[str, list[str]]:
+    """Decide between `fp32` and `bf16`, trying out whether this device can train the cell in bfloat16.
 
-    ChargenError when the cell has no kernel of that precision here, as oneDNN's LSTM on older processors.
+    Args:
+        name: One of options.PRECISIONS.
+        cell: One of models.cells.registry.CELLS.
+        device: Where to train.
+
+    Returns:
+        `fp32` or `bf16`, and sentences that a person should read.
+
+    Raises:
+        ChargenError: bf16 was asked for, but the cell has no such kernel here, as oneDNN's LSTM on older processors.
     """
     precision = choose_precision(name, device)
     if precision == "fp32":
@@ -120,15 +128,26 @@ def precision_of(name: str, cell: str, device: torch.device) -> tuple[str, list[
         raise ChargenError(
             f"the cell {cell} cannot be trained in bfloat16 on this device: leave --precision out, or set it to fp32"
         ) from error
-    if (gain := bf16_gain(device)) < 1 / FASTER:
+    if (gain := bf16_speedup(device)) < 1 / MIN_SPEEDUP:
         return precision, [f"this device multiplies {1 / gain:.2g} times faster in float32: try --precision fp32"]
     return precision, []
 
 
-def encoder_of(source: Run, asked: Options) -> dict[str, Any]:
-    """The choices that a run to start from has made; ChargenError when other ones are asked for."""
+def encoder_options(source: Run, asked: Options) -> dict[str, Any]:
+    """Options that a run to start from decides.
+
+    Args:
+        source: The run to start from.
+        asked: What is requested.
+
+    Returns:
+        Values by field name.
+
+    Raises:
+        ChargenError: The request contradicts one of them, or only the encoder is bidirectional.
+    """
     encoder = source.model_config(ModelConfig).encoder
-    made: dict[str, Any] = {
+    decided: dict[str, Any] = {
         "cell": encoder.cell,
         "num_layers": encoder.num_layers,
         "hidden_size": encoder.hidden_size,
@@ -140,28 +159,33 @@ def encoder_of(source: Run, asked: Options) -> dict[str, Any]:
     }
     config, own = source.model_config(ModelConfig), {field.name for field in fields(asked)}
     if "tied" in own and hasattr(config, "tied"):
-        made["tied"] = config.tied
+        decided["tied"] = config.tied
     if "bidirectional" in own:
-        made["bidirectional"] = encoder.bidirectional
+        decided["bidirectional"] = encoder.bidirectional
     elif encoder.bidirectional:
         raise ChargenError(
             f"{source.name} reads from both ends, which a {kind_of(asked.kind).title} cannot: start from another run"
         )
-    for name, value in made.items():
+    for name, value in decided.items():
         wanted = getattr(asked, name)
         if wanted not in (None, value):
             raise ChargenError(
                 f"--{name.replace('_', '-')} {wanted} contradicts --from {source.name}, which brings its own: "
                 "leave it out"
             )
-    return made
+    return decided
 
 
 @torch.no_grad()
-def give_weights(model: nn.Module, source: Run) -> None:
-    """Copy a run's encoder into the model, and its projection where the model has the same.
+def copy_weights(model: nn.Module, source: Run) -> None:
+    """Copy a run's encoder into the model, and every other weight that has the same name and shape in both.
 
-    ChargenError when a weight of the encoder is missing on either side, or has another shape.
+    Args:
+        model: The model to change.
+        source: The run to copy from.
+
+    Raises:
+        ChargenError: A weight of the encoder is missing on either side, or has another shape.
     """
     weights = source.weights()
     own = dict(model.named_parameters())
@@ -175,27 +199,51 @@ def give_weights(model: nn.Module, source: Run) -> None:
             )
 
 
-def require_same(same: bool, inputs: Sequence[str], world: World, device: torch.device) -> None:
-    """End all processes with a ChargenError unless each has the `same` text as the first one."""
+def check_same_text(same: bool, inputs: Sequence[str], world: World, device: torch.device) -> None:
+    """Stop all processes unless every one has the same text as the first.
+
+    Args:
+        same: Whether this process has the first one's text.
+        inputs: Names of the text, for the message.
+        world: The processes that train together.
+        device: Where their exchange of messages takes place.
+
+    Raises:
+        ChargenError: Some process has another text; a ReportedError in the processes that have the right one.
+    """
     if not world.gather(torch.tensor([same], device=device), dim=0).all():
         kind = ReportedError if same else ChargenError
-        raise kind(f"the text in {', '.join(inputs)} is not the first process's: bring the same one")
+        raise kind(
+            f"the text in {', '.join(inputs)} differs from the first process's: give all processes the same text"
+        )
 
 
 def unknown_note(unknown: Mapping[str, int], characters: int, why: str) -> list[str]:
-    """A sentence on the characters of a text that have no symbol, if there are any."""
+    """Report characters that the vocabulary lacks.
+
+    Args:
+        unknown: How often each occurs.
+        characters: Length of the text.
+        why: Completes the sentence "3 characters …".
+
+    Returns:
+        One sentence, or none if every character is known.
+
+    >>> unknown_note({"ß": 10}, 1000, "are new to book")
+    ["1 characters ('ß') are new to book and become the unknown token: 10 places, 1.00% of the text"]
+    """
     if not unknown:
         return []
     shown = ", ".join(repr(character) for character in list(unknown)[:5]) + (", …" if len(unknown) > 5 else "")
     count = sum(unknown.values())
     return [
-        f"{len(unknown):,} characters ({shown}) {why} and become the unknown symbol: {count:,} places, "
+        f"{len(unknown):,} characters ({shown}) {why} and become the unknown token: {count:,} places, "
         f"{count / characters:.2%} of the text"
     ]
 
 
 def why_unknown(options: Options) -> str:
-    """Why characters of the training text may have no symbol."""
+    """Why characters of the training text may be missing from the vocabulary, for `unknown_note`."""
     if options.start_from:
         return f"are new to {options.start_from}"
     return "are rarer than the vocabulary allows"

@@ -1,4 +1,4 @@
-"""From options to a run: what `chargen train` calls to begin a training, or to go on with one."""
+"""From options to a run: `start` begins a training, `resume` goes on with one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from chargen.training.events import Done, Event, Note
 from chargen.training.loop import train
 from chargen.training.options import Options, options_of, to_record
 from chargen.training.schedule import Budget
-from chargen.training.setup import Hooks, Prepared, Setting
+from chargen.training.setup import Context, Hooks, Prepared
 from chargen.workers import Workers, workers_for
 
 
@@ -38,46 +38,67 @@ def start(
     hooks: Hooks | None = None,
     examples: LabelledSet | None = None,
 ) -> Iterator[Event]:
-    """Train what the options say and write the run to `out`, by default a folder named after the input.
+    """Train a new run.
 
-    examples: labelled texts for a classifier whose options name no inputs; `out` is needed then.
-    ChargenError when the folder holds a run and `overwrite` is not asked for, and for whatever the text, the labels
-    or the options make impossible; a run that was there is replaced only when the new training can begin.
+    Args:
+        options: What to train, and on what.
+        out: The run's folder; by default one in `checkpoints/` that is named after the first input.
+        overwrite: Replace a run that is there already, once the new training is ready to begin.
+        hooks: Callbacks.
+        examples: Labelled texts for a classifier whose options name no inputs; these need `out`.
+
+    Yields:
+        A Note for each choice that a person should know, then what `loop.train` yields.
+
+    Raises:
+        ChargenError: The folder already holds a run and `overwrite` is False, or options and data don't fit together.
     """
     hooks = hooks or Hooks()
     with _joined(options) as (world, workers, device):
         path = out or default_folder(options)
-        world.agree(lambda: refuse_existing(path, overwrite=overwrite))
+        world.broadcast(lambda: refuse_existing(path, overwrite=overwrite))
         source = find_run(options.start_from) if options.start_from else None
-        setting = Setting(world, workers, device, source, examples=examples, progress=hooks.encoding)
-        prepared = _prepare(options, setting)
+        context = Context(world, workers, device, source, examples=examples, progress=hooks.encoding)
+        prepared = _prepare(options, context)
         yield from map(Note, prepared.notes)
-        if prepared.first:
-            learned = yield from prepared.first(path, hooks)
-            if learned is None:
+        if prepared.pretrain:
+            pretrained = yield from prepared.pretrain(path, hooks)
+            if pretrained is None:
                 return
-            told, (options, source) = prepared.notes, learned
-            prepared = _prepare(options, replace(setting, source=source, is_learned=True))
-            yield from (Note(note) for note in prepared.notes if note not in told)
+            known, (options, source) = prepared.notes, pretrained
+            prepared = _prepare(options, replace(context, source=source, is_adapted=True))
+            yield from (Note(note) for note in prepared.notes if note not in known)
         if prepared.fit:
             yield from prepared.fit(lambda: _create(path, prepared, overwrite=overwrite))
             return
-        run = world.agree(lambda: _create(path, prepared, overwrite=overwrite))
+        run = world.broadcast(lambda: _create(path, prepared, overwrite=overwrite))
         limits = prepared.options.budget
         for event in train(
-            prepared.task, prepared.optimisation, limits, run, stop=hooks.stop, world=world, workers=workers
+            prepared.task, prepared.optimizer_settings, limits, run, stop=hooks.stop, world=world, workers=workers
         ):
-            if isinstance(event, Done) and prepared.correct:
-                prepared.correct(event.summary["seconds"], event.summary["tokens_per_second"])
+            if isinstance(event, Done) and prepared.record_speed:
+                prepared.record_speed(event.summary["seconds"], event.summary["tokens_per_second"])
             yield event
 
 
 def resume(
     run: Run, budget: Budget, *, device: str | None = None, precision: str | None = None, hooks: Hooks | None = None
 ) -> Iterator[Event]:
-    """Go on with a run where it was saved last; limits set in `budget`, device and precision replace the run's own.
+    """Go on with a run from its last save.
 
-    ChargenError when its text, or the one it is validated on, is no longer the one it began with.
+    Args:
+        run: The run to go on with.
+        budget: Replaces the run's budget if it has any limit.
+        device: Replaces the run's device.
+        precision: Replaces the run's precision.
+        hooks: Callbacks.
+
+    Yields:
+        What `loop.train` yields.
+
+    Raises:
+        ChargenError: The training or validation text has changed, the saved state is missing or does not fit, or the
+            run was fitted at once.
     """
     hooks = hooks or Hooks()
     before = options_of(run, Options)
@@ -85,26 +106,26 @@ def resume(
     if budget != Budget():
         options = replace(options, minutes=budget.minutes, epochs=budget.epochs, steps=budget.steps)
     if "-" in options.inputs and sys.stdin.isatty():
-        raise ChargenError(f"{run.name} was trained on standard input: pipe the same text into chargen once more")
+        raise ChargenError(f"{run.name} was trained on standard input: pipe the same text into chargen again")
     with _joined(options) as (world, workers, where):
-        # A run killed before its first save still needs the weights that it was to start from.
+        # A run that was killed before its first save still needs the weights of its source.
         source = find_run(options.start_from) if options.start_from and not run.can_resume else None
-        run.ngrams()  # raises where they are missing
-        prepared = _prepare(options, Setting(world, workers, where, source, resumed=run, progress=hooks.encoding))
+        run.ngrams()  # raises if they are missing, before any work is done
+        prepared = _prepare(options, Context(world, workers, where, source, resumed=run, progress=hooks.encoding))
         if prepared.fit:
             raise ChargenError(
-                f"{run.name} was fitted at once and has nothing to go on with: fit it again with --overwrite"
+                f"{run.name} was fitted at once, so it cannot be resumed: fit it again with --overwrite"
             )
         run.check_unchanged(prepared.data)
         if world.is_writer and options != before:
             run = run.save_config({**run.config, "options": to_record(options)})
         yield from train(
             prepared.task,
-            prepared.optimisation,
+            prepared.optimizer_settings,
             options.budget,
             run,
             resume=True,
-            renewed=options != before,
+            reset_patience=options != before,
             stop=hooks.stop,
             world=world,
             workers=workers,
@@ -112,9 +133,16 @@ def resume(
 
 
 def default_folder(options: Options) -> Path:
-    """`checkpoints/` and the name of the first input."""
+    """The folder for a run: in `checkpoints/`, named after the first input.
+
+    Raises:
+        ChargenError: The options name no input.
+
+    >>> default_folder(Options(inputs=("texts/book.txt.gz",))).name
+    'book'
+    """
     if not options.inputs:
-        raise ChargenError("texts that are in no file give a run no name: name its folder with out")
+        raise ChargenError("a run of texts that are not in files needs a folder: name it with out")
     first = options.inputs[0]
     name = "stdin" if first == "-" else Path(first).resolve().name
     for suffix in (".gz", ".xz", ".zst"):
@@ -124,7 +152,7 @@ def default_folder(options: Options) -> Path:
 
 @contextmanager
 def _joined(options: Options) -> Iterator[tuple[World, Workers, torch.device]]:
-    """The processes and the threads that share a training, until it ends, and the device they use."""
+    """Join the other processes and start the worker threads; both end with the context."""
     device = choose_device(options.device)
     keep_freed_memory()
     try:
@@ -135,8 +163,8 @@ def _joined(options: Options) -> Iterator[tuple[World, Workers, torch.device]]:
         leave()
 
 
-def _prepare(options: Options, setting: Setting) -> Prepared:
-    prepared: Prepared = kind_of(options.kind).get("prepare")(options, setting)
+def _prepare(options: Options, context: Context) -> Prepared:
+    prepared: Prepared = kind_of(options.kind).get("prepare")(options, context)
     return prepared
 
 

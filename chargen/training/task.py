@@ -1,4 +1,4 @@
-"""What the loop is given: a task, which is a model and its data, and how to move the weights."""
+"""What the loop trains: the contract of a task, and the settings of its optimizer."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
-class Optimisation:
-    """How weights move."""
+class OptimizerSettings:
+    """How each step moves the weights."""
 
-    learning_rate: float  # peak
+    learning_rate: float  # at its peak
     optimizer: str = "adamw"  # one of optimizers.OPTIMIZERS
-    weight_decay: float = 0.0  # of matrices, each step by so much of the learning rate
-    clip: float = 1.0  # largest joint norm of the gradients
-    precision: str = "fp32"  # of the products that an optimizer makes, fp32 or bf16
-    patience: int | None = None  # evaluations without a better one before stopping early
+    weight_decay: float = 0.0  # of matrices: each step takes off this fraction times the learning rate
+    clip: float = 1.0  # largest joint norm of all gradients
+    precision: str = "fp32"  # of the optimizer's own matrix products, fp32 or bf16
+    patience: int | None = None  # evaluations without improvement before stopping early; None: never
 
 
 class Task(Protocol):
@@ -27,35 +27,45 @@ class Task(Protocol):
 
     @property
     def model(self) -> nn.Module:
-        """What is trained."""
+        """The model to train."""
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches that read the training set once."""
+        """Steps that read the training set once."""
 
     def losses(self, step: int) -> tuple[list[Callable[[], Tensor]], int]:
-        """The batch of a step in shards, and the tokens in it, those of all processes counted.
+        """A step's batch, divided into shards.
 
-        A function for each shard gives its part of the mean loss in nats; any thread may call it, once.
+        Args:
+            step: Number of the step, from 0 and across epochs.
+
+        Returns:
+            A function for each shard of this process, which gives the shard's part of the mean loss in nats (call
+            it once, in any thread); and the number of tokens in the batch, summed over all processes.
         """
 
     def bits(self, nats: float) -> float | None:
-        """A loss in bits per character, where that means something."""
+        """Convert a training loss to bits per character; None where the loss is not about characters."""
 
     def evaluate(self, most_tokens: int, *, last: bool = False) -> dict[str, Any]:
-        """Figures on the validation set or so many tokens of it; `val_loss`, in nats, is what training lowers.
+        """Measure the model on the validation set.
 
-        last: these are the figures that a person is told in the end.
+        Args:
+            most_tokens: How much of the set to read; a task may read its own fixed part instead.
+            last: Whether this is the final evaluation, reported to the user; it may be more thorough.
+
+        Returns:
+            Figures by name; `val_loss`, in nats, is the one that training minimises.
         """
 
     def weights(self) -> dict[str, np.ndarray]:
-        """What the run stores of the model as it was evaluated last."""
+        """The weights to store in the run, as they were at the last evaluation."""
 
-    def merit(self, figures: Mapping[str, Any]) -> float:
-        """How good these figures are: the weights whose merit is the highest are the run's."""
+    def score(self, figures: Mapping[str, Any]) -> float:
+        """How good these figures are, higher being better; the run keeps the weights with the highest score."""
 
-    def carried(self) -> dict[str, Tensor]:
-        """What passes from step to step beside weights, by name: the recurrent state of all processes."""
+    def state_dict(self) -> dict[str, Tensor]:
+        """The recurrent state carried from step to step, of all processes; empty for a task that carries none."""
 
-    def carry(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take up what `carried` gave."""
+    def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
+        """Restore what `state_dict` gave."""

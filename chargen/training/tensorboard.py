@@ -1,4 +1,4 @@
-"""The figures of a training for TensorBoard, written into the run's folder as they come."""
+"""Logs for TensorBoard, written into the run's folder during training."""
 
 from __future__ import annotations
 
@@ -11,9 +11,16 @@ from chargen.training.events import Evaluated, Event, Started, Step
 
 
 def logged(events: Iterator[Event]) -> Iterator[Event]:
-    """The same events, their figures written to `tensorboard/` in the run's folder.
+    """Pass events on, writing their figures to `tensorboard/` in the run's folder.
 
-    ChargenError, before anything is trained, when the package tensorboard is not installed.
+    Args:
+        events: Those of a training.
+
+    Returns:
+        The same events.
+
+    Raises:
+        ChargenError: The package tensorboard is not installed; raised before the training begins.
     """
     try:
         from torch.utils.tensorboard import SummaryWriter

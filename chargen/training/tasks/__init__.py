@@ -1,1 +1,1 @@
-"""What the loop trains: one file a kind of run."""
+"""The tasks that the loop trains: language model and classifier; and the probe, which is fitted at once."""

@@ -1,4 +1,4 @@
-"""Training a classifier: what the loop needs to know of labelled texts."""
+"""The task of a classifier: labels of texts, by a network alone or combined with n-grams."""
 
 from __future__ import annotations
 
@@ -32,15 +32,18 @@ from chargen.training.batches import Texts
 from chargen.training.distributed import ALONE, World
 from chargen.workers import ONE_WORKER, Workers
 
-MEASURED = 2000  # texts held out, whose rare words are counted
-TIMED_CROP = 64  # tokens of a text, where the speed of steps is measured
-ENOUGH_TEXTS = 2500  # measured on the way: the standard error of an accuracy is 1 % at most
-NETWORK_ALONE, BESIDE_NGRAMS = [1.0], [0.0, 1.0]  # scales where nothing is known of them
+ENOUGH_TEXTS = 2500  # read by an evaluation during training: an accuracy then has a standard error of at most 1 %
+# What the scales of the logits are without any data: of the network alone, and of network and n-grams, where only the
+# n-grams count at first.
+NETWORK_ALONE, BESIDE_NGRAMS = [1.0], [0.0, 1.0]
 
 
 @dataclass
 class Classification:
-    """The loop's task: predict the label of each text."""
+    """The task of predicting the label of each text.
+
+    Shapes: N texts, K labels, F pooled outputs.
+    """
 
     model: Classifier
     train: Texts
@@ -49,16 +52,16 @@ class Classification:
     device: torch.device
     precision: str
     workers: Workers = ONE_WORKER
-    shards: int = 1
+    shards: int = 1  # parts of this process's texts, computed in parallel
     dropout: Dropout = NO_DROPOUT
     world: World = ALONE
-    ngram_logits: np.ndarray | None = None  # of the validation texts (texts, labels)
-    label_weights: Tensor | None = None  # of each label's texts in the loss (labels,)
-    metric: str = "loss"  # one of METRICS
-    pooled: np.ndarray | None = None  # of the validation texts (texts, pooled size), where the encoder stays as it is
+    ngram_logits: np.ndarray | None = None  # (N, K) of the validation texts; None without n-grams
+    label_weights: Tensor | None = None  # (K,) of each label's texts in the loss; None: all 1
+    metric: str = "loss"  # one of options.METRICS, chooses the weights to keep
+    pooled: np.ndarray | None = None  # (N, F) of the validation texts, for an encoder that does not change
 
     def __post_init__(self) -> None:
-        self.beside_weights: dict[str, np.ndarray] = {}  # what was fitted and found at the last evaluation
+        self.calibration: dict[str, np.ndarray] = {}  # what the last evaluation found, stored with the weights
 
     @property
     def steps_per_epoch(self) -> int:
@@ -66,12 +69,12 @@ class Classification:
         return self.train.steps_per_epoch
 
     def losses(self, step: int) -> tuple[list[Callable[[], Tensor]], int]:
-        """A function for each shard of this process's texts, and the tokens of all processes.
+        """Loss functions of this process's shards, and the tokens of all processes; see `Task.losses`.
 
-        Each gives its part of the mean cross-entropy (nats per text).
+        Each function gives its part of the mean cross-entropy in nats per text.
         """
         batch, texts = self.train.batch(step), self.train.read(step)
-        # Neighbours in a batch are about as long, so parts of every n-th text cost about the same.
+        # Texts are sorted by length, so taking every n-th text makes parts of about the same cost.
         shared = len(batch) >= self.world.size
         own = slice(self.world.rank, None, self.world.size) if shared else slice(None)
         labels, texts = self.train.labels[batch[own]], texts[own]
@@ -90,13 +93,18 @@ class Classification:
         return cross_entropy(logits.float(), truth, self.label_weights, reduction="sum") * weight
 
     def bits(self, nats: float) -> None:
-        """Labels have no characters."""
+        """None, since a loss per label is not about characters."""
 
     def evaluate(self, most_tokens: int, *, last: bool = False) -> dict[str, Any]:
-        """Loss, accuracy and macro-F1 of network and n-grams together, under scales that are fitted here.
+        """Loss, accuracy and macro-F1 of network and n-grams combined, with scales fitted here.
 
-        On enough of the validation texts, always the same, or in the end on all, then also of each alone, with the
-        accuracy's 95 % interval and the calibration error.
+        Args:
+            most_tokens: Ignored: evaluations during training read the same ENOUGH_TEXTS texts.
+            last: Read all texts; also report network and n-grams alone, the accuracy's 95 % interval and the
+                calibration error.
+
+        Returns:
+            Figures by name; losses in nats per text.
         """
         order = np.random.default_rng(0).permutation(len(self.validation.texts))
         chosen = np.sort(order if last else order[:ENOUGH_TEXTS])
@@ -109,7 +117,7 @@ class Classification:
         scales = np.resize([*fit_scales(sources, truth, expected, weights), 0.0], 2)
         probs = cross_fitted(sources, truth, expected, weights)
         confidence, right = probs.max(-1), probs.argmax(-1) == truth
-        self.beside_weights = {
+        self.calibration = {
             SCALES: scales,
             CONFIDENCE: confidence.astype(np.float32),
             RIGHT: right.astype(np.uint8),
@@ -133,7 +141,7 @@ class Classification:
         return figures
 
     def _network_logits(self, chosen: np.ndarray) -> np.ndarray:
-        """The network's (N, labels) of the validation texts `chosen` (N,)."""
+        """The network's logits (N, K) of the validation texts with indices `chosen` (N,)."""
         if self.pooled is None:
             return label_logits(self.model, [self.validation.texts[i] for i in chosen], workers=self.workers)
         weight, bias = (own.detach().cpu().numpy() for own in (self.model.head.weight, self.model.head.bias))
@@ -141,6 +149,7 @@ class Classification:
         return logits
 
     def _figures(self, probs: np.ndarray, truth: np.ndarray, weights: np.ndarray | None) -> dict[str, Any]:
+        """Loss, weighted by `weights` (N,), accuracy and macro-F1 of probabilities (N, K) for labels (N,)."""
         report = classification_report(truth.tolist(), probs.argmax(-1).tolist(), self.labels)
         return {
             "val_loss": mean_nats(probs, truth, weights),
@@ -149,16 +158,16 @@ class Classification:
         }
 
     def weights(self) -> dict[str, np.ndarray]:
-        """The network's, the scales, and how sure and right it was."""
-        return weights_of(self.model) | self.beside_weights
+        """The network's weights, the scales, and the confidence and correctness of each validation text."""
+        return weights_of(self.model) | self.calibration
 
-    def merit(self, figures: Mapping[str, Any]) -> float:
-        """What the metric says; a loss is better when it is lower."""
+    def score(self, figures: Mapping[str, Any]) -> float:
+        """The metric, or the negative loss."""
         return -float(figures["val_loss"]) if self.metric == "loss" else float(figures[self.metric.replace("-", "_")])
 
-    def carried(self) -> dict[str, Tensor]:
-        """Nothing: each text begins anew."""
+    def state_dict(self) -> dict[str, Tensor]:
+        """Nothing, since each text is read from a zero state."""
         return {}
 
-    def carry(self, tensors: Mapping[str, Tensor]) -> None:
-        """Nothing to take up."""
+    def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
+        """Nothing to restore."""

@@ -1,4 +1,4 @@
-"""Learning the language of labelled texts before their labels, with a language model of its own."""
+"""Trains a language model on labelled texts first, so that their classifier can start from its encoder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from chargen.errors import ChargenError
 from chargen.runs.folder import Run, is_run
-from chargen.training.classifier_recipes import after_language, language_options
+from chargen.training.classifier_recipes import language_options, options_after_language
 from chargen.training.events import Done, Event, Note, Step
 from chargen.training.loop import INTERRUPTED
 from chargen.training.options import ChosenClassifierOptions, ClassifierOptions
@@ -20,16 +20,32 @@ from chargen.training.start import start
 def learn_language(
     path: Path, hooks: Hooks, *, texts: list[str], asked: ClassifierOptions, chosen: ChosenClassifierOptions
 ) -> Generator[Event, None, tuple[ClassifierOptions, Run] | None]:
-    """Train a language model on the texts of a classifier that is to be at `path`, beside it.
+    """Train a language model on the texts of a classifier, without their labels.
 
-    Gives the options to prepare the classifier with, and the language model's run.
+    Its run is written next to the classifier's, to a name that is still free, since nobody chose it. A file next to
+    that keeps the texts, so that the run can be resumed.
 
-    Without their labels, as ULMFiT does (Howard & Ruder 2018, arXiv:1801.06146). None when it was interrupted. Nobody
-    named its folder, so it replaces none that is there; a file beside it keeps the texts, so that it can be resumed.
+    Args:
+        path: The folder that the classifier's run will have.
+        hooks: Callbacks.
+        texts: The training texts.
+        asked: The options requested for the classifier.
+        chosen: The same with every choice made.
+
+    Yields:
+        The steps of the training.
+
+    Returns:
+        The options to prepare the classifier with and the language model's run, or None if it was interrupted.
+
+    Raises:
+        ChargenError: The language model cannot be trained.
+
+    ULMFiT: Howard & Ruder 2018, arXiv:1801.06146.
     """
     names = (f"{path.name}-language{f'-{number}' if number > 1 else ''}" for number in count(1))
-    places = ((path.with_name(name), path.with_name(f"{name}.jsonl")) for name in names)
-    language, file = next(place for place in places if not any(map(Path.exists, place)))
+    candidates = ((path.with_name(name), path.with_name(f"{name}.jsonl")) for name in names)
+    language, file = next(pair for pair in candidates if not any(map(Path.exists, pair)))
     yield Note(f"learning the language of the texts first, for {language} (--no-adapt leaves it out)")
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
@@ -37,7 +53,7 @@ def learn_language(
         for event in start(language_options(chosen, str(file)), language, hooks=hooks):
             if isinstance(event, Done):
                 if event.summary["stopped"] != INTERRUPTED:
-                    return after_language(asked, str(event.run.path)), event.run
+                    return options_after_language(asked, str(event.run.path)), event.run
                 yield Note(f"no label is learned yet: when {language} is done, go on with --from {language}")
                 yield event
             elif isinstance(event, Step):

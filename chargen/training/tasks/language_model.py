@@ -1,4 +1,4 @@
-"""Training a language model: what the loop needs to know of text."""
+"""The task of a language model, and how to prepare it from a text."""
 
 from __future__ import annotations
 
@@ -29,47 +29,51 @@ from chargen.training.options import ChosenLanguageModelOptions, LanguageModelOp
 from chargen.training.planner import Planner
 from chargen.training.recipes import DEFAULT_CELL, SEQUENCE_LENGTH, Speed, language_model_recipe, tokens_read
 from chargen.training.setup import (
+    Context,
     Prepared,
-    Setting,
-    dropout_of,
-    encoder_of,
-    give_weights,
-    optimisation_of,
-    precision_of,
-    require_same,
+    check_same_text,
+    copy_weights,
+    dropout_settings,
+    encoder_options,
+    optimizer_settings,
+    resolve_precision,
     unknown_note,
     why_unknown,
 )
 from chargen.workers import ONE_WORKER, Workers, divide
 
-SHORTEST = 16  # tokens of a training text; with fewer there is nothing to learn
+MIN_TOKENS = 16  # of a training text; with fewer there is nothing to learn
 
 
 @dataclass
 class LanguageModelling:
-    """The loop's task: predict each next symbol in parallel streams of one text, by truncated BPTT."""
+    """The task of predicting each next token in parallel streams of one text, by truncated BPTT.
+
+    Shapes: B streams, T steps, V vocabulary, H hidden units. It carries the recurrent state of this process's streams
+    from step to step.
+    """
 
     model: LanguageModel
     streams: Streams
     validation: np.ndarray  # ids (N,)
     tokenizer: Tokenizer
-    characters_per_token: float  # of the whole text
+    characters_per_token: float  # average over the whole text, to convert nats to bits per character
     device: torch.device
     precision: str
     world: World = ALONE
     workers: Workers = ONE_WORKER
-    shards: int = 1  # of this process's streams
+    shards: int = 1  # parts of this process's streams, computed in parallel
     dropout: Dropout = NO_DROPOUT
-    activation_reg: float = 0.0
-    temporal_reg: float = 0.0
+    activation_reg: float = 0.0  # weight of the mean square of the outputs
+    temporal_reg: float = 0.0  # weight of the mean square of their change per step
 
     def __post_init__(self) -> None:
-        self.share = self.world.share(self.streams.streams)
-        self.parts = divide(self.share.stop - self.share.start, self.shards)
-        self.states: list[StackState] = self._zero_states()  # a shard
+        self.own = self.world.shard(self.streams.streams)  # this process's streams
+        self.parts = divide(self.own.stop - self.own.start, self.shards)
+        self.states: list[StackState] = self._zero_states()  # one per shard
         ids = self.streams.ids
-        # A GPU holds the whole text, since fetching each batch from the other side would make it wait.
-        narrow = np.uint8 if ids.dtype == np.uint8 else np.int32  # what torch can look up
+        # A GPU holds the whole text, since it would have to wait for each batch copied from main memory.
+        narrow = np.uint8 if ids.dtype == np.uint8 else np.int32  # types that torch can index
         self.on_device = None if self.device.type == "cpu" else torch.from_numpy(ids.astype(narrow)).to(self.device)
 
     @property
@@ -78,23 +82,23 @@ class LanguageModelling:
         return self.streams.steps_per_epoch
 
     def losses(self, step: int) -> tuple[list[Callable[[], Tensor]], int]:
-        """A function for each shard of this process's streams, and the tokens of all processes.
+        """Loss functions of this process's shards, and the tokens of all processes; see `Task.losses`.
 
-        Each gives its part of the mean cross-entropy (nats per token), with what activation regularisation adds
+        Each function gives its part of the mean cross-entropy in nats per token, plus activation regularisation
         (Merity et al. 2017, arXiv:1708.01009), and keeps the shard's state for the next step.
         """
         if self.streams.is_fresh(step):
             self.states = self._zero_states()
-        tokens = self._tokens(self.streams.places(step)[:, self.share])  # (T + 1, B)
+        tokens = self._tokens(self.streams.indices(step)[:, self.own])  # (T + 1, B)
         masks = self.model.encoder.draw_masks(self.dropout, tokens.shape[1])
         shards: list[Callable[[], Tensor]] = [
             partial(self._loss, number, tokens, masks) for number in range(self.shards)
         ]
-        return shards, self.streams.window * self.streams.streams
+        return shards, self.streams.sequence_length * self.streams.streams
 
     def _loss(self, shard: int, tokens: Tensor, masks: Masks) -> Tensor:
         part = self.parts[shard]
-        share = (part.stop - part.start) / tokens.shape[1]
+        fraction = (part.stop - part.start) / tokens.shape[1]  # of this process's streams
         tokens = tokens[:, part]
         with autocast(self.device, self.precision):
             outputs, state = self.model.encoder(tokens[:-1], self.states[shard], masks=masks.of(part))  # (T, B, H)
@@ -105,40 +109,40 @@ class LanguageModelling:
             loss = loss + self.activation_reg * outputs.float().square().mean()
         if self.temporal_reg and len(outputs) > 1:
             loss = loss + self.temporal_reg * outputs.float().diff(dim=0).square().mean()
-        result: Tensor = loss * share
+        result: Tensor = loss * fraction
         return result
 
     def bits(self, nats: float) -> float:
-        """A loss in nats per token as bits per character."""
+        """Convert a loss from nats per token to bits per character."""
         return nats / math.log(2) / self.characters_per_token
 
     def evaluate(self, most_tokens: int, *, last: bool = False) -> dict[str, Any]:
-        """Loss on the first `most_tokens` of the validation text, in single precision."""
+        """Cross-entropy of the first `most_tokens` of the validation text, in float32."""
         loss = text_loss(self.model, self.tokenizer, self.validation[: most_tokens + 1], self.workers)
         return {"val_loss": loss.nats_per_token, "val_bpc": loss.bits_per_character}
 
     def weights(self) -> dict[str, np.ndarray]:
-        """All of the model's."""
+        """The model's weights."""
         return weights_of(self.model)
 
-    def merit(self, figures: Mapping[str, Any]) -> float:
-        """A lower loss is better."""
+    def score(self, figures: Mapping[str, Any]) -> float:
+        """The negative loss."""
         return -float(figures["val_loss"])
 
-    def carried(self) -> dict[str, Tensor]:
-        """The recurrent state of all streams, by layer and part, each (B, H)."""
+    def state_dict(self) -> dict[str, Tensor]:
+        """The recurrent state of all streams, `state.LAYER.PART`, each (B, H); part 0 is h, part 1 an LSTM's c."""
         return {
             f"state.{layer}.{number}": self.world.gather(torch.cat(shards), dim=0)
             for layer, layers in enumerate(zip(*self.states, strict=True))
             for number, shards in enumerate(zip(*layers, strict=True))
         }
 
-    def carry(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take up the recurrent state that `carried` gave."""
+    def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
+        """Restore the recurrent state that `state_dict` gave; each process takes its own streams."""
         self.states = [
             tuple(
                 tuple(
-                    tensors[f"state.{layer}.{number}"][self.share][part].to(self.device) for number in range(len(old))
+                    tensors[f"state.{layer}.{number}"][self.own][part].to(self.device) for number in range(len(old))
                 )
                 for layer, old in enumerate(state)
             )
@@ -148,32 +152,39 @@ class LanguageModelling:
     def _zero_states(self) -> list[StackState]:
         return [self.model.encoder.initial_state(part.stop - part.start) for part in self.parts]
 
-    def _tokens(self, places: np.ndarray) -> Tensor:
-        """Ids (T + 1, B) at places of the text, on the device."""
+    def _tokens(self, indices: np.ndarray) -> Tensor:
+        """Ids (T + 1, B) at these indices of the text, on the device."""
         if self.on_device is not None:
-            return self.on_device[torch.from_numpy(places).to(self.device)].long()
-        return torch.from_numpy(self.streams.ids[places].astype(np.int64))
+            return self.on_device[torch.from_numpy(indices).to(self.device)].long()
+        return torch.from_numpy(self.streams.ids[indices].astype(np.int64))
 
 
-def prepare_language_model(options: LanguageModelOptions, setting: Setting) -> Prepared:
-    """Encode the text, make every choice, build the model.
+def prepare_language_model(options: LanguageModelOptions, context: Context) -> Prepared:
+    """Encode the text, choose every option that was left open, and build the model.
 
-    ChargenError for a text too short to train on, and for whatever text or options are refused.
+    Args:
+        options: What is requested.
+        context: Device, processes, and other runs involved.
+
+    Raises:
+        ChargenError: The text is too short to train on, or cannot be read, or options contradict each other.
     """
-    data, notes = _load(options, setting)
-    asked = replace(options, **encoder_of(setting.source, options)) if setting.source else options
-    world, device = setting.world, setting.device
-    precision, told = world.agree(lambda: precision_of(options.precision, asked.cell or DEFAULT_CELL, device))
+    data, notes = _load(options, context)
+    asked = replace(options, **encoder_options(context.source, options)) if context.source else options
+    world, device = context.world, context.device
+    precision, warnings = world.broadcast(
+        lambda: resolve_precision(options.precision, asked.cell or DEFAULT_CELL, device)
+    )
     asked = replace(asked, tokenizer=data.tokenizer.kind, precision=precision)
-    timed = partial(_timed, tokenizer=data.tokenizer, setting=setting)
-    planner = Planner(timed, device, precision, data.tokenizer.vocab_size, world, setting.workers)
+    timed = partial(_timed, tokenizer=data.tokenizer, context=context)
+    planner = Planner(timed, device, precision, data.tokenizer.vocab_size, world, context.workers)
     sizes = len(data.train), data.tokenizer.vocab_size
-    chosen = language_model_recipe(asked, *sizes, planner.speed, world.size, setting.workers.size)
-    notes += [*told, *_plan(asked, chosen, len(data.train), planner.speed), *_shortened(asked, chosen)]
+    chosen = language_model_recipe(asked, *sizes, planner.speed, world.size, context.workers.size)
+    notes += [*warnings, *_plan(asked, chosen, len(data.train), planner.speed), *_shortened(asked, chosen)]
     torch.manual_seed(chosen.seed)
     model = LanguageModel(model_config(chosen, data.tokenizer)).to(device)
-    if setting.source:
-        give_weights(model, setting.source)
+    if context.source:
+        copy_weights(model, context.source)
     world.seed(chosen.seed)
     return Prepared(
         task=LanguageModelling(
@@ -185,81 +196,80 @@ def prepare_language_model(options: LanguageModelOptions, setting: Setting) -> P
             device,
             precision,
             world,
-            setting.workers,
+            context.workers,
             chosen.shards,
-            dropout_of(chosen),
+            dropout_settings(chosen),
             chosen.activation_reg,
             chosen.temporal_reg,
         ),
         options=chosen,
-        optimisation=optimisation_of(chosen),
+        optimizer_settings=optimizer_settings(chosen),
         model=model.config,
         data=data.record,
         tokenizer=data.tokenizer,
         notes=notes,
-        correct=partial(planner.correct, chosen),
+        record_speed=partial(planner.record, chosen),
     )
 
 
-def _load(options: LanguageModelOptions, setting: Setting) -> tuple[TextData, list[str]]:
-    """The text, the same in all processes, and sentences on it."""
-    world = setting.world
+def _load(options: LanguageModelOptions, context: Context) -> tuple[TextData, list[str]]:
+    """Load the encoded text, check that all processes have the same, and describe it in sentences."""
+    world = context.world
 
     def load() -> TextData:
         return load_text(
             options.corpus,
             val=options.val,
             val_fraction=options.val_fraction,
-            tokenizer=setting.tokenizer,
-            progress=setting.progress,
+            tokenizer=context.tokenizer,
+            progress=context.progress,
         )
 
-    # One process encodes, then all open.
-    first = world.agree(lambda: load().record.fingerprint) if world.size > 1 else None
+    # The first process encodes the text, the others then open what it wrote.
+    first = world.broadcast(lambda: load().record.fingerprint) if world.size > 1 else None
     data = load()
     corpus, other = data.corpus, data.other
-    require_same(first in (None, corpus.fingerprint), corpus.sources, world, setting.device)
-    notes = [f"{len(corpus.ids):,} tokens, {corpus.characters:,} characters, {data.tokenizer.vocab_size:,} symbols"]
+    check_same_text(first in (None, corpus.fingerprint), corpus.sources, world, context.device)
+    notes = [
+        f"{len(corpus.ids):,} tokens, {corpus.characters:,} characters, a vocabulary of {data.tokenizer.vocab_size:,}"
+    ]
     notes += unknown_note(corpus.unknown, corpus.characters, why_unknown(options))
     if other:
-        notes += unknown_note(other.unknown, other.characters, "of the validation text have no symbol")
-    if len(data.train) < SHORTEST or len(data.validation) < 2:
+        notes += unknown_note(other.unknown, other.characters, "of the validation text are not in the vocabulary")
+    if len(data.train) < MIN_TOKENS or len(data.validation) < 2:
         raise ChargenError(
             f"the text in {', '.join(corpus.sources)} has {len(corpus.ids)} tokens, too few to train and measure on: "
-            f"give at least {2 * SHORTEST}, or a text of its own to validate on with --val"
+            f"give at least {2 * MIN_TOKENS}, or a separate text to validate on with --val"
         )
     return data, notes
 
 
-def _timed(options: ChosenLanguageModelOptions, *, tokenizer: Tokenizer, setting: Setting) -> LanguageModelling:
-    """A task of these options on random ids, to see how fast its steps are."""
-    model = LanguageModel(model_config(options, tokenizer)).to(setting.device).train()
+def _timed(options: ChosenLanguageModelOptions, *, tokenizer: Tokenizer, context: Context) -> LanguageModelling:
+    """A task with these options on random ids, whose steps the planner times."""
+    model = LanguageModel(model_config(options, tokenizer)).to(context.device).train()
     size = 8 * options.batch_size * options.sequence_length
     ids = np.random.default_rng(0).integers(tokenizer.vocab_size, size=size)
     streams = Streams(ids, options.batch_size, options.sequence_length)
-    where = (setting.device, options.precision, setting.world, setting.workers)
-    return LanguageModelling(model, streams, ids, tokenizer, 1.0, *where, options.shards)
+    rest = (context.device, options.precision, context.world, context.workers)
+    return LanguageModelling(model, streams, ids, tokenizer, 1.0, *rest, options.shards)
 
 
 def _plan(asked: LanguageModelOptions, chosen: ChosenLanguageModelOptions, tokens: int, speed: Speed) -> list[str]:
-    """A sentence on what was found and chosen, where a budget in minutes leaves something to choose."""
+    """A sentence on speed and shape, where a budget in minutes decided something."""
     if chosen.minutes is None or (asked.epochs == chosen.epochs and asked.dropout == chosen.dropout):
         return []
-    found = speed(chosen)
+    per_second = speed(chosen)
     read = tokens_read(chosen, tokens, speed) / tokens
     shape = f"{chosen.cell} {chosen.num_layers}x{chosen.hidden_size}"
-    told = (
-        f"{shape} reads about {found:,.0f} tokens a second here, so {read:.2g} epochs in {chosen.minutes:g} minutes"
-    )
     if read == chosen.epochs:
-        told = (
-            f"{shape}; the text is read {read:g} times at most, since a short text is soon known by heart (--epochs)"
-        )
-    return [told]
+        why = f"the text is read {read:g} times at most, since a short text is soon known by heart (--epochs)"
+        return [f"{shape}; {why}"]
+    epochs = f"{read:.2g} epochs in {chosen.minutes:g} minutes"
+    return [f"{shape} reads about {per_second:,.0f} tokens a second here, so {epochs}"]
 
 
 def _shortened(asked: LanguageModelOptions, chosen: ChosenLanguageModelOptions) -> list[str]:
-    """Sentences on what a short text allows less of than was asked for."""
+    """Sentences on streams, sequence length and shards that a short text reduced."""
     notes, streams = [], chosen.batch_size
     shorter = chosen.sequence_length < (asked.sequence_length or SEQUENCE_LENGTH)
     if shorter or (asked.batch_size and streams < asked.batch_size):
@@ -272,6 +282,6 @@ def _shortened(asked: LanguageModelOptions, chosen: ChosenLanguageModelOptions) 
 
 
 def model_config(options: ChosenLanguageModelOptions, tokenizer: Tokenizer) -> LanguageModelConfig:
-    """The model's shape."""
+    """The config of the model that the options describe."""
     shape = (options.cell, options.num_layers, options.hidden_size, options.embedding_size)
     return LanguageModelConfig(EncoderConfig(tokenizer.vocab_size, *shape), options.tied)

@@ -1,4 +1,4 @@
-"""From labelled texts and options to a classifier that the loop can train, or a probe that is fitted at once."""
+"""Prepares a classifier for the loop, or a probe that is fitted at once, from labelled texts and options."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from chargen.text.tokenizers.registry import load_tokenizer, train_tokenizer
 from chargen.training.batches import Texts
 from chargen.training.classifier_recipes import (
     CLASSIFIER_BATCH,
-    MOST_PIECES,
+    MAX_PIECES,
     PIECES,
     classifier_recipe,
     classifier_tokenizer,
@@ -36,97 +36,102 @@ from chargen.training.distributed import World
 from chargen.training.events import Event
 from chargen.training.ngrams import FittedNgrams, fit_and_measure
 from chargen.training.options import ChosenClassifierOptions, ChosenProbeOptions, ClassifierOptions
-from chargen.training.planner import tokens_a_second
+from chargen.training.planner import tokens_per_second
 from chargen.training.recipes import DEFAULT_CELL
 from chargen.training.setup import (
+    Context,
     Prepared,
-    Setting,
-    dropout_of,
-    encoder_of,
-    give_weights,
-    optimisation_of,
-    precision_of,
-    require_same,
+    check_same_text,
+    copy_weights,
+    dropout_settings,
+    encoder_options,
+    optimizer_settings,
+    resolve_precision,
     unknown_note,
     why_unknown,
 )
-from chargen.training.task import Optimisation
+from chargen.training.task import OptimizerSettings
 from chargen.training.tasks.classifier import Classification
 from chargen.training.tasks.language_first import learn_language
 from chargen.training.tasks.probe import fit_probe, store_probe
 
-MEASURED = 2000  # texts held out, whose rare words are counted
-TIMED_CROP = 64  # tokens of a text, where the speed of steps is measured
+MAX_COUNTED_TEXTS = 2000  # held-out texts whose rare words are counted; their mean is then within about 1 %
+TIMED_CROP = 64  # tokens of a text, in the steps that are timed to choose a crop
 
 
-def prepare_classifier(options: ClassifierOptions, setting: Setting) -> Prepared:
-    """Read, split and encode the texts, make every choice, build the model.
+def prepare_classifier(options: ClassifierOptions, context: Context) -> Prepared:
+    """Read, split and encode the texts, choose every option that was left open, and build the model.
 
-    ChargenError for whatever data or options are refused.
+    Args:
+        options: What is requested.
+        context: Device, processes, and other runs involved.
+
+    Raises:
+        ChargenError: The data cannot be read or learned from, or options contradict each other.
     """
-    world = setting.world
+    world = context.world
     if options.probe and world.size > 1:
         raise ChargenError(f"--probe needs one process, not {world.size}: start it without torchrun")
-    if setting.resumed and options.ngrams is None:  # early versions recorded no choice, and had none
+    if context.resumed and options.ngrams is None:  # early versions had no n-grams and did not record that
         options = replace(options, ngrams=False)
-    encoded, notes = _load(options, setting)
-    asked = replace(options, **encoder_of(setting.source, options)) if setting.source else options
-    precision, told = precision_of(options.precision, asked.cell or DEFAULT_CELL, setting.device)
-    notes += told
+    encoded, notes = _load(options, context)
+    asked = replace(options, **encoder_options(context.source, options)) if context.source else options
+    precision, more = resolve_precision(options.precision, asked.cell or DEFAULT_CELL, context.device)
+    notes += more
     asked = replace(asked, tokenizer=encoded.tokenizer.kind, precision=precision)
     if options.probe:
-        return _prepare_probe(probe_recipe(asked), encoded, setting, notes)
-    chosen = classifier_recipe(asked, len(encoded.train), setting.workers.size, world.size)
-    ngrams, told = _fit_ngrams(chosen, encoded.data, world)
-    notes += told
-    learns_first = _learns_language_first(options, chosen, encoded, ngrams, setting)
-    chosen = replace(chosen, adapt=learns_first or setting.is_learned)
-    task = _build(chosen, encoded, setting, ngrams, batch_size=chosen.batch_size)
-    task = replace(task, shards=chosen.shards, dropout=dropout_of(chosen))
-    if chosen.crop is None and setting.resumed is None and not learns_first:
-        crop, told = _crop(task, chosen)
+        return _prepare_probe(probe_recipe(asked), encoded, context, notes)
+    chosen = classifier_recipe(asked, len(encoded.train), context.workers.size, world.size)
+    ngrams, more = _fit_ngrams(chosen, encoded.data, world)
+    notes += more
+    learns_first = _learns_language_first(options, chosen, encoded, ngrams, context)
+    chosen = replace(chosen, adapt=learns_first or context.is_adapted)
+    task = _build(chosen, encoded, context, ngrams, batch_size=chosen.batch_size)
+    task = replace(task, shards=chosen.shards, dropout=dropout_settings(chosen))
+    if chosen.crop is None and context.resumed is None and not learns_first:
+        crop, more = _choose_crop(task, chosen)
         chosen = replace(chosen, crop=crop)
-        notes += told
+        notes += more
     task.train = replace(task.train, crop=chosen.crop)
     world.seed(chosen.seed)
-    prepared = _prepared(task, chosen, optimisation_of(chosen), encoded, ngrams, notes)
+    prepared = _prepared(task, chosen, optimizer_settings(chosen), encoded, ngrams, notes)
     if learns_first:
         texts = encoded.data.train.texts
-        return replace(prepared, first=partial(learn_language, texts=texts, asked=options, chosen=chosen))
+        return replace(prepared, pretrain=partial(learn_language, texts=texts, asked=options, chosen=chosen))
     return prepared
 
 
 @dataclass(frozen=True, eq=False)
 class EncodedTexts:
-    """Labelled texts as a network reads them."""
+    """Labelled texts as a network reads them: N training and M validation texts."""
 
     data: LabelledData
     record: LabelledRecord
     tokenizer: Tokenizer
     train: list[Ids]
     validation: list[Ids]
-    train_labels: np.ndarray  # indices (N,) of the labels
-    validation_labels: np.ndarray
+    train_labels: np.ndarray  # indices of labels (N,)
+    validation_labels: np.ndarray  # (M,)
 
 
-def _load(options: ClassifierOptions, setting: Setting) -> tuple[EncodedTexts, list[str]]:
-    """The texts, the same in all processes, encoded, and sentences on them."""
-    recorded = setting.resumed.data(LabelledRecord) if setting.resumed else None
-    data = load_labelled(options.labelled, recorded, setting.examples)
-    tokenizer, told = setting.tokenizer, list[str]()
+def _load(options: ClassifierOptions, context: Context) -> tuple[EncodedTexts, list[str]]:
+    """Read and encode the texts, check that all processes have the same, and describe them in sentences."""
+    recorded = context.resumed.data(LabelledRecord) if context.resumed else None
+    data = load_labelled(options.labelled, recorded, context.examples)
+    tokenizer, why = context.tokenizer, list[str]()
     fingerprints = data.train.fingerprint(), data.validation.fingerprint()
-    same = setting.world.agree(fingerprints) == fingerprints
-    require_same(same, options.inputs, setting.world, setting.device)
+    same = context.world.broadcast(fingerprints) == fingerprints
+    check_same_text(same, options.inputs, context.world, context.device)
     if tokenizer is None:
-        tokenizer, told = _make_tokenizer(options, data, setting.world)
-    framed = recorded.framed if recorded else _is_framed(setting.source)
+        tokenizer, why = _make_tokenizer(options, data, context.world)
+    framed = recorded.framed if recorded else _is_framed(context.source)
     train, validation = (
         [encode_example(tokenizer, text, framed=framed, max_length=options.max_length) for text in part.texts]
         for part in (data.train, data.validation)
     )
     index = {label: number for number, label in enumerate(data.labels)}
     truth, held_out = (np.array([index[label] for label in part.labels]) for part in (data.train, data.validation))
-    notes = [*data.notes, *told]
+    notes = [*data.notes, *why]
     characters = sum(map(len, data.train.texts))
     notes += unknown_note(tokenizer.unknown("".join(data.train.texts)), characters, why_unknown(options))
     if cut := sum(len(ids) == options.max_length for ids in train):
@@ -136,33 +141,33 @@ def _load(options: ClassifierOptions, setting: Setting) -> tuple[EncodedTexts, l
 
 
 def _is_framed(source: Run | None) -> bool:
-    """Whether texts stand between BOS and EOS for an encoder: as they did for the run that it comes from."""
+    """Whether to put texts between BOS and EOS: as the run to start from did, and always without one."""
     return source is None or source.data(DataRecord).framed
 
 
 def _make_tokenizer(options: ClassifierOptions, data: LabelledData, world: World) -> tuple[Tokenizer, list[str]]:
-    """The tokenizer asked for, or else the one that suits the texts, and sentences on it."""
+    """Train the tokenizer requested, or else the one that suits the texts, and say why it does."""
     kind, notes = options.tokenizer, []
     if kind is None:
         kind, why = classifier_tokenizer(rare_words(data.train.texts, data.validation.texts))
         notes.append(why)
-    size = MOST_PIECES if options.vocab_size is None and kind in PIECES else options.vocab_size
+    size = MAX_PIECES if options.vocab_size is None and kind in PIECES else options.vocab_size
     least = 1 if options.min_frequency is None else options.min_frequency
 
     def make() -> tuple[str, bytes]:
         tokenizer = train_tokenizer(kind, data.train.texts, vocab_size=size, min_frequency=least)
         return tokenizer.kind, tokenizer.to_bytes()
 
-    return load_tokenizer(*world.agree(make)), notes
+    return load_tokenizer(*world.broadcast(make)), notes
 
 
 def _fit_ngrams(
     options: ChosenProbeOptions, data: LabelledData, world: World
 ) -> tuple[FittedNgrams | None, list[str]]:
-    """The n-grams that the network is combined with, if it is, and a sentence on them."""
+    """Fit the n-grams to combine the network with, if requested, and describe them in a sentence."""
     if not options.ngrams:
         return None, []
-    fitted: FittedNgrams = world.agree(lambda: fit_and_measure(data, balance=options.balance))
+    fitted: FittedNgrams = world.broadcast(lambda: fit_and_measure(data, balance=options.balance))
     return fitted, [fitted.note]
 
 
@@ -171,14 +176,14 @@ def _learns_language_first(
     chosen: ChosenClassifierOptions,
     encoded: EncodedTexts,
     ngrams: FittedNgrams | None,
-    setting: Setting,
+    context: Context,
 ) -> bool:
-    """Whether the network learns the language of the texts before their labels; ChargenError where it cannot."""
-    if setting.resumed or setting.is_learned or options.adapt is False:
+    """Whether to learn the language of the texts before their labels; ChargenError if requested but impossible."""
+    if context.resumed or context.is_adapted or options.adapt is False:
         return False
-    if setting.world.size > 1 or setting.source:
+    if context.world.size > 1 or context.source:
         if options.adapt:
-            raise ChargenError("one process learns the language of the texts, and not with --from: leave --adapt out")
+            raise ChargenError("--adapt works in a single process and without --from: leave it out")
         return False
     if options.adapt:
         return True
@@ -191,29 +196,29 @@ def _learns_language_first(
 def _build(
     options: ChosenProbeOptions,
     encoded: EncodedTexts,
-    setting: Setting,
+    context: Context,
     ngrams: FittedNgrams | None,
     *,
     batch_size: int,
 ) -> Classification:
-    """The model, its weights drawn or taken from the run to start from, and its data as the loop sees them."""
+    """Build the model, its weights random or from the run to start from, and the task."""
     torch.manual_seed(options.seed)
     labels = encoded.data.labels
-    model = Classifier(model_config(options, encoded.tokenizer, len(labels))).to(setting.device)
-    if setting.source:
-        give_weights(model, setting.source)
-    weights = torch.from_numpy(_label_weights(encoded.train_labels, len(labels))).to(setting.device)
+    model = Classifier(model_config(options, encoded.tokenizer, len(labels))).to(context.device)
+    if context.source:
+        copy_weights(model, context.source)
+    weights = torch.from_numpy(_label_weights(encoded.train_labels, len(labels))).to(context.device)
     return Classification(
         model,
         Texts(encoded.train, encoded.train_labels, batch_size, options.seed, options.crop),
         Texts(encoded.validation, encoded.validation_labels, batch_size),
         labels,
-        setting.device,
+        context.device,
         options.precision,
-        setting.workers,
+        context.workers,
         1,
         NO_DROPOUT,
-        setting.world,
+        context.world,
         ngrams.held_out_logits if ngrams else None,
         weights if options.balance else None,
         options.metric,
@@ -223,15 +228,16 @@ def _build(
 def _prepared(
     task: Classification,
     options: ChosenProbeOptions,
-    optimisation: Optimisation,
+    settings: OptimizerSettings,
     encoded: EncodedTexts,
     ngrams: FittedNgrams | None,
     notes: list[str],
 ) -> Prepared:
+    """Collect what the loop and the run's folder need."""
     return Prepared(
         task=task,
         options=options,
-        optimisation=optimisation,
+        optimizer_settings=settings,
         model=task.model.config,
         data=encoded.record,
         tokenizer=encoded.tokenizer,
@@ -242,28 +248,28 @@ def _prepared(
 
 
 def _prepare_probe(
-    options: ChosenProbeOptions, encoded: EncodedTexts, setting: Setting, notes: list[str]
+    options: ChosenProbeOptions, encoded: EncodedTexts, context: Context, notes: list[str]
 ) -> Prepared:
-    """A model whose encoder stays as it is, and whose head is fitted at once."""
-    ngrams, told = _fit_ngrams(options, encoded.data, setting.world)
+    """Prepare a model whose encoder does not change and whose head is fitted at once."""
+    ngrams, more = _fit_ngrams(options, encoded.data, context.world)
     options = replace(options, adapt=False)
-    task = _build(options, encoded, setting, ngrams, batch_size=CLASSIFIER_BATCH)
+    task = _build(options, encoded, context, ngrams, batch_size=CLASSIFIER_BATCH)
 
     def fit(create: Callable[[], Run]) -> Iterator[Event]:
         fits = fit_probe(task, balance=options.balance, seed=options.seed)
         yield from store_probe(task, fits, create())
 
-    prepared = _prepared(task, options, Optimisation(0.0), encoded, ngrams, notes + told)
+    prepared = _prepared(task, options, OptimizerSettings(0.0), encoded, ngrams, notes + more)
     return replace(prepared, fit=fit)
 
 
-def _crop(task: Classification, options: ChosenClassifierOptions) -> tuple[int | None, list[str]]:
-    """The tokens to read of each text, as a budget in minutes has time for, and a sentence on them; None: all."""
+def _choose_crop(task: Classification, options: ChosenClassifierOptions) -> tuple[int | None, list[str]]:
+    """Choose a crop that a budget in minutes has time for, and explain it in a sentence; None: whole texts."""
     if options.minutes is None:
         return None, []
     timed = replace(task, train=replace(task.train, crop=TIMED_CROP))
-    speed = tokens_a_second(timed, options.optimizer, options.precision, task.world, task.workers)
-    crop = task.world.agree(crop_for(task.train.lengths, task.train.batch_size, 60 * options.minutes * speed))
+    speed = tokens_per_second(timed, options.optimizer, options.precision, task.world, task.workers)
+    crop = task.world.broadcast(crop_for(task.train.lengths, task.train.batch_size, 60 * options.minutes * speed))
     if crop >= task.train.lengths.max():
         return None, []
     return crop, [
@@ -273,28 +279,37 @@ def _crop(task: Classification, options: ChosenClassifierOptions) -> tuple[int |
 
 
 def _label_weights(truth: np.ndarray, labels: int) -> np.ndarray:
-    """The weight of each label's texts under which all labels weigh the same, 1 on average over the texts."""
+    """Weights (K,) under which all labels weigh the same in the loss; their mean over the texts is 1."""
     counts = np.bincount(truth, minlength=labels)
     weights: np.ndarray = (len(truth) / (labels * counts)).astype(np.float32)
     return weights
 
 
-def rare_words(train: Sequence[str], held_out: Sequence[str], most: int = MOST_PIECES) -> float:
-    """The share of a text's words that are none of the `most` commonest in the texts to learn from.
+def rare_words(train: Sequence[str], held_out: Sequence[str], most: int = MAX_PIECES) -> float:
+    """Fraction of a text's words that are rare or new, as a mean over held-out texts.
 
-    That is the mean over MEASURED texts held out.
+    Args:
+        train: Training texts.
+        held_out: Held-out texts; about MAX_COUNTED_TEXTS of them are read.
+        most: How many of the most common training words count as known.
+
+    Returns:
+        A fraction from 0 to 1; 1 if the held-out texts have no words.
+
+    >>> rare_words(["the cat and the dog"], ["the cow"], most=1)
+    0.5
     """
     counts = Counter(word for text in train for word in words_of(text))
     common = {word for word, _ in counts.most_common(most)}
     rare = [
         sum(word not in common for word in words) / len(words)
-        for text in held_out[:: -(-len(held_out) // MEASURED)]
+        for text in held_out[:: -(-len(held_out) // MAX_COUNTED_TEXTS)]
         if (words := words_of(text))
     ]
     return float(np.mean(rare)) if rare else 1.0
 
 
 def model_config(options: ChosenProbeOptions, tokenizer: Tokenizer, num_labels: int) -> ClassifierConfig:
-    """The model's shape."""
+    """The config of the model that the options describe."""
     shape = (options.num_layers, options.hidden_size, options.embedding_size, options.bidirectional)
     return ClassifierConfig(EncoderConfig(tokenizer.vocab_size, options.cell, *shape), num_labels, options.pooling)
