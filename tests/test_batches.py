@@ -20,6 +20,38 @@ def test_a_stream_reads_on_where_its_last_window_ended() -> None:
     for stream in range(3):
         assert (np.diff(read[:, stream]) % 100 == 1).all()
     assert len(np.unique(read)) == read.size  # no token twice in an epoch
+    stride = streams.steps_per_epoch * 4  # a stream begins where the one before it will end
+    assert ((read[0] - read[0, 0]) % 100).tolist() == [0, stride, 2 * stride]
+
+
+def test_a_seed_reads_the_same_in_every_version() -> None:
+    """A training that one version began and another resumes goes on with the batches that it would have had."""
+    streams = Streams(np.arange(100), streams=3, window=4, seed=5)
+    assert [streams.places(step)[0].tolist() for step in (0, 7, 8)] == [[67, 99, 31], [95, 27, 59], [13, 45, 77]]
+    long = [np.arange(100 * n, 100 * n + 1 + 3 * n % 8) for n in range(10)]
+    texts = Texts(long, np.arange(10), batch_size=4, seed=3, crop=3, pool=2)
+    assert [texts.batch(step).tolist() for step in (0, 1, 2)] == [[1, 4, 7, 5], [0, 9, 6, 2], [8, 3]]
+    assert [[int(ids[0]) % 100 for ids in texts.read(step)] for step in (0, 1)] == [[0, 2, 2, 2], [0, 0, 0, 3]]
+
+
+def test_the_seed_is_0_unless_it_is_given() -> None:
+    assert np.array_equal(Streams(np.arange(99), 2, 5).places(0), Streams(np.arange(99), 2, 5, seed=0).places(0))
+    whole = [np.arange(9) for _ in range(10)]
+    plain, given = (Texts(whole, np.arange(10), 4, crop=3, **seed) for seed in ({}, {"seed": 0}))
+    assert all(np.array_equal(plain.batch(step), given.batch(step)) for step in range(3))
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ((800, 64, 10), (10, 10)),  # streams go first: of ten windows each, eight times over
+        ((800, 4, 10), (4, 10)),
+        ((80, 64, 64), (1, 10)),  # then the window: an eighth of a single stream
+        ((5, 3, 3), (1, 1)),
+    ],
+)
+def test_a_text_is_read_in_eight_steps_at_least(asked: tuple[int, int, int], expected: tuple[int, int]) -> None:
+    assert fit_streams(*asked) == expected
 
 
 def test_targets_are_one_token_later() -> None:
@@ -66,6 +98,21 @@ def test_an_epoch_reads_every_text_once_in_another_order_each() -> None:
         assert sorted(seen) == list(range(10))
         orders.append(seen)
     assert orders[0] != orders[1]
+
+
+def test_an_epoch_is_shuffled_once_and_no_other_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts, shuffled = make_texts(), []
+    shuffle = Texts._shuffled
+
+    def counted(self: Texts, epoch: int) -> list[np.ndarray]:
+        shuffled.append(epoch)
+        return shuffle(self, epoch)
+
+    monkeypatch.setattr(Texts, "_shuffled", counted)
+    for step in (0, 1, 2, 3, 4, 9, 2):
+        texts.batch(step)
+    assert shuffled == [0, 1, 3, 0]
+    assert list(texts._batches) == [0]
 
 
 @pytest.mark.parametrize("step", [0, 4, 11])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -330,13 +331,19 @@ def test_bfloat16_changes_a_loss_by_less_than_a_percent(cell: str) -> None:
         pytest.skip(str(error))
     torch.manual_seed(0)
     model = LanguageModel(LanguageModelConfig(EncoderConfig(V, cell, L, 32, 16)))
+    with torch.no_grad():
+        model.projection.weight *= 20  # so that the loss is not that of a guess, which is log V in any precision
     ids = some_ids(40, 8)
-    losses = []
+    losses, gradients = [], []
     for precision in ("fp32", "bf16"):
         with autocast(torch.device("cpu"), precision):
             logits, state = model(ids[:-1])
         assert state[0][0].dtype == (torch.float32 if precision == "fp32" else torch.bfloat16)
-        losses.append(cross_entropy(logits.float().flatten(0, 1), ids[1:].flatten()))
-    assert losses[1].item() == pytest.approx(losses[0].item(), rel=0.01)
-    losses[1].backward()
-    assert all(weight.grad is not None and weight.grad.dtype == torch.float32 for weight in model.parameters())
+        loss = cross_entropy(logits.float().flatten(0, 1), ids[1:].flatten())
+        losses.append(loss.item())
+        gradients.append(torch.autograd.grad(loss, list(model.parameters())))
+    assert abs(losses[0] - math.log(V)) > 0.1
+    assert losses[1] == pytest.approx(losses[0], rel=0.01) and losses[1] != losses[0]
+    for exact, near in zip(*gradients, strict=True):
+        assert near.dtype == torch.float32 and not torch.equal(near, exact)
+        assert (near * exact).sum() > 0.99 * near.norm() * exact.norm()

@@ -44,6 +44,26 @@ def test_softmax_of_logarithms_are_the_numbers_themselves() -> None:
     np.testing.assert_allclose(samplers.softmax(np.array([1e4, 1e4 - math.log(3), -np.inf])), [0.75, 0.25, 0])
 
 
+def test_scores_of_any_size_do_not_overflow_and_are_computed_in_float64() -> None:
+    large = np.array([1e4, 1e4 - math.log(3)])
+    np.testing.assert_allclose(samplers.log_softmax(large), np.log([0.75, 0.25]))
+    for narrow in (LOGITS.astype(np.float32), LOGITS.astype(np.float16)):
+        for function in (samplers.softmax, samplers.log_softmax):
+            assert function(narrow).dtype == np.float64
+            np.testing.assert_array_equal(function(narrow), function(narrow.astype(np.float64)))
+    # In float32 the bias would be lost beside the logits.
+    logits, bias = np.full(2, 1e6, np.float32), np.array([0, 1e-3], np.float32)
+    chosen = probabilities(logits, Sampling(temperature=1), bias=bias)
+    np.testing.assert_allclose(chosen, samplers.softmax(bias.astype(np.float64)), rtol=1e-9)
+
+
+def test_the_default_is_temperature_0_8_and_nothing_else() -> None:
+    power = FIVE ** (1 / 0.8)
+    recent = np.array([1, 3])
+    np.testing.assert_allclose(probabilities(LOGITS, Sampling(), recent=recent), power / power.sum())
+    assert Sampling().repetition_window == 64
+
+
 def test_plain_sampling_is_softmax() -> None:
     np.testing.assert_allclose(probabilities(LOGITS, Sampling(temperature=1)), FIVE)
 

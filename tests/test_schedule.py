@@ -17,6 +17,7 @@ from chargen.training.schedule import Budget, learning_rate_factor
         (Budget(epochs=1.5), 40 / 75),
         (Budget(minutes=2, steps=100), 0.4),
         (Budget(minutes=0.5, epochs=100), 1.0),
+        (Budget(epochs=0.001), 40.0),  # of a single step, the least that there is
     ],
 )
 def test_a_budgets_fraction_is_that_of_its_tightest_limit(budget: Budget, expected: float) -> None:
@@ -33,6 +34,8 @@ def test_a_budgets_fraction_is_that_of_its_tightest_limit(budget: Budget, expect
         (Budget(steps=3000), 30),
         (Budget(epochs=20), 20),
         (Budget(minutes=30, steps=1200), 12),
+        (Budget(steps=15_000), 150),
+        (Budget(), 10),
     ],
 )
 def test_evaluations_are_spread_over_the_budget(budget: Budget, expected: int) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -222,14 +224,35 @@ def test_documents_are_embedded_from_their_begin(writer: TextWriter, of_document
 # --- threads
 
 
-def test_threads_may_share_one(writer: TextWriter) -> None:
-    def all_of_it(seed: int) -> tuple[str, float, bytes]:
-        text = writer.generate("ab", length=60, seed=seed)
-        return text, writer.score(text).log_probabilities.sum(), writer.embed([text, "a"]).tobytes()
+@pytest.fixture
+def _hasty() -> Iterator[None]:
+    """Threads come between each other's operations."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(interval)
 
-    alone = [all_of_it(seed) for seed in range(12)]
+
+@pytest.mark.usefixtures("_hasty")
+def test_threads_may_share_one_that_scores_and_embeds(writer: TextWriter) -> None:
+    def judged(text: str) -> tuple[bytes, bytes]:
+        return writer.score(text).log_probabilities.tobytes(), writer.embed([text, "a"]).tobytes()
+
+    texts = [writer.generate(length=60, seed=seed) for seed in range(12)]
+    alone = list(map(judged, texts))
     with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(all_of_it, range(12))) == alone
+        assert list(pool.map(judged, texts)) == alone
+
+
+@pytest.mark.xfail(strict=True, reason="NumpyEngine.step computes in arrays of the engine, which threads overwrite")
+@pytest.mark.usefixtures("_hasty")
+def test_threads_may_share_one_that_writes(writer: TextWriter) -> None:
+    def text(seed: int) -> str:
+        return writer.generate("ab", length=60, seed=seed)
+
+    alone = list(map(text, range(12)))
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(text, list(range(12)) * 20)) == alone * 20
 
 
 def test_streams_side_by_side_do_not_meet(writer: TextWriter) -> None:
