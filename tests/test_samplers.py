@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,45 @@ def test_scores_of_any_size_do_not_overflow_and_are_computed_in_float64() -> Non
     logits, bias = np.full(2, 1e6, np.float32), np.array([0, 1e-3], np.float32)
     chosen = probabilities(logits, Sampling(temperature=1), bias=bias)
     np.testing.assert_allclose(chosen, samplers.softmax(bias.astype(np.float64)), rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        samplers.softmax,
+        samplers.log_softmax,
+        samplers.greedy,
+        lambda scores: samplers.top_k(scores, 3),
+        lambda scores: samplers.top_p(scores, 0.7),
+        lambda scores: samplers.min_p(scores, 0.1),
+        lambda scores: samplers.typical(scores, 0.7),
+        lambda scores: samplers.repetition_penalty(scores, np.broadcast_to([1, 4, 1], (*scores.shape[:-1], 3)), 2.0),
+    ],
+)
+def test_arrays_of_any_shape_are_rows_of_scores(function: Callable[[np.ndarray], np.ndarray]) -> None:
+    scores = np.random.default_rng(0).normal(0, 2, (2, 3, 7))
+    found = function(scores)
+    assert found.shape == scores.shape
+    for row, expected in zip(scores.reshape(-1, 7), found.reshape(-1, 7), strict=True):
+        np.testing.assert_array_equal(function(row), expected)
+
+
+def test_log_softmax_is_the_logarithm_of_softmax() -> None:
+    scores = np.random.default_rng(0).normal(0, 5, (2, 7))
+    np.testing.assert_allclose(np.exp(samplers.log_softmax(scores)), samplers.softmax(scores))
+
+
+@pytest.mark.parametrize("k", [1, 5, 200])
+def test_top_k_of_a_large_vocabulary(k: int) -> None:
+    scores = np.random.default_rng(0).normal(size=1000)
+    assert kept(samplers.top_k(scores, k)) == sorted(np.argsort(scores)[-k:].tolist())
+
+
+@pytest.mark.parametrize("sampler", [samplers.top_p, samplers.typical])
+def test_of_equals_the_lowest_ids_are_kept(sampler: Callable[[np.ndarray, float], np.ndarray]) -> None:
+    assert kept(sampler(np.zeros(1024), 0.25)) == list(range(256))
+    two = np.log(np.tile([1.0, 3.0], 512))  # the likelier half has three quarters
+    assert kept(samplers.top_p(two, 0.375)) == list(range(1, 512, 2))
 
 
 def test_the_default_is_temperature_0_8_and_nothing_else() -> None:
@@ -221,6 +261,7 @@ def test_many_draws_follow_the_distribution_of_the_definition(settings: dict[str
         ({"typical": 0.0}, "typical"),
         ({"repetition_penalty": 0.0}, "repetition penalty"),
         ({"repetition_penalty": math.nan}, "repetition penalty"),
+        ({"repetition_penalty": math.inf}, "repetition penalty"),
         ({"repetition_window": 0}, "repetition window"),
         ({"temperature": 0.0, "top_p": 0.9}, "top-p has nothing to choose from"),
         ({"temperature": 0.0, "top_k": 5}, "top-k has nothing to choose from"),
@@ -229,3 +270,12 @@ def test_many_draws_follow_the_distribution_of_the_definition(settings: dict[str
 def test_bad_settings_are_refused_by_name(settings: dict[str, Any], named: str) -> None:
     with pytest.raises(ChargenError, match=named):
         Sampling(**settings)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"temperature": 1e-3}, {"top_k": 1}, {"top_p": 1}, {"min_p": 1}, {"typical": 1}, {"repetition_window": 1}],
+)
+def test_limits_themselves_are_taken(settings: dict[str, Any]) -> None:
+    for name, value in settings.items():
+        assert getattr(Sampling(**settings), name) == value
