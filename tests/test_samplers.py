@@ -156,6 +156,8 @@ def test_repetition_penalty_lowers_what_was_seen_whatever_its_sign() -> None:
     recent = np.array([[0, 1, 0, 3], [3, 3, 3, 3]])
     expected = [[1.0, -4.0, 1.0, -np.inf], [2.0, -2.0, 1.0, 2.5]]
     np.testing.assert_array_equal(samplers.repetition_penalty(scores, recent, 2.0), expected)
+    small = samplers.repetition_penalty(np.array([0.5, -0.5, 0.0]), np.array([0, 1, 2]), 2.0)
+    assert small.tolist() == [0.25, -1.0, 0.0]
     chosen = probabilities(scores, Sampling(temperature=1, repetition_penalty=2.0), recent=recent)
     np.testing.assert_allclose(chosen, samplers.softmax(np.array(expected)))
 
@@ -268,7 +270,7 @@ def test_many_draws_follow_the_distribution_of_the_definition(settings: dict[str
     ],
 )
 def test_bad_settings_are_refused_by_name(settings: dict[str, Any], named: str) -> None:
-    with pytest.raises(ChargenError, match=named):
+    with pytest.raises(ChargenError, match=rf"\b{named}\b"):
         Sampling(**settings)
 
 
