@@ -30,14 +30,9 @@ def command_lines(document: str) -> Iterator[list[str]]:
             if not set(word) <= set(";&|<>()"):
                 command.append(word)
                 continue
-            if "chargen" in command and not is_other_program(command):
+            if "chargen" in command:  # after nohup or torchrun, too
                 yield command[command.index("chargen") + 1 :]
             command = []
-
-
-def is_other_program(command: list[str]) -> bool:
-    """Whether `chargen` is only an argument, as in `pip install chargen`."""
-    return command[0] != "chargen" and command[:1] != ["torchrun"]
 
 
 def parse(arguments: list[str]) -> None:
