@@ -35,12 +35,33 @@ def command_lines(document: str) -> Iterator[list[str]]:
             command = []
 
 
+def broken_links(page: Path) -> list[str]:
+    """The links of a page to files of the repository, or to headings in them, that are not there."""
+    broken = []
+    for name, _, anchor in re.findall(r"\]\(([^)#]*)(#([^)]*))?\)", page.read_text(encoding="utf-8")):
+        target = page.parent / name if name else page
+        if "://" not in name and not (target.exists() and (not anchor or anchor in anchors(target))):
+            broken.append(f"{name}#{anchor}" if anchor else name)
+    return broken
+
+
+def anchors(page: Path) -> list[str]:
+    """What links call the headings of a page, as GitHub makes it."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return [re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings]
+
+
 def parse(arguments: list[str]) -> None:
     """Parse a command line as click does, and run nothing; click.UsageError for what does not exist."""
     command: click.Command = main
-    context = command.make_context("chargen", list(arguments))
+    name, rest = "chargen", arguments
+    context = click.Context(command, info_name=name)
     while isinstance(command, click.Group):
-        name, found, rest = command.resolve_command(context, [*context._protected_args, *context.args])
-        assert name is not None and found is not None
+        if not rest:
+            raise click.UsageError(f"{name} needs a command")
+        name, *rest = rest
+        found = command.get_command(context, name)
+        if found is None:
+            raise click.UsageError(f"there is no command {name}")
         command = found
-        context = command.make_context(name, rest, parent=context)
+    command.make_context(name, rest, parent=context)
