@@ -26,8 +26,8 @@ def test_a_stream_reads_on_where_its_last_window_ended() -> None:
 
 def test_a_seed_reads_the_same_in_every_version() -> None:
     """A training that one version began and another resumes goes on with the batches that it would have had."""
-    streams = Streams(np.arange(100), streams=3, window=4, seed=5)
-    assert [streams.places(step)[0].tolist() for step in (0, 7, 8)] == [[67, 99, 31], [95, 27, 59], [13, 45, 77]]
+    streams = Streams(np.arange(100), streams=3, sequence_length=4, seed=5)
+    assert [streams.indices(step)[0].tolist() for step in (0, 7, 8)] == [[67, 99, 31], [95, 27, 59], [13, 45, 77]]
     long = [np.arange(100 * n, 100 * n + 1 + 3 * n % 8) for n in range(10)]
     texts = Texts(long, np.arange(10), batch_size=4, seed=3, crop=3, pool=2)
     assert [texts.batch(step).tolist() for step in (0, 1, 2)] == [[1, 4, 7, 5], [0, 9, 6, 2], [8, 3]]
@@ -35,7 +35,7 @@ def test_a_seed_reads_the_same_in_every_version() -> None:
 
 
 def test_the_seed_is_0_unless_it_is_given() -> None:
-    assert np.array_equal(Streams(np.arange(99), 2, 5).places(0), Streams(np.arange(99), 2, 5, seed=0).places(0))
+    assert np.array_equal(Streams(np.arange(99), 2, 5).indices(0), Streams(np.arange(99), 2, 5, seed=0).indices(0))
     whole = [np.arange(9) for _ in range(10)]
     plain, given = (Texts(whole, np.arange(10), 4, crop=3, **seed) for seed in ({}, {"seed": 0}))
     assert all(np.array_equal(plain.batch(step), given.batch(step)) for step in range(3))

@@ -49,7 +49,7 @@ def test_a_row_agrees_with_itself(name: str) -> None:
     kind = KINDS[name]
     assert kind.name == name and is_kind(name)
     assert kind.get("options").kind == name
-    assert "{}" in kind.use and "{0}" in kind.otherwise and kind.title in kind.otherwise
+    assert "{}" in kind.use and "{0}" in kind.wrong_kind and kind.title in kind.wrong_kind
     assert kind.train == ("chargen train" if name == "language-model" else f"chargen train --task {kind.task}")
 
 
