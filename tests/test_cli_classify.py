@@ -221,7 +221,7 @@ def test_a_run_from_a_folder_asks_for_the_column_unless_it_is_clear() -> None:
     assert load_run(Path("moods-run")).config["data"]["columns"] is None
     write("new.csv", ("words", "id"), ("good", "1"))
     refusal = call("classify", "-m", "./moods-run", "--file", "new.csv", code=1).stderr
-    assert "no telling which column of new.csv has the texts: name one of words, id with --text-column" in refusal
+    assert "cannot tell which column of new.csv has the texts: name one of words, id with --text-column" in refusal
     write("clear.csv", ("sentence", "id"), ("good", "1"))
     assert call("classify", "-m", "./moods-run", "--file", "clear.csv").stdout.startswith("sentence,id,label,prob")
     lines = call("classify", "-m", "./moods-run", "good", "poor 1").stdout.splitlines()
