@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builders import random_weights, write_run
+from builders import edit_json, random_weights, write_run
 
 from chargen.errors import ChargenError
 from chargen.kinds import CLASSIFIER, LANGUAGE_MODEL
@@ -113,8 +112,7 @@ def test_a_folder_of_something_else_is_never_touched(tmp_path: Path) -> None:
 
 
 def rewrite(run: Run, **changes: object) -> None:
-    config = json.loads((run.path / "config.json").read_text())
-    (run.path / "config.json").write_text(json.dumps(config | changes))
+    edit_json(run.path / "config.json", lambda config: config.update(changes))
 
 
 def test_broken_configs_are_said(tmp_path: Path) -> None:
@@ -169,8 +167,11 @@ def test_damaged_and_missing_files_are_said(tmp_path: Path) -> None:
 def test_another_tokenizers_file_is_refused(tmp_path: Path) -> None:
     run = make(tmp_path / "run")
     (run.path / "tokenizer.json").write_bytes(ByteTokenizer().to_bytes())
-    with pytest.raises(ChargenError, match="kind is 'byte'"):
+    with pytest.raises(ChargenError, match="its checksum is another one"):
         run.tokenizer()
+    edit_json(run.path / "config.json", lambda config: None)
+    with pytest.raises(ChargenError, match="kind is 'byte'"):
+        load_run(run.path).tokenizer()
 
 
 def test_runs_are_found_by_name_path_and_age(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from builders import edit_json
 from commands import SMALL_CLASSIFIER, call
 from safetensors.numpy import load_file, save_file
 
@@ -41,11 +42,13 @@ def run() -> Path:
 
 def make_old(run: Path, **options: Any) -> None:
     """Make the run one that recorded no columns, with other options."""
-    config = json.loads((run / "config.json").read_text())
-    for name in ("columns", "columns_known", "label_counts", "rows_dropped"):
-        config["data"].pop(name, None)
-    config["options"] |= options
-    (run / "config.json").write_text(json.dumps(config))
+
+    def edit(config: dict[str, Any]) -> None:
+        for name in ("columns", "columns_known", "label_counts", "rows_dropped"):
+            config["data"].pop(name, None)
+        config["options"] |= options
+
+    edit_json(run / "config.json", edit)
 
 
 def test_training_records_what_it_read_and_refuses_to_choose() -> None:
@@ -109,9 +112,7 @@ def test_old_runs_go_on_with_the_columns_that_they_guessed(run: Path) -> None:
 
 
 def test_new_runs_go_on_with_the_columns_that_they_recorded(run: Path) -> None:
-    config = json.loads((run / "config.json").read_text())
-    config["options"]["label_column"] = None
-    (run / "config.json").write_text(json.dumps(config))
+    edit_json(run / "config.json", lambda config: config["options"].update(label_column=None))
     call("train", "--resume", "-o", "mail", "--steps", "5")
 
 
@@ -268,6 +269,7 @@ def test_what_is_blank_gets_no_label(tmp_path: Path) -> None:
 )
 def test_labels_that_do_not_fit_the_run_are_refused(run: Path, labels: str) -> None:
     (run / "labels.json").write_text(labels)
+    edit_json(run / "config.json", lambda config: None)  # without a checksum of the labels
     assert "labels.json" in (told := call("classify", "-m", "./mail", "good", code=1).stderr)
     assert "the run is damaged" in told and "Traceback" not in told
 

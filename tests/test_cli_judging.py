@@ -6,9 +6,10 @@ import hashlib
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
-from builders import write_language_model
+from builders import edit_json, write_language_model
 from commands import sample, score, written
 
 
@@ -18,10 +19,12 @@ def copier(tmp_path: Path) -> str:
     path = write_language_model(tmp_path / "run")
     text = tmp_path / "text.txt"
     text.write_text(written("-m", path, "-l", "300", "--seed", "1")[100:260])
-    config = json.loads((tmp_path / "run" / "config.json").read_text())
-    config["options"] = {"inputs": [str(text)]}
-    config["data"]["fingerprint"] = hashlib.sha256(text.read_bytes()).hexdigest()
-    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+
+    def edit(config: dict[str, Any]) -> None:
+        config["options"] = {"inputs": [str(text)]}
+        config["data"]["fingerprint"] = hashlib.sha256(text.read_bytes()).hexdigest()
+
+    edit_json(tmp_path / "run" / "config.json", edit)
     return path
 
 

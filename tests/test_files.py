@@ -21,7 +21,7 @@ def at_flush(monkeypatch: pytest.MonkeyPatch, act: Callable[[int], object]) -> N
 
 
 def test_json_is_for_people_too() -> None:
-    assert to_json({"ä": [1, None]}) == '{\n  "ä": [\n    1,\n    null\n  ]\n}\n'.encode()
+    assert to_json([{"ä": [1, None]}]) == '[\n  {\n    "ä": [\n      1,\n      null\n    ]\n  }\n]\n'.encode()
 
 
 def test_folders_on_the_way_are_made(tmp_path: Path) -> None:

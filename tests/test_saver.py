@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from builders import edit_json
 from commands import call
 
 from chargen.runs.folder import load_run
@@ -84,10 +84,8 @@ def test_an_unknown_tensor_is_refused(run: Path) -> None:
 
 
 def test_the_state_of_another_optimizer_is_refused(run: Path) -> None:
-    config = json.loads((run / "config.json").read_text())
-    assert config["options"]["optimizer"] == "muon"
-    config["options"]["optimizer"] = "adamw"
-    (run / "config.json").write_text(json.dumps(config))
+    assert load_run(run).config["options"]["optimizer"] == "muon"
+    edit_json(run / "config.json", lambda config: config["options"].update(optimizer="adamw"))
     assert "cannot be resumed" in refusal(run)
 
 

@@ -115,7 +115,8 @@ def evaluate_language_model(
     if len(ids) < 2:
         raise ChargenError("the text has a single token, so there is nothing to predict: name a longer one")
     where = choose_device(device)
-    model = load_weights(LanguageModel(config), run.weights()).to(where)
+    weights = run.weights()  # which are compared with the config before a model is made of it
+    model = load_weights(LanguageModel(config), weights).to(where)
     if dynamic:
         own = _own_text(run, options_of(run, LanguageModelOptions)).train
         figures = dynamic_loss(model, tokenizer, ids, own, dynamic, progress).figures()

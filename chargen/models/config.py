@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from chargen.errors import ChargenError
 from chargen.models.specs import Shapes, spec_of
 
+MOST = {"vocab_size": 1 << 22, "num_layers": 256, "hidden_size": 1 << 16, "embedding_size": 1 << 16}
 POOLINGS = ("final", "mean", "max", "concat")
 
 
@@ -23,9 +24,9 @@ class EncoderConfig:
 
     def __post_init__(self) -> None:
         spec_of(self.cell)  # raises where there is none
-        for field in ("vocab_size", "num_layers", "hidden_size", "embedding_size"):
-            if getattr(self, field) < 1:
-                raise ChargenError(f"{field} is {getattr(self, field)}, but must be at least 1")
+        for field, most in MOST.items():
+            if not 1 <= getattr(self, field) <= most:
+                raise ChargenError(f"{field} is {getattr(self, field)}, but must be from 1 to {most:,}")
 
     @property
     def output_size(self) -> int:

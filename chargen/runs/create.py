@@ -6,14 +6,15 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping
+from glob import escape
 from pathlib import Path
 from typing import Any
 
 from chargen.errors import ChargenError
 from chargen.kinds import is_kind
 from chargen.models.ngrams import NgramClassifier
-from chargen.runs.files import tensor_bytes, to_json, write_atomically
-from chargen.runs.folder import FORMAT_VERSION, NGRAMS, Run, RunInMemory, load_run
+from chargen.runs.files import digest, tensor_bytes, to_json, umask, write_atomically
+from chargen.runs.folder import FORMAT_VERSION, NGRAMS, Run, RunInMemory, is_run, load_run
 from chargen.text.tokenizers.base import Tokenizer
 
 
@@ -52,6 +53,7 @@ def create_run(
             "file": tokenizer.file_name,
             "vocab_size": tokenizer.vocab_size,
         },
+        "files": {name: digest(content) for name, content in files.items()},  # which are written once
     }
     return _write_folder(path, {**files, "config.json": to_json(record)}, overwrite=overwrite)
 
@@ -72,11 +74,12 @@ def write_run(run: RunInMemory, path: Path, *, overwrite: bool = False) -> Run:
 
 def _write_folder(path: Path, files: Mapping[str, bytes], *, overwrite: bool) -> Run:
     """Fill a temporary folder and rename it into place; the run that it replaces is deleted last."""
+    recover(path)
     refuse_existing(path, overwrite=overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
-        unfinished.chmod(0o755)  # mkdtemp makes folders that only the owner can open
+        unfinished.chmod(0o777 & ~umask())  # mkdtemp makes folders that only the owner can open
         for name, content in files.items():
             write_atomically(unfinished / name, content)
         if path.exists():
@@ -88,8 +91,19 @@ def _write_folder(path: Path, files: Mapping[str, bytes], *, overwrite: bool) ->
             unfinished.replace(path)
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
+        recover(path)
         raise
     return load_run(path)
+
+
+def recover(path: Path) -> None:
+    """Clean up after a process that was killed as it wrote a run's folder; a run that it moved away comes back."""
+    for leftover in path.parent.glob(f".{escape(path.name)}.*"):
+        if not leftover.is_dir():
+            continue
+        if not path.exists() and is_run(leftover / path.name):
+            (leftover / path.name).replace(path)
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:
@@ -111,6 +125,6 @@ def _is_ours(path: Path) -> bool:
     """Whether chargen, of any version, wrote a folder: other programs have a config.json too."""
     try:
         config = json.loads((path / "config.json").read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(config, dict) and "format_version" in config and is_kind(config.get("kind"))

@@ -30,18 +30,23 @@ from chargen.models.config import ClassifierConfig, ModelConfig, weight_shapes
 from chargen.models.ngrams import NgramClassifier
 from chargen.runs.files import (
     Weights,
+    digest,
     load_tensors,
+    parse_json,
+    read_file,
     read_record,
     save_tensors,
+    shorten,
     to_json,
     write_atomically,
 )
 from chargen.runs.formats import rename_options
 from chargen.text.records import DataRecord, LabelledRecord
 from chargen.text.tokenizers.base import Tokenizer
-from chargen.text.tokenizers.registry import load_tokenizer
+from chargen.text.tokenizers.registry import load_tokenizer, tokenizer_file
 
 FORMAT_VERSION = 1
+MOST_CONFIG = 1 << 24  # bytes of config.json
 CHECKPOINTS = Path("checkpoints")
 NGRAMS = "ngrams.safetensors"
 SCALES, CONFIDENCE, RIGHT = "scales", "held_out.confidence", "held_out.right"
@@ -52,6 +57,22 @@ BESIDE_WEIGHTS = (SCALES, CONFIDENCE, RIGHT)  # arrays in a classifier's model.s
 Config = TypeVar("Config", bound=ModelConfig)
 Data = TypeVar("Data", bound=DataRecord)
 Part = TypeVar("Part")
+
+
+@dataclass(frozen=True)
+class TokenizerRecord:
+    """What config.json says of the tokenizer."""
+
+    kind: str
+    file: str
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What every line of metrics.jsonl has."""
+
+    step: int
+    val_loss: float
 
 
 @dataclass(frozen=True)
@@ -107,26 +128,28 @@ class Run:
         return read_record(own, record, f"{self.path / 'config.json'} has no {name} that chargen knows")
 
     def tokenizer(self) -> Tokenizer:
-        """The tokenizer the model was trained with."""
-        try:
-            kind, file = self.config["tokenizer"]["kind"], self.config["tokenizer"]["file"]
-        except (KeyError, TypeError) as error:
-            raise ChargenError(f"{self.path / 'config.json'} names no tokenizer: the run is damaged") from error
-        return load_tokenizer(kind, self._read(file))
+        """The tokenizer the model was trained with; ChargenError if it does not fit the model."""
+        config = self.path / "config.json"
+        record = read_record(TokenizerRecord, self.config.get("tokenizer"), f"{config} names no tokenizer")
+        file = tokenizer_file(record.kind)
+        if record.file != file:
+            raise ChargenError(f"{config} calls the tokenizer's file {shorten(repr(record.file))}, not {file!r}")
+        tokenizer = load_tokenizer(record.kind, self._read(file))
+        if tokenizer.vocab_size != (size := self.model_config(ModelConfig).encoder.vocab_size):
+            raise ChargenError(
+                f"{self.path / file} has {tokenizer.vocab_size:,} tokens, but the model {size:,}: the run is damaged"
+            )
+        return tokenizer
 
     def labels(self) -> list[str]:
         """A classifier's labels in the order of its logits; ChargenError if they do not fit its config."""
-        labels: list[str] = self._read_json("labels.json")
+        path = self.path / "labels.json"
+        labels = read_record(list[str], self._read_json("labels.json"), f"{path} is no list of labels")
         config, counts = self.model_config(ClassifierConfig), self.data(LabelledRecord).label_counts
-        is_list = isinstance(labels, list) and all(isinstance(label, str) for label in labels)
-        if not is_list or len({*labels}) != len(labels) or len(labels) != config.num_labels:
-            raise ChargenError(
-                f"{self.path / 'labels.json'} has no list of {config.num_labels} different labels: the run is damaged"
-            )
+        if len({*labels}) != len(labels) or len(labels) != config.num_labels:
+            raise ChargenError(f"{path} has no list of {config.num_labels} different labels: the run is damaged")
         if counts is not None and labels != list(counts):
-            raise ChargenError(
-                f"{self.path / 'labels.json'} differs from the labels in config.json: the run is damaged"
-            )
+            raise ChargenError(f"{path} differs from the labels in config.json: the run is damaged")
         return labels
 
     def ngrams(self) -> NgramClassifier | None:
@@ -153,19 +176,22 @@ class Run:
 
     def summary(self) -> dict[str, Any]:
         """How the training ended; empty until then."""
-        return dict(self._read_json("summary.json")) if self._has("summary.json") else {}
+        if not self._has("summary.json"):
+            return {}
+        path = self.path / "summary.json"
+        return read_record(dict[str, Any], self._read_json("summary.json"), f"{path} is no summary of a training")
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The evaluations so far, oldest first."""
+        """The evaluations so far, oldest first; ChargenError for a line that is none."""
         if not self._has("metrics.jsonl"):
             return []
-        content = self._read("metrics.jsonl")
-        try:
-            return [json.loads(line) for line in content.decode().splitlines()]
-        except ValueError as error:
-            raise ChargenError(
-                f"{self.path / 'metrics.jsonl'} is not valid ({error}): delete it and go on"
-            ) from error
+        path, found = self.path / "metrics.jsonl", []
+        for number, line in enumerate(self._read("metrics.jsonl").splitlines(), start=1):
+            context = f"{path}, line {number}"
+            record = read_record(dict[str, Any], parse_json(line, context), f"{context} is no evaluation")
+            read_record(Evaluation, record, f"{context} is no evaluation")
+            found.append(record)
+        return found
 
     def training_inputs(self) -> tuple[str, ...]:
         """The inputs of the training as named by the user; ChargenError for standard input, which is gone."""
@@ -189,12 +215,17 @@ class Run:
             (record.validation, known.validation, options.get("val") or options.get("inputs", ())),
         ):
             if now and then and now != then:
-                version = self.config.get("versions", {}).get("chargen", "?")
+                version = self._version()
                 raise ChargenError(
                     f"the text in {', '.join(inputs)} has changed since {self.name} was trained with it, or chargen "
                     f"{version} read it otherwise: bring the old one back, or train with the new one and --from "
                     f"{self.name}"
                 )
+
+    def _version(self) -> str:
+        """The version of chargen that wrote it."""
+        versions = self.config.get("versions")
+        return shorten(str(versions.get("chargen", "?")), 20) if isinstance(versions, dict) else "?"
 
     def weights(self) -> Weights:
         """The best weights by name; ChargenError if any is missing, unknown or of the wrong shape."""
@@ -206,6 +237,11 @@ class Run:
             problem = "lacks" if name in expected else "holds an unknown weight,"
             raise ChargenError(f"{self.path / 'model.safetensors'} {problem} {name}: it does not fit its config.json")
         for name, shape in expected.items():
+            if weights[name].dtype != np.float32 or not np.isfinite(weights[name]).all():
+                raise ChargenError(
+                    f"{self.path / 'model.safetensors'}: {name} holds something else than finite numbers of 32 bits: "
+                    "train the run again, or restore the file"
+                )
             if weights[name].shape != shape:
                 raise ChargenError(
                     f"{self.path / 'model.safetensors'}: {name} has shape {weights[name].shape}, "
@@ -264,17 +300,17 @@ class Run:
         return load_tensors(self.path / name)
 
     def _read(self, name: str) -> bytes:
-        try:
-            return (self.path / name).read_bytes()
-        except FileNotFoundError as error:
-            raise ChargenError(f"{self.path} lacks {name}: it is no whole run of chargen; train it again") from error
+        return self._checked(name, read_file(self.path / name))
+
+    def _checked(self, name: str, content: bytes) -> bytes:
+        """The content of a file that is written once, if it is what was written."""
+        digests = self.config.get("files")
+        if isinstance(digests, dict) and digests.get(name, "") not in ("", digest(content)):
+            raise ChargenError(f"{self.path / name} is damaged (its checksum is another one): restore the file")
+        return content
 
     def _read_json(self, name: str) -> Any:
-        content = self._read(name)
-        try:
-            return json.loads(content)
-        except ValueError as error:
-            raise ChargenError(f"{self.path / name} is not valid JSON ({error}): the run is damaged") from error
+        return parse_json(self._read(name), str(self.path / name))
 
     def in_memory(self) -> RunInMemory:
         """A copy that does not need the folder; ChargenError if the run has no weights yet."""
@@ -295,21 +331,18 @@ class RunInMemory(Run):
     def _read(self, name: str) -> bytes:
         if name not in self.files:
             raise ChargenError(f"the run lacks {name}: it is no whole run of chargen; train it again")
-        return self.files[name]
+        return self._checked(name, self.files[name])
 
     def _tensors(self, name: str) -> tuple[Weights, dict[str, Any]]:
-        from safetensors import SafetensorError
-        from safetensors.numpy import load
-
-        try:
-            return load(self._read(name)), {}
-        except SafetensorError as error:
-            raise ChargenError(f"{name} is damaged ({error}): train the run again") from error
+        return load_tensors(Path(name), self._read(name))
 
 
 def is_run(path: Path) -> bool:
     """Whether a folder holds a run (or at least a config.json)."""
-    return (path / "config.json").is_file()
+    try:
+        return (path / "config.json").is_file()
+    except OSError:  # a folder that may not be entered, a name that cannot be
+        return False
 
 
 def load_run(path: Path) -> Run:
@@ -320,15 +353,15 @@ def load_run(path: Path) -> Run:
     """
     if not is_run(path):
         raise ChargenError(f"{path} is not a run of chargen: it has no config.json")
-    config = Run(path, {})._read_json("config.json")
+    config = parse_json(read_file(path / "config.json", MOST_CONFIG), str(path / "config.json"))
     if not isinstance(config, dict) or not is_kind(config.get("kind")):
         raise ChargenError(f"{path / 'config.json'} does not describe a run of chargen")
     if missing := [name for name in ("model", "tokenizer") if name not in config]:
         raise ChargenError(f"{path / 'config.json'} lacks {missing[0]}: the run is damaged or another program's")
-    if config.get("format_version") != FORMAT_VERSION:
+    if (version := config.get("format_version")) != FORMAT_VERSION:
         raise ChargenError(
-            f"{path} has format version {config.get('format_version')}, but this chargen reads {FORMAT_VERSION}: "
-            "use the version of chargen that wrote it, or train again"
+            f"{path} has format version {shorten(str(version))}, but this chargen reads {FORMAT_VERSION}: use the "
+            "version of chargen that wrote it, or train again"
         )
     return Run(path, config)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from chargen.errors import ChargenError
@@ -12,12 +13,13 @@ from chargen.runs.folder import CHECKPOINTS, Run, is_path, is_run, load_run
 
 def runs(folder: Path = CHECKPOINTS) -> Iterator[Run]:
     """Yield the readable runs in a folder, newest first."""
-    configs = sorted(folder.glob("[!.]*/config.json"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for path in configs:
-        try:
-            yield load_run(path.parent)
-        except ChargenError:
-            continue
+    found: list[tuple[float, Path]] = []
+    for path in folder.glob("[!.]*/config.json"):
+        with suppress(OSError):  # one that may not be read, or is gone since
+            found.append((path.stat().st_mtime, path.parent))
+    for _, path in sorted(found, reverse=True):
+        with suppress(ChargenError):
+            yield load_run(path)
 
 
 def find_run(name: str | None, kind: str | None = None) -> Run:

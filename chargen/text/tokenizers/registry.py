@@ -60,3 +60,12 @@ def _class(kind: str) -> type[Tokenizer]:
     if kind not in _CLASSES:
         raise ChargenError(f"unknown tokenizer {kind!r}: choose one of {', '.join(KINDS)}")
     return _CLASSES[kind]
+
+
+def tokenizer_file(kind: str) -> str:
+    """The name of the file that a tokenizer of this kind is saved in; ChargenError for an unknown kind.
+
+    >>> tokenizer_file("char")
+    'tokenizer.json'
+    """
+    return _class(kind).file_name
