@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -14,9 +15,7 @@ from builders import edit_json, random_weights, write_run
 from chargen.errors import ChargenError
 from chargen.kinds import CLASSIFIER, LANGUAGE_MODEL
 from chargen.models.config import ClassifierConfig, EncoderConfig, LanguageModelConfig, ModelConfig
-from chargen.runs.create import refuse_existing
-from chargen.runs.folder import Run, load_run
-from chargen.runs.search import find_run, runs
+from chargen.runs.folder import Run, load_run, refuse_existing
 from chargen.text.tokenizers.byte import ByteTokenizer
 from chargen.text.tokenizers.char import CharTokenizer
 
@@ -172,31 +171,3 @@ def test_another_tokenizers_file_is_refused(tmp_path: Path) -> None:
     edit_json(run.path / "config.json", lambda config: None)
     with pytest.raises(ChargenError, match="kind is 'byte'"):
         load_run(run.path).tokenizer()
-
-
-def test_runs_are_found_by_name_path_and_age(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    old, new = make(Path("checkpoints/old")), make(Path("checkpoints/new"))
-    labelled = make_classifier(Path("checkpoints/labelled"))
-    for age, run in enumerate((labelled, new, old)):
-        os.utime(run.path / "config.json", (1e9 - age, 1e9 - age))
-    assert [run.name for run in runs()] == ["labelled", "new", "old"]
-    assert find_run(None).name == "labelled"
-    assert find_run(None, LANGUAGE_MODEL).name == "new"
-    assert find_run("old").path == find_run("checkpoints/old").path
-    assert find_run(str(tmp_path / "checkpoints" / "old")).name == "old"
-    (tmp_path / "checkpoints" / "broken").mkdir()
-    (tmp_path / "checkpoints" / "broken" / "config.json").write_text("{")
-    assert len(list(runs())) == 3
-    with pytest.raises(ChargenError, match="there are: labelled, new, old"):
-        find_run("newest")
-    with pytest.raises(ChargenError, match="writes no text: use `chargen classify -m labelled`"):
-        find_run("labelled", LANGUAGE_MODEL)
-    with pytest.raises(ChargenError, match="knows no labels"):
-        find_run("new", CLASSIFIER)
-
-
-def test_without_runs_the_way_to_one_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(ChargenError, match="make one with `chargen train --task classify`"):
-        find_run(None, CLASSIFIER)
