@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,8 @@ from builders import edit_json, random_weights, write_run
 from chargen.errors import ChargenError
 from chargen.kinds import CLASSIFIER, LANGUAGE_MODEL
 from chargen.models.config import ClassifierConfig, EncoderConfig, LanguageModelConfig, ModelConfig
-from chargen.runs.folder import Run, load_run, refuse_existing
+from chargen.runs.create import refuse_existing
+from chargen.runs.folder import Run, load_run
 from chargen.text.tokenizers.byte import ByteTokenizer
 from chargen.text.tokenizers.char import CharTokenizer
 

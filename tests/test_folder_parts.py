@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import stat
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,18 @@ from builders import random_weights, write_run
 
 from chargen.errors import ChargenError
 from chargen.models.config import ClassifierConfig, EncoderConfig, LanguageModelConfig, ModelConfig
-from chargen.runs.folder import CONFIDENCE, NGRAMS, RIGHT, SCALES, Run, load_run
-from chargen.runs.create import refuse_existing
+from chargen.models.ngrams import NgramClassifier
+from chargen.runs.folder import (
+    CONFIDENCE,
+    NGRAMS,
+    RIGHT,
+    SCALES,
+    STATE,
+    Run,
+    create_run,
+    load_run,
+    refuse_existing,
+)
 from chargen.text.records import DataRecord, LabelledRecord, TextRecord
 from chargen.text.tokenizers.char import CharTokenizer
 
@@ -53,7 +64,7 @@ def test_a_new_run_says_how_it_is_read(tmp_path: Path) -> None:
 
 
 def test_everybody_may_look_into_a_new_folder_and_nothing_lies_beside_it(tmp_path: Path) -> None:
-    run = language_model(tmp_path / "deep" / "run")
+    run = language_model(tmp_path / "deep" / "deeper" / "run")
     assert stat.S_IMODE(run.path.stat().st_mode) == 0o755
     write_run(run.path, LABELLED, TOKENIZER, labels=["x", "y"], overwrite=True)
     assert [path.name for path in run.path.parent.iterdir()] == ["run"]
@@ -66,6 +77,7 @@ def test_a_new_run_that_cannot_be_written_leaves_the_old_one_alone(
     run = language_model(tmp_path / "run")
 
     def full(descriptor: int) -> None:
+        assert len(list(tmp_path.glob(".*"))) == 1  # it is filled beside its place
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
@@ -155,6 +167,34 @@ def test_n_grams_that_options_name_must_be_there(tmp_path: Path) -> None:
     assert run.ngrams() is None and changed(run, options={"ngrams": False}).ngrams() is None
     with pytest.raises(ChargenError, match=f"lacks {NGRAMS}: it is no whole run"):
         changed(run, options={"ngrams": True}).ngrams()
+
+
+def test_n_grams_are_written_with_a_new_run_and_read_as_they_were(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    arrays = {
+        "buckets": np.array([3, 5, 9], np.uint32),
+        "rarity": random.random(3, np.float32),
+        "weight": random.random((3, 2), np.float32),
+        "bias": random.random(2, np.float32),
+        "strange": np.array([0.5], np.float32),
+        "strength": np.array([2.0], np.float32),
+    }
+    config = {"kind": "classifier", "model": asdict(LABELLED), "data": {"fingerprint": "x"}}
+    path = tmp_path / "run"
+    run = create_run(path, config, TOKENIZER, ["x", "y"], NgramClassifier.of(arrays, 2))
+    run.save_weights(random_weights(LABELLED))
+    for one in (run, run.in_memory()):
+        found = one.ngrams()
+        assert found is not None and found.arrays().keys() == arrays.keys()
+        for name, array in found.arrays().items():
+            np.testing.assert_array_equal(array, arrays[name])
+    with pytest.raises(ChargenError, match="already holds a run"):
+        create_run(path, config, TOKENIZER, ["x", "y"])
+
+
+def test_names_in_files_are_those_of_every_version() -> None:
+    assert (SCALES, CONFIDENCE, RIGHT) == ("scales", "held_out.confidence", "held_out.right")
+    assert (NGRAMS, STATE) == ("ngrams.safetensors", "training/state.safetensors")
 
 
 def test_scales_are_recorded_or_those_of_a_network_alone(tmp_path: Path) -> None:

@@ -103,7 +103,8 @@ def test_what_is_not_worth_going_on_from_is_not_saved(run: Run) -> None:
     saver.save(Progress(step=1))
     kept = content(run)
     assert kept is not None
-    saver.save(Progress(step=2, strikes=1))
+    struck = Progress(step=2, strikes=1)
+    assert saver.save(struck) is struck
     with torch.no_grad():
         saver.task.model.get_parameter("1.bias")[3] = math.nan
     saver.save(Progress(step=3))
@@ -218,6 +219,37 @@ def test_random_numbers_of_a_gpu_may_lack_or_be_too_many(run: Run) -> None:
     if not torch.cuda.is_available():
         run.save_training_state(tensors | {"random.cuda": tensors["random.cpu"][:16].copy()}, facts)
         assert saver_of(run, seed=1).restore() == Progress(step=5, rollbacks=2)
+
+
+def test_random_numbers_of_a_gpu_are_saved_and_set(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = torch.arange(16, dtype=torch.uint8)
+    found: list[Tensor] = []
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_rng_state", lambda: numbers)
+    monkeypatch.setattr("torch.cuda.set_rng_state", found.append)
+    saver = saver_of(run)
+    saver.save(Progress())
+    saver.restore()
+    assert len(found) == 1 and torch.equal(found[0], numbers)
+    saved = run.training_state()
+    assert saved is not None
+    del saved[0]["random.cuda"]  # as where there was none
+    run.save_training_state(*saved)
+    saver.restore()
+    assert len(found) == 1
+
+
+def test_each_process_goes_on_with_random_numbers_of_the_step(run: Run) -> None:
+    seeds: list[int] = []
+
+    class Recorded(World):
+        def seed(self, seed: int) -> None:
+            seeds.append(seed)
+
+    saver = saver_of(run, world=Recorded())
+    saver.save(Progress(step=12))
+    saver.restore()
+    assert seeds == [12]
 
 
 def test_without_a_saved_state_the_way_on_is_told(run: Run) -> None:
