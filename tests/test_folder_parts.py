@@ -88,6 +88,15 @@ def test_a_new_run_that_cannot_be_written_leaves_the_old_one_alone(
     assert load_run(run.path).kind == "language-model"
 
 
+def test_a_run_that_is_replaced_waits_under_a_hidden_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = language_model(tmp_path / "run")
+    removed: list[Path] = []
+    monkeypatch.setattr("shutil.rmtree", removed.append)  # as where it is killed before
+    write_run(run.path, LABELLED, TOKENIZER, labels=["x", "y"], overwrite=True)
+    assert len(removed) == 1 and removed[0].parent == tmp_path and removed[0].name.startswith(".run.")
+    assert load_run(removed[0] / "run").kind == "language-model"
+
+
 def test_what_may_be_replaced(tmp_path: Path) -> None:
     refuse_existing(tmp_path / "nothing", overwrite=False)
     (tmp_path / "empty").mkdir()
@@ -133,7 +142,7 @@ def test_parts_of_a_wrong_form_are_refused(tmp_path: Path) -> None:
             changed(run, tokenizer=tokenizer).tokenizer()
     with pytest.raises(ChargenError, match="has no record of its options"):
         changed(run, options=["steps"]).options  # noqa: B018
-    wrong: list[Any] = [[], {"fingerprint": 5}, {"sources": []}]
+    wrong: list[Any] = [[], 5, "text", {"fingerprint": 5}, {"sources": []}]
     for data in wrong:
         with pytest.raises(ChargenError, match="has no data that chargen knows"):
             changed(run, data=data).data(TextRecord)

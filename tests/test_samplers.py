@@ -48,6 +48,7 @@ def test_softmax_of_logarithms_are_the_numbers_themselves() -> None:
 def test_scores_of_any_size_do_not_overflow_and_are_computed_in_float64() -> None:
     large = np.array([1e4, 1e4 - math.log(3)])
     np.testing.assert_allclose(samplers.log_softmax(large), np.log([0.75, 0.25]))
+    np.testing.assert_allclose(samplers.log_softmax(np.array([1e4, 0.0])), [0.0, -1e4])
     for narrow in (LOGITS.astype(np.float32), LOGITS.astype(np.float16)):
         for function in (samplers.softmax, samplers.log_softmax):
             assert function(narrow).dtype == np.float64
@@ -94,7 +95,7 @@ def test_top_k_of_a_large_vocabulary(k: int) -> None:
 def test_of_equals_the_lowest_ids_are_kept(sampler: Callable[[np.ndarray, float], np.ndarray]) -> None:
     assert kept(sampler(np.zeros(1024), 0.25)) == list(range(256))
     two = np.log(np.tile([1.0, 3.0], 512))  # the likelier half has three quarters
-    assert kept(samplers.top_p(two, 0.375)) == list(range(1, 512, 2))
+    assert kept(sampler(two, 0.375)) == list(range(1, 512, 2))
 
 
 def test_the_default_is_temperature_0_8_and_nothing_else() -> None:

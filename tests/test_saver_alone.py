@@ -190,6 +190,8 @@ def without(name: str) -> Callable[[dict[str, Any], dict[str, Any]], object]:
         (lambda tensors, facts: facts.update(tokens=-1), "has numbers in"),
         (lambda tensors, facts: facts.update(evaluation_tokens=-1), "has numbers in"),
         (lambda tensors, facts: facts.update(rollbacks=3), "has numbers in"),
+        (lambda tensors, facts: facts.update(rollbacks=-1), "has numbers in"),
+        (lambda tensors, facts: facts.update(seconds=math.inf), "has numbers in"),
         (lambda tensors, facts: facts.update(seconds=-0.5), "has numbers in"),
         (lambda tensors, facts: facts.update(step="x"), "has no progress of a training"),
     ],
