@@ -36,15 +36,15 @@ LANGUAGE_PIECES = 4000  # fewer than MAX_PIECES, since a language model's projec
 DROPOUT_FROM_SCRATCH = 0.3, 0.2, 0.5  # of outputs, of inputs, of whole pieces: best of those tried on SST-2
 DROPOUT_FROM_LANGUAGE = 0.1, 0.0, 0.0  # the same, for an encoder that has learned a language and overfits less
 PROBE_POOLING = "mean"  # better than max for language models, and as good as concat with a third of its units
-CLASSIFIER_FINE_TUNING = 1 / 3  # factor on the learning rate for an encoder that was trained before
+CLASSIFIER_FINE_TUNING = (
+    1 / 3
+)  # factor on the learning rate for an encoder that was trained before and is not to forget
 SOURCE_OPTIONS = (  # options that a run to start from decides
     *("tokenizer", "vocab_size", "min_frequency", "size"),
     *("cell", "num_layers", "hidden_size", "embedding_size"),
 )
-CLASSIFIER_RATES = {
-    "muon": (0.006, 0.1),
-    "adamw": (0.003, 0.01),
-}  # learning rate (half of a language model's), weight decay
+# Learning rate, half of a language model's, and weight decay.
+CLASSIFIER_RATES = {"muon": (0.006, 0.1), "adamw": (0.003, 0.01)}
 
 
 def classifier_tokenizer(rare: float) -> tuple[str, str]:
