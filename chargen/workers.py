@@ -108,7 +108,7 @@ class Workers:
     def _init_thread(self, number: int) -> None:
         """Make a thread's kernels single-threaded, and pin it to a core if there is exactly one per worker.
 
-        Without pinning, Linux puts all threads on one core if a program of another login session competes, and gives
+        Without pinning, Linux puts all threads on one core if a program of another login competes, and gives
         that program the other core.
 
         Args:

@@ -21,7 +21,7 @@ class Started:
 
     run: Run
     parameters: int  # of the model
-    resumed_step: int  # steps made in earlier sessions; 0 for a new run
+    resumed_step: int  # steps made before it was resumed; 0 for a new run
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Step:
     bits: float | None  # the same in bits per character; None for a classifier
     learning_rate: float
     fraction: float  # of the budget spent, 0 to 1
-    seconds: float  # of training so far, earlier sessions included
+    seconds: float  # of training so far, those before a resume included
     tokens: int  # read so far, by all processes
 
 

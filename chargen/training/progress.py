@@ -26,7 +26,7 @@ class Progress:
     """
 
     step: int = 0  # updates of the weights so far
-    seconds: float = 0.0  # of training, summed over all sessions
+    seconds: float = 0.0  # of training, those before a resume included
     tokens: int = 0  # read so far
     best: float | None = None  # highest score so far, from the evaluations during training
     stale: int = 0  # evaluations since the last clear improvement
