@@ -53,7 +53,7 @@ class Counted:
 
 @pytest.fixture
 def task(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Counted:
-    monkeypatch.setattr(planner, "SECONDS", 0.02)
+    monkeypatch.setattr(planner, "MEASURED_SECONDS", 0.02)
     return Counted()
 
 

@@ -22,7 +22,8 @@ from chargen.classification.labeller import Labeller, Verdict
 from chargen.errors import ChargenError
 from chargen.kinds import CLASSIFIER
 from chargen.runs.create import write_run
-from chargen.runs.folder import Run, RunInMemory
+from chargen.runs.folder import Run
+from chargen.runs.memory import RunInMemory, in_memory
 from chargen.text.labelled import LabelledSet
 from chargen.text.records import LabelledRecord
 
@@ -136,7 +137,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             recorded = options_before_language(recorded)
         kept = recorded.keys() & defaults.keys() - {"device", *NO_OPTIONS}
         classifier = cls(**{name: recorded[name] for name in sorted(kept)})
-        classifier._take(run.in_memory())
+        classifier._take(in_memory(run))
         return classifier
 
     def fit(self, X: Any, y: Any) -> TextClassifier:
@@ -168,7 +169,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             path = Path(temporary) / "run" if self.out is None else Path(self.out)
             for event in start(options, path, overwrite=self.overwrite, examples=examples):
                 if isinstance(event, Done):
-                    return event.run.in_memory()
+                    return in_memory(event.run)
         raise AssertionError("a training ends with Done")
 
     def _take(self, run: RunInMemory) -> None:

@@ -15,6 +15,7 @@ from chargen.api.writer import TextWriter
 from chargen.classification.labeller import Labeller
 from chargen.kinds import kind_of
 from chargen.runs.folder import Run
+from chargen.runs.memory import in_memory
 
 
 class TextEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -36,7 +37,7 @@ class TextEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         """Load the run; nothing is learned from X (N,). ChargenError when there is no such run."""
         if X is not None:
             as_texts(X)
-        self.run_ = as_run(self.run).in_memory()
+        self.run_ = in_memory(as_run(self.run))
         self._model: TextWriter | Labeller | None = _embedding_model(self.run_)
         return self
 

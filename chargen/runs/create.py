@@ -14,7 +14,8 @@ from chargen.errors import ChargenError
 from chargen.kinds import is_kind
 from chargen.models.ngrams import NgramClassifier
 from chargen.runs.files import digest, tensor_bytes, to_json, umask, write_atomically
-from chargen.runs.folder import FORMAT_VERSION, NGRAMS, Run, RunInMemory, is_run, load_run
+from chargen.runs.folder import FORMAT_VERSION, NGRAMS, Run, is_run, load_run
+from chargen.runs.memory import RunInMemory
 from chargen.text.tokenizers.base import Tokenizer
 
 

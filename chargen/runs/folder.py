@@ -40,7 +40,7 @@ from chargen.runs.files import (
     to_json,
     write_atomically,
 )
-from chargen.runs.formats import rename_options
+from chargen.runs.formats import Evaluation, TokenizerRecord, rename_options
 from chargen.text.records import DataRecord, LabelledRecord
 from chargen.text.tokenizers.base import Tokenizer
 from chargen.text.tokenizers.registry import load_tokenizer, tokenizer_file
@@ -57,22 +57,6 @@ BESIDE_WEIGHTS = (SCALES, CONFIDENCE, RIGHT)  # arrays in a classifier's model.s
 Config = TypeVar("Config", bound=ModelConfig)
 Data = TypeVar("Data", bound=DataRecord)
 Part = TypeVar("Part")
-
-
-@dataclass(frozen=True)
-class TokenizerRecord:
-    """What config.json says of the tokenizer."""
-
-    kind: str
-    file: str
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What every line of metrics.jsonl has."""
-
-    step: int
-    val_loss: float
 
 
 @dataclass(frozen=True)
@@ -134,7 +118,7 @@ class Run:
         file = tokenizer_file(record.kind)
         if record.file != file:
             raise ChargenError(f"{config} calls the tokenizer's file {shorten(repr(record.file))}, not {file!r}")
-        tokenizer = load_tokenizer(record.kind, self._read(file))
+        tokenizer = load_tokenizer(record.kind, self.content(file))
         if tokenizer.vocab_size != (size := self.model_config(ModelConfig).encoder.vocab_size):
             raise ChargenError(
                 f"{self.path / file} has {tokenizer.vocab_size:,} tokens, but the model {size:,}: the run is damaged"
@@ -154,7 +138,7 @@ class Run:
 
     def ngrams(self) -> NgramClassifier | None:
         """The n-gram classifier that a classifier is combined with, if any; ChargenError if its file is missing."""
-        if not self._has(NGRAMS):
+        if not self.has(NGRAMS):
             if self.options.get("ngrams"):
                 raise ChargenError(f"{self.path} lacks {NGRAMS}: it is no whole run of chargen; train it again")
             return None
@@ -176,20 +160,25 @@ class Run:
 
     def summary(self) -> dict[str, Any]:
         """How the training ended; empty until then."""
-        if not self._has("summary.json"):
+        if not self.has("summary.json"):
             return {}
         path = self.path / "summary.json"
         return read_record(dict[str, Any], self._read_json("summary.json"), f"{path} is no summary of a training")
 
     def metrics(self) -> list[dict[str, Any]]:
         """The evaluations so far, oldest first; ChargenError for a line that is none."""
-        if not self._has("metrics.jsonl"):
+        if not self.has("metrics.jsonl"):
             return []
-        path, found = self.path / "metrics.jsonl", []
-        for number, line in enumerate(self._read("metrics.jsonl").splitlines(), start=1):
-            context = f"{path}, line {number}"
-            record = read_record(dict[str, Any], parse_json(line, context), f"{context} is no evaluation")
-            read_record(Evaluation, record, f"{context} is no evaluation")
+        found: list[dict[str, Any]] = []
+        for number, line in enumerate(self.content("metrics.jsonl").splitlines(), start=1):
+            try:
+                record = read_record(dict[str, Any], parse_json(line, "it"), "it is no object")
+                read_record(Evaluation, record, "it is no evaluation")
+            except ChargenError as error:
+                raise ChargenError(
+                    f"line {number} of {self.path / 'metrics.jsonl'} is no evaluation ({error}): delete the file, "
+                    "which only keeps the history, and go on"
+                ) from error
             found.append(record)
         return found
 
@@ -252,12 +241,12 @@ class Run:
     @property
     def can_resume(self) -> bool:
         """Whether there is a training state to resume from."""
-        return self._has(STATE)
+        return self.has(STATE)
 
     @property
     def has_weights(self) -> bool:
         """Whether the training has reached an evaluation, which saves the first weights."""
-        return self._has("model.safetensors")
+        return self.has("model.safetensors")
 
     def training_state(self) -> tuple[Weights, dict[str, Any]] | None:
         """Tensors and metadata last written by `save_training_state`, if any."""
@@ -293,13 +282,15 @@ class Run:
         weights, _ = self._tensors("model.safetensors")
         return weights
 
-    def _has(self, name: str) -> bool:
+    def has(self, name: str) -> bool:
+        """Whether the run has a file of this name."""
         return (self.path / name).exists()
 
     def _tensors(self, name: str) -> tuple[Weights, dict[str, Any]]:
         return load_tensors(self.path / name)
 
-    def _read(self, name: str) -> bytes:
+    def content(self, name: str) -> bytes:
+        """The bytes of a file; ChargenError if it is missing or is not what was written."""
         return self._checked(name, read_file(self.path / name))
 
     def _checked(self, name: str, content: bytes) -> bytes:
@@ -310,31 +301,7 @@ class Run:
         return content
 
     def _read_json(self, name: str) -> Any:
-        return parse_json(self._read(name), str(self.path / name))
-
-    def in_memory(self) -> RunInMemory:
-        """A copy that does not need the folder; ChargenError if the run has no weights yet."""
-        self._all_weights()  # raises if there are none
-        names = (str(self.config["tokenizer"]["file"]), "config.json", *FILES)
-        return RunInMemory(self.path, self.config, {name: self._read(name) for name in names if self._has(name)})
-
-
-@dataclass(frozen=True)
-class RunInMemory(Run):
-    """A run whose files are bytes in memory, without those needed only to resume. Can be pickled."""
-
-    files: dict[str, bytes]
-
-    def _has(self, name: str) -> bool:
-        return name in self.files
-
-    def _read(self, name: str) -> bytes:
-        if name not in self.files:
-            raise ChargenError(f"the run lacks {name}: it is no whole run of chargen; train it again")
-        return self._checked(name, self.files[name])
-
-    def _tensors(self, name: str) -> tuple[Weights, dict[str, Any]]:
-        return load_tensors(Path(name), self._read(name))
+        return parse_json(self.content(name), str(self.path / name))
 
 
 def is_run(path: Path) -> bool:

@@ -1,8 +1,9 @@
-"""Names that earlier versions used, so that their runs still load and old flags get a helpful answer."""
+"""Records within a run's files, and what earlier versions called things: their runs go on loading."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 RENAMED_OPTIONS = {
@@ -21,3 +22,19 @@ def rename_options(options: Mapping[str, Any]) -> dict[str, Any]:
     {'hidden_size': 256, 'seed': 0}
     """
     return {RENAMED_OPTIONS.get(name, name): value for name, value in options.items()}
+
+
+@dataclass(frozen=True)
+class TokenizerRecord:
+    """What config.json says of the tokenizer."""
+
+    kind: str
+    file: str
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What every line of metrics.jsonl has."""
+
+    step: int
+    val_loss: float

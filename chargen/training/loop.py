@@ -174,8 +174,8 @@ def finish(task: Task, run: Run, progress: Progress, reason: str | None, world: 
     """
 
     def measure() -> dict[str, Any]:
-        if reason == INTERRUPTED:
-            return max(run.metrics(), key=task.score)
+        if reason == INTERRUPTED and (known := run.metrics()):
+            return max(known, key=task.score)
         load_weights(task.model, run.weights())
         usual = int(EVALUATION_FRACTION * progress.tokens)
         large = int(min(LARGE_EVALUATION, LAST_EVALUATION_FRACTION * progress.tokens))
