@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from chargen.hardware import choose_device, keep_freed_memory
 from chargen.kinds import kind_of
 from chargen.runs.create import create_run, refuse_existing
 from chargen.runs.folder import CHECKPOINTS, Run
+from chargen.runs.lock import training_lock
 from chargen.runs.search import find_run
 from chargen.text.labelled import LabelledSet
 from chargen.training.distributed import World, join, leave
@@ -54,8 +55,8 @@ def start(
         ChargenError: The folder already holds a run and `overwrite` is False, or options and data don't fit together.
     """
     hooks = hooks or Hooks()
-    with _joined(options) as (world, workers, device):
-        path = out or default_folder(options)
+    path = out or default_folder(options)
+    with _joined(options, path) as (world, workers, device):
         world.broadcast(lambda: refuse_existing(path, overwrite=overwrite))
         source = find_run(options.start_from) if options.start_from else None
         context = Context(world, workers, device, source, examples=examples, progress=hooks.encoding)
@@ -107,7 +108,7 @@ def resume(
         options = replace(options, minutes=budget.minutes, epochs=budget.epochs, steps=budget.steps)
     if "-" in options.inputs and sys.stdin.isatty():
         raise ChargenError(f"{run.name} was trained on standard input: pipe the same text into chargen again")
-    with _joined(options) as (world, workers, where):
+    with _joined(options, run.path) as (world, workers, where):
         # A run that was killed before its first save still needs the weights of its source.
         source = find_run(options.start_from) if options.start_from and not run.can_resume else None
         run.ngrams()  # raises if they are missing, before any work is done
@@ -151,16 +152,15 @@ def default_folder(options: Options) -> Path:
 
 
 @contextmanager
-def _joined(options: Options) -> Iterator[tuple[World, Workers, torch.device]]:
-    """Join the other processes and start the worker threads; both end with the context."""
+def _joined(options: Options, path: Path) -> Iterator[tuple[World, Workers, torch.device]]:
+    """The processes and threads that share a training of the run at `path` until it ends, and their device."""
     device = choose_device(options.device)
     keep_freed_memory()
-    try:
+    with ExitStack() as stack:
+        stack.callback(leave)
         world = join(device)
-        with workers_for(device) as workers:
-            yield world, workers, device
-    finally:
-        leave()
+        world.broadcast(lambda: stack.enter_context(training_lock(path)))
+        yield world, stack.enter_context(workers_for(device)), device
 
 
 def _prepare(options: Options, context: Context) -> Prepared:
