@@ -54,8 +54,8 @@ def textbook_step(cell: str, x: np.ndarray, state: list[np.ndarray], w: dict[str
         return [sigmoid(o) * np.tanh(c), c]
     if cell == "gru":
         r, z = sigmoid(sum(gate(0, h))), sigmoid(sum(gate(1, h)))
-        given, carried = gate(2, h)
-        return [(1 - z) * np.tanh(given + r * carried) + z * h]
+        n_x, n_h = gate(2, h)
+        return [(1 - z) * np.tanh(n_x + r * n_h) + z * h]
     summed = sum(gate(0, h))
     return [np.tanh(summed) if cell == "rnn" else np.maximum(summed, 0)]
 
@@ -313,7 +313,7 @@ def test_the_gru_scan_is_the_kernel_forwards_and_back() -> None:
     state = torch.randn(B, H, dtype=torch.float64, requires_grad=True)
     pull = torch.randn(T, B, H, dtype=torch.float64)
     wanted = [inputs, state, *layer.parameters()]
-    expected, _ = FusedCell.over_time(layer, inputs, (state,), list(layer.parameters()))
+    expected, _ = FusedCell.forward_with(layer, list(layer.parameters()), inputs, (state,))
     scanned, _ = layer(inputs, (state,))
     assert "GRUScan" in repr(scanned.grad_fn) and "GRUScan" not in repr(expected.grad_fn)
     torch.testing.assert_close(scanned, expected, atol=1e-12, rtol=0)

@@ -1,1 +1,1 @@
-"""Recurrent cells: the contract, and the families that keep it."""
+"""Recurrent cells: the interface, the cells themselves, and their registry."""

@@ -1,7 +1,8 @@
-"""Recurrent layers: a cell run over time, and the same cell spelled out for one step.
+"""The interface of recurrent cells: run over time (`forward`) or for one step (`step`).
 
-`step` is the slow, readable twin of `forward`; a test holds them equal. A new cell is a class here, in `CELLS`, and a
-row in `specs.SPECS`. Weights of torch.nn's cells have its names, shapes and gate order.
+`step` is the slow, readable twin of `forward`; a test checks that they agree. A new cell is a class in this folder, a
+row in `registry.CELLS` and a row in `specs.SPECS`. Cells that torch.nn has too use its weight names, shapes and gate
+order.
 
 Shapes: T steps, B streams, I inputs, H hidden, G gates. A state is a tuple of tensors (B, ·), the output first.
 """
@@ -18,7 +19,7 @@ State = tuple[Tensor, ...]
 
 
 class Cell(nn.Module):
-    """One recurrent layer, read forwards: what every cell has in common. State goes in and comes out."""
+    """One recurrent layer, which reads forwards. It keeps no state: that is an argument and a result."""
 
     spec: ClassVar[CellSpec]
     input_size: int
@@ -26,7 +27,7 @@ class Cell(nn.Module):
 
     @property
     def output_size(self) -> int:
-        """Numbers it gives a step."""
+        """Size of each step's output."""
         return self.hidden_size
 
     def initial_state(self, batch: int) -> State:
@@ -35,20 +36,26 @@ class Cell(nn.Module):
         return (zeros,) * len(self.spec.state)
 
     def initialise(self) -> None:
-        """Give the weights the random values that a training begins with."""
+        """Set the weights to the random values that training starts from."""
         raise NotImplementedError(f"{type(self).__name__} is abstract")
 
     def compact(self) -> None:
-        """Lay the weights out as the kernel wants them, after they were copied. Not all cells need it."""
+        """Lay out the weights in memory as the kernel needs them, after they were copied. Few cells need this."""
 
     def forward(self, inputs: Tensor, state: State, mask: Tensor | None = None) -> tuple[Tensor, State]:
-        """Outputs (T, B, H) and the state after them, from inputs (T, B, I) and the state before.
+        """Run the cell over time.
 
-        `mask`: factors of the weight `spec.recurrent`, the same at every step of the call (DropConnect on the
-        recurrence, Merity et al. 2017, arXiv:1708.02182).
+        Args:
+            inputs: (T, B, I).
+            state: Before the first step.
+            mask: Factors for the weight named `spec.recurrent`, the same at every step (weight drop; Merity et al.
+                2017, arXiv:1708.02182).
+
+        Returns:
+            Outputs (T, B, H), and the state after the last step.
         """
         raise NotImplementedError(f"{type(self).__name__} is abstract")
 
     def step(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
-        """One step of the cell's equations: inputs (B, I) and a state to outputs (B, H) and the next state."""
+        """Run one step: inputs (B, I) and a state to outputs (B, H) and the next state."""
         raise NotImplementedError(f"{type(self).__name__} is abstract")

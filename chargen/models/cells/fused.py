@@ -1,4 +1,8 @@
-"""The cells of torch.nn, run over time by its fused kernels: LSTM, GRU and simple recurrent networks."""
+"""The cells of torch.nn, run over time by its fused kernels: LSTM, GRU and simple recurrent networks.
+
+The equations write x_gates for W_ih·x + b_ih and h_gates for W_hh·h + b_hh, both (B, G·H); · between vectors is
+elementwise.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +19,16 @@ from chargen.models.specs import SPECS
 
 
 class FusedCell(nn.RNNBase, Cell):
-    """A cell of torch.nn, run by its fused kernel. Subclasses give the kernel and the equations."""
+    """A cell of torch.nn, run by its fused kernel. Subclasses give the kernel and the equations.
 
-    mode_name: ClassVar[str]  # what torch.nn calls the cell
-    fused: ClassVar[Callable[..., Any]]  # the kernel over time
+    >>> cell = GRU(input_size=3, hidden_size=5)
+    >>> outputs, (h,) = cell(torch.zeros(4, 2, 3), cell.initial_state(2))
+    >>> outputs.shape, h.shape
+    (torch.Size([4, 2, 5]), torch.Size([2, 5]))
+    """
+
+    mode_name: ClassVar[str]  # torch.nn's name for the cell
+    kernel: ClassVar[Callable[..., Any]]  # torch's function that runs the cell over time
 
     weight_ih_l0: nn.Parameter  # (G·H, I)
     weight_hh_l0: nn.Parameter  # (G·H, H)
@@ -30,7 +40,7 @@ class FusedCell(nn.RNNBase, Cell):
 
     @torch.no_grad()
     def initialise(self) -> None:
-        """Glorot inputs and orthogonal recurrences gate by gate, biases zero.
+        """Initialise each gate: Glorot input weights, orthogonal recurrent weights, zero biases.
 
         Orthogonal: Saxe et al. 2014, arXiv:1312.6120.
         """
@@ -42,11 +52,11 @@ class FusedCell(nn.RNNBase, Cell):
         self.bias_hh_l0.zero_()
 
     def compact(self) -> None:
-        """Side by side, since cuDNN would mend that at every call."""
+        """Put the weights side by side in memory, or cuDNN would copy them at every call."""
         self.flatten_parameters()
 
     def initialise_recurrence(self, weight: Tensor) -> None:
-        """Give one gate's recurrent weight (H, H) its first values."""
+        """Initialise the recurrent weight (H, H) of one gate in place."""
         nn.init.orthogonal_(weight)
 
     def forward(self, inputs: Tensor, state: State, mask: Tensor | None = None) -> tuple[Tensor, State]:
@@ -54,111 +64,123 @@ class FusedCell(nn.RNNBase, Cell):
         (weights,) = self.all_weights
         if mask is not None:
             weights = [weights[0], cast("nn.Parameter", weights[1] * mask), *weights[2:]]
-        return self.over_time(inputs, state, weights)
+        return self.forward_with(weights, inputs, state)
 
-    def over_time(self, inputs: Tensor, state: State, weights: list[nn.Parameter]) -> tuple[Tensor, State]:
-        """`forward` by torch's kernel, with these weights in place of the layer's own."""
-        hidden = tuple(part[None] for part in state)
+    def forward_with(self, weights: list[nn.Parameter], inputs: Tensor, state: State) -> tuple[Tensor, State]:
+        """`forward` with other weights than the layer's own: weight_ih, weight_hh, bias_ih and bias_hh."""
+        hidden = tuple(part[None] for part in state)  # each (1, B, H)
         # has_biases, num_layers, dropout, train, bidirectional, batch_first
         flags = (True, 1, 0.0, self.training, False, False)
-        outputs, *after = type(self).fused(inputs, hidden if len(hidden) > 1 else hidden[0], weights, *flags)
+        outputs, *after = type(self).kernel(inputs, hidden if len(hidden) > 1 else hidden[0], weights, *flags)
         return outputs, tuple(part[0] for part in after)
 
     def step(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
-        """One step of the cell's equations: inputs (B, I) and a state to outputs (B, H) and the next state."""
-        given = linear(inputs, self.weight_ih_l0, self.bias_ih_l0)  # (B, G·H)
-        carried = linear(state[0], self.weight_hh_l0, self.bias_hh_l0)  # (B, G·H)
-        after = self.equations(given, carried, *state)
+        """Run one step: inputs (B, I) and a state to outputs (B, H) and the next state."""
+        x_gates = linear(inputs, self.weight_ih_l0, self.bias_ih_l0)  # (B, G·H)
+        h_gates = linear(state[0], self.weight_hh_l0, self.bias_hh_l0)  # (B, G·H)
+        after = self.equations(x_gates, h_gates, *state)
         return after[0], after
 
-    def equations(self, given: Tensor, carried: Tensor, *state: Tensor) -> State:
-        """The next state from the input's and the last h's products with the gates' weights, each (B, G·H)."""
+    def equations(self, x_gates: Tensor, h_gates: Tensor, *state: Tensor) -> State:
+        """The next state, from the products of the input and of h with the gates' weights, each (B, G·H)."""
         raise NotImplementedError(f"{type(self).__name__} is abstract")
 
 
 class LSTM(FusedCell):
-    """Long short-term memory with a forget gate (Gers et al. 2000); gates in the order i f g o."""
+    """Long short-term memory with a forget gate (Gers et al. 2000); gates in the order i f g o.
+
+    With i, f, g, o = x_gates + h_gates:
+
+        c' = sigmoid(f)·c + sigmoid(i)·tanh(g)
+        h' = sigmoid(o)·tanh(c')
+    """
 
     spec = SPECS["lstm"]
     mode_name = "LSTM"
-    fused = staticmethod(torch.lstm)
+    kernel = staticmethod(torch.lstm)
 
     @torch.no_grad()
     def initialise(self) -> None:
-        """With the forget gate open: a bias of 1 (Jozefowicz et al. 2015)."""
+        """Initialise as other cells, but the forget gate's bias to 1, so that it is open (Jozefowicz et al. 2015)."""
         super().initialise()
         self.bias_ih_l0[self.hidden_size : 2 * self.hidden_size] = 1.0
 
-    def equations(self, given: Tensor, carried: Tensor, *state: Tensor) -> State:
-        """C' = f·c + i·g and h' = o·tanh(c')."""
-        i, f, g, o = (given + carried).chunk(4, dim=-1)
+    def equations(self, x_gates: Tensor, h_gates: Tensor, *state: Tensor) -> State:
+        """The next (h, c); the equations are in the class docstring."""
+        i, f, g, o = (x_gates + h_gates).chunk(4, dim=-1)
         c = f.sigmoid() * state[1] + i.sigmoid() * g.tanh()
         return o.sigmoid() * c.tanh(), c
 
 
 class GRU(FusedCell):
-    """Gated recurrent unit, reset applied after the product (cuDNN's variant of Cho et al. 2014); gates r z n."""
+    """Gated recurrent unit (Cho et al. 2014, in cuDNN's variant); gates in the order r z n.
+
+    The reset gate applies after the recurrent product, as in torch.nn:
+
+        r = sigmoid(r_x + r_h)
+        z = sigmoid(z_x + z_h)
+        n = tanh(n_x + r·n_h)
+        h' = (1 - z)·n + z·h
+
+    where r_x, z_x, n_x = x_gates and r_h, z_h, n_h = h_gates.
+    """
 
     spec = SPECS["gru"]
     mode_name = "GRU"
-    fused = staticmethod(torch.gru)
+    kernel = staticmethod(torch.gru)
 
-    def over_time(self, inputs: Tensor, state: State, weights: list[nn.Parameter]) -> tuple[Tensor, State]:
-        """By `gru_scan` where that is faster: in training, on a CPU."""
+    def forward_with(self, weights: list[nn.Parameter], inputs: Tensor, state: State) -> tuple[Tensor, State]:
+        """As for other cells, but by `gru_scan` where that is faster: in training on a CPU."""
         if not (inputs.device.type == "cpu" and torch.is_grad_enabled()):
-            return super().over_time(inputs, state, weights)
+            return super().forward_with(weights, inputs, state)
         dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else weights[0].dtype
         return self.scan(inputs.to(dtype), state[0].to(dtype), *(weight.to(dtype) for weight in weights))
 
     def scan(
         self, inputs: Tensor, h: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_hh: Tensor
     ) -> tuple[Tensor, State]:
-        """`forward` by `gru_scan`: outputs (T, B, H) and the state from inputs (T, B, I) and h (B, H), of one dtype.
+        """`forward` by `gru_scan`: inputs (T, B, I) and h (B, H) to outputs (T, B, H) and the state.
 
-        The biases of r and z join those of the inputs' product, so that no step need add them.
+        All tensors have the same dtype. The recurrent biases of r and z are added to x_gates, once for all steps.
         """
-        rz, reset = bias_hh.split([2 * self.hidden_size, self.hidden_size])
-        given = linear(inputs, weight_ih, bias_ih + pad(rz, (0, self.hidden_size)))  # (T, B, 3·H)
-        outputs = gru_scan(given, h, weight_hh, reset)
+        rz, n = bias_hh.split([2 * self.hidden_size, self.hidden_size])
+        x_gates = linear(inputs, weight_ih, bias_ih + pad(rz, (0, self.hidden_size)))  # (T, B, 3·H)
+        outputs = gru_scan(x_gates, h, weight_hh, n)
         return outputs, (outputs[-1],)
 
-    def equations(self, given: Tensor, carried: Tensor, *state: Tensor) -> State:
-        """H' = (1 - z)·n + z·h, with n = tanh(given + r·carried)."""
-        r_given, z_given, n_given = given.chunk(3, dim=-1)
-        r_carried, z_carried, n_carried = carried.chunk(3, dim=-1)
-        r = (r_given + r_carried).sigmoid()
-        z = (z_given + z_carried).sigmoid()
-        n = (n_given + r * n_carried).tanh()
+    def equations(self, x_gates: Tensor, h_gates: Tensor, *state: Tensor) -> State:
+        """The next (h,); the equations are in the class docstring."""
+        r_x, z_x, n_x = x_gates.chunk(3, dim=-1)
+        r_h, z_h, n_h = h_gates.chunk(3, dim=-1)
+        r = (r_x + r_h).sigmoid()
+        z = (z_x + z_h).sigmoid()
+        n = (n_x + r * n_h).tanh()
         return ((1 - z) * n + z * state[0],)
 
 
 class RNN(FusedCell):
-    """The simple recurrent network of Elman (1990), with tanh."""
+    """Simple recurrent network (Elman 1990): h' = tanh(x_gates + h_gates)."""
 
     spec = SPECS["rnn"]
     mode_name = "RNN_TANH"
-    fused = staticmethod(torch.rnn_tanh)
+    kernel = staticmethod(torch.rnn_tanh)
 
-    def equations(self, given: Tensor, carried: Tensor, *state: Tensor) -> State:
-        """H' = tanh(given + carried)."""
-        return ((given + carried).tanh(),)
+    def equations(self, x_gates: Tensor, h_gates: Tensor, *state: Tensor) -> State:
+        """The next (h,)."""
+        return ((x_gates + h_gates).tanh(),)
 
 
 class ReluRNN(FusedCell):
-    """The simple recurrent network with relu, from an identity recurrence (Le et al. 2015, arXiv:1504.00941)."""
+    """Simple recurrent network with relu (Le et al. 2015, arXiv:1504.00941): h' = relu(x_gates + h_gates)."""
 
     spec = SPECS["rnn-relu"]
     mode_name = "RNN_RELU"
-    fused = staticmethod(torch.rnn_relu)
-
-    def compact(self) -> None:
-        """Side by side, since cuDNN would mend that at every call."""
-        self.flatten_parameters()
+    kernel = staticmethod(torch.rnn_relu)
 
     def initialise_recurrence(self, weight: Tensor) -> None:
-        """The identity, since it neither grows nor shrinks what is carried."""
+        """Initialise to the identity, which neither amplifies nor shrinks the state."""
         nn.init.eye_(weight)
 
-    def equations(self, given: Tensor, carried: Tensor, *state: Tensor) -> State:
-        """H' = relu(given + carried)."""
-        return ((given + carried).relu(),)
+    def equations(self, x_gates: Tensor, h_gates: Tensor, *state: Tensor) -> State:
+        """The next (h,)."""
+        return ((x_gates + h_gates).relu(),)

@@ -1,4 +1,4 @@
-"""The cells by name. A new one is a class in this folder, a row here, and a row in `specs.SPECS`."""
+"""All cells by name. A new cell is a class in this folder, a row here, and a row in `specs.SPECS`."""
 
 from __future__ import annotations
 
