@@ -222,7 +222,7 @@ def test_masks_are_drawn_for_all_streams_and_select_some(bidirectional: bool) ->
     masks = encoder.draw_masks(Dropout(0.5, 0.5, 0.5, 0.5, 0.5), B)
     whole, _ = encoder(some_ids(), masks=masks)
     for streams in (slice(0, 2), slice(2, 3), slice(0, None, 2)):
-        part, _ = encoder(some_ids()[:, streams], masks=masks.of(streams))
+        part, _ = encoder(some_ids()[:, streams], masks=masks.select(streams))
         torch.testing.assert_close(part, whole[:, streams], atol=TOLERANCE, rtol=0)
 
 

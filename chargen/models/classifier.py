@@ -1,4 +1,7 @@
-"""The classifier: which label a text has."""
+"""The classifier: predicts the label of a text.
+
+Shapes: T steps, B texts in a batch, N texts in all, H outputs of the encoder, F pooled outputs, K labels.
+"""
 
 from __future__ import annotations
 
@@ -27,24 +30,40 @@ class Classifier(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def forward(self, ids: Tensor, lengths: Tensor, masks: Masks = NO_MASKS) -> Tensor:
-        """Logits (B, labels) of texts padded to ids (T, B), the first `lengths` (B,) steps of each its own."""
+        """Compute the logits of a batch of texts.
+
+        Args:
+            ids: (T, B), shorter texts padded at the end.
+            lengths: Tokens (B,) of each text, at least 1.
+            masks: From `Encoder.draw_masks`; none outside training.
+
+        Returns:
+            Logits (B, K).
+        """
         logits: Tensor = self.head(self.pooled(ids, lengths, masks))
         return logits
 
     def pooled(self, ids: Tensor, lengths: Tensor, masks: Masks = NO_MASKS) -> Tensor:
-        """What the head reads of the same texts: their outputs, pooled (B, pooled size)."""
+        """Pooled outputs (B, F), which the head reads; arguments as for `forward`."""
         outputs, _ = self.encoder(ids, lengths=lengths, masks=masks)
         return pool(outputs, lengths, self.config)
 
 
 def pool(outputs: Tensor, lengths: Tensor, config: ClassifierConfig) -> Tensor:
-    """Outputs (T, B, ·) of texts of `lengths` (B,) to one vector a text, padding left out.
+    """Pool each text's outputs over time into one vector, ignoring padding.
 
-    `final`: after the last symbol, and for the way back after the first; `mean` and `max` over the text; `concat`:
-    all three side by side, as in ULMFiT (Howard & Ruder 2018, arXiv:1801.06146).
+    Args:
+        outputs: Of the last layer (T, B, H).
+        lengths: Tokens (B,) of each text.
+        config: With the pooling. `final` is the last output of each direction: after the last token, and for
+            backward layers after the first. `mean` and `max` are over time. `concat` is all three side by side, as in
+            ULMFiT (Howard & Ruder 2018, arXiv:1801.06146).
+
+    Returns:
+        Vectors (B, F).
     """
-    streams = torch.arange(len(lengths), device=outputs.device)
-    final = outputs[lengths - 1, streams]  # (B, ·)
+    texts = torch.arange(len(lengths), device=outputs.device)
+    final = outputs[lengths - 1, texts]  # (B, H)
     if config.encoder.bidirectional:
         hidden = config.encoder.hidden_size
         final = torch.cat([final[:, :hidden], outputs[0, :, hidden:]], dim=-1)
@@ -52,40 +71,47 @@ def pool(outputs: Tensor, lengths: Tensor, config: ClassifierConfig) -> Tensor:
         return final
     padding = (torch.arange(len(outputs), device=outputs.device)[:, None] >= lengths)[..., None]  # (T, B, 1)
     mean = outputs.masked_fill(padding, 0).sum(0) / lengths[:, None]
-    largest = outputs.masked_fill(padding, float("-inf")).amax(0)
-    return {"mean": mean, "max": largest, "concat": torch.cat([final, mean, largest], dim=-1)}[config.pooling]
+    maximum = outputs.masked_fill(padding, float("-inf")).amax(0)
+    return {"mean": mean, "max": maximum, "concat": torch.cat([final, mean, maximum], dim=-1)}[config.pooling]
 
 
 def label_logits(
     model: Classifier, texts: Sequence[np.ndarray], batch_size: int = 32, workers: Workers = ONE_WORKER
 ) -> np.ndarray:
-    """Logits (texts, labels), float32, of texts given as ids of any lengths, at least one symbol each."""
-    return _of_each(model, texts, model, model.config.num_labels, batch_size, workers)
+    """Compute logits (N, K), float32.
+
+    Args:
+        model: Run in evaluation mode, then put back into the mode it was in.
+        texts: Ids of each text, at least one token each.
+        batch_size: Texts of similar length read at once.
+        workers: Threads that share the batches.
+    """
+    return _in_batches(model, texts, model, model.config.num_labels, batch_size, workers)
 
 
 def embeddings(
     model: Classifier, texts: Sequence[np.ndarray], batch_size: int = 32, workers: Workers = ONE_WORKER
 ) -> np.ndarray:
-    """Pooled outputs (texts, pooled size), float32, of texts given as ids, at least one symbol each."""
-    return _of_each(model, texts, model.pooled, model.config.pooled_size, batch_size, workers)
+    """Compute pooled outputs (N, F), float32; arguments as for `label_logits`."""
+    return _in_batches(model, texts, model.pooled, model.config.pooled_size, batch_size, workers)
 
 
-def _of_each(
+def _in_batches(
     model: Classifier,
     texts: Sequence[np.ndarray],
-    read: Callable[[Tensor, Tensor], Tensor],
+    compute: Callable[[Tensor, Tensor], Tensor],
     size: int,
     batch_size: int,
     workers: Workers,
 ) -> np.ndarray:
-    """What `read` makes (texts, size) of texts given as ids, called with batches of them as `pad` gives them."""
+    """Results (N, size) of `compute`, a function of a batch's ids (T, B) and lengths (B,)."""
     device = model.head.weight.device
     results = np.empty((len(texts), size), np.float32)
 
     @torch.inference_mode()
     def fill(chosen: np.ndarray) -> None:
         ids, lengths = (torch.from_numpy(array).to(device) for array in pad([texts[i] for i in chosen]))
-        results[chosen] = read(ids, lengths).float().cpu().numpy()
+        results[chosen] = compute(ids, lengths).float().cpu().numpy()
 
     was_training = model.training
     model.eval()

@@ -1,4 +1,4 @@
-"""The shapes of models, as plain records that need no torch to be read."""
+"""The sizes and parts of each model, and the shapes of its weights that follow from them. Needs no torch."""
 
 from __future__ import annotations
 
@@ -13,14 +13,21 @@ POOLINGS = ("final", "mean", "max", "concat")
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """The embedding and the stack of recurrent layers that every model shares."""
+    """The embedding and the recurrent layers, which language models and classifiers share.
 
-    vocab_size: int  # V, symbols the embedding knows
+    Raises:
+        ChargenError: The cell is unknown, or a size is out of range.
+
+    >>> EncoderConfig(vocab_size=100, hidden_size=64, bidirectional=True).output_size
+    128
+    """
+
+    vocab_size: int  # V, number of tokens
     cell: str = "gru"  # one of specs.SPECS
     num_layers: int = 2  # L
     hidden_size: int = 256  # H, units per layer and direction
     embedding_size: int = 128  # E
-    bidirectional: bool = False  # a second stack reads from the end; for classifiers only
+    bidirectional: bool = False  # adds layers that read from the end; for classifiers only
 
     def __post_init__(self) -> None:
         spec_of(self.cell)  # raises where there is none
@@ -30,13 +37,13 @@ class EncoderConfig:
 
     @property
     def output_size(self) -> int:
-        """Numbers the encoder gives a step: H, or 2 H when bidirectional."""
+        """Size of each step's output: H, or 2·H if bidirectional."""
         return self.hidden_size * (2 if self.bidirectional else 1)
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The shape of a model: an encoder's, and what reads its outputs."""
+    """An encoder, and the layer above it that subclasses add."""
 
     encoder: EncoderConfig
 
@@ -47,7 +54,11 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class LanguageModelConfig(ModelConfig):
-    """An encoder and the projection of its outputs to the vocabulary."""
+    """An encoder, and the projection of its outputs to logits.
+
+    Raises:
+        ChargenError: The encoder is bidirectional, or `tied` with embedding and hidden sizes that differ.
+    """
 
     tied: bool = False  # projection and embedding are one matrix (Press & Wolf 2017, arXiv:1608.05859)
 
@@ -69,7 +80,11 @@ class LanguageModelConfig(ModelConfig):
 
 @dataclass(frozen=True)
 class ClassifierConfig(ModelConfig):
-    """An encoder, the pooling of its outputs over time, and a linear head."""
+    """An encoder, the pooling of its outputs over time, and a linear head.
+
+    Raises:
+        ChargenError: The pooling is unknown, or there are fewer than two labels.
+    """
 
     num_labels: int
     pooling: str = "final"  # one of POOLINGS
@@ -82,7 +97,7 @@ class ClassifierConfig(ModelConfig):
 
     @property
     def pooled_size(self) -> int:
-        """Numbers the head reads a text: all three poolings side by side for `concat`."""
+        """Size of a text's pooled outputs; `concat` has three poolings side by side."""
         return self.encoder.output_size * (3 if self.pooling == "concat" else 1)
 
     def output_shapes(self) -> Shapes:
@@ -91,14 +106,19 @@ class ClassifierConfig(ModelConfig):
 
 
 def weight_shapes(config: ModelConfig) -> Shapes:
-    """Name and shape of every weight that a model of this config stores, in order."""
+    """Name and shape of every weight that a model stores, in order.
+
+    >>> shapes = weight_shapes(LanguageModelConfig(EncoderConfig(100, "gru", 1, hidden_size=8, embedding_size=4)))
+    >>> shapes["encoder.layers.0.weight_ih_l0"], shapes["projection.weight"]
+    ((24, 4), (100, 8))
+    """
     encoder = config.encoder
-    of_layer = spec_of(encoder.cell).weight_shapes
+    layer_shapes = spec_of(encoder.cell).weight_shapes
     shapes: Shapes = {"encoder.embedding.weight": (encoder.vocab_size, encoder.embedding_size)}
     stacks = ("layers", "backward_layers") if encoder.bidirectional else ("layers",)
     for stack in stacks:
         for layer in range(encoder.num_layers):
             inputs = encoder.output_size if layer else encoder.embedding_size
-            for name, shape in of_layer(inputs, encoder.hidden_size).items():
+            for name, shape in layer_shapes(inputs, encoder.hidden_size).items():
                 shapes[f"encoder.{stack}.{layer}.{name}"] = shape
     return shapes | config.output_shapes()

@@ -1,4 +1,4 @@
-"""What a training step leaves out: fractions, and the masks that are drawn by them.
+"""Dropout in training: the fractions to drop, and one step's masks.
 
 Shapes: B streams, V vocabulary, E embedding, H hidden, G gates.
 """
@@ -14,16 +14,19 @@ from chargen.errors import ChargenError
 
 @dataclass(frozen=True)
 class Dropout:
-    """Fractions left out while training, each with one mask per step: variational dropout and its kin.
+    """Fractions to drop in training, each from 0 to below 1. A mask is the same at all time steps of a training step.
 
-    Gal & Ghahramani 2016, arXiv:1512.05287; Merity et al. 2017, arXiv:1708.02182. No part of the model's shape.
+    Variational dropout: Gal & Ghahramani 2016, arXiv:1512.05287; weight drop: Merity et al. 2017, arXiv:1708.02182.
+
+    Raises:
+        ChargenError: A fraction is below 0, or 1 or more.
     """
 
-    embedding: float = 0.0  # whole tokens of the embedding
-    input: float = 0.0  # what enters the first layer
-    between: float = 0.0  # what passes from a layer to the next
-    output: float = 0.0  # what leaves the last layer
-    recurrent: float = 0.0  # recurrent weights (weight drop)
+    embedding: float = 0.0  # of whole tokens (rows of the embedding)
+    input: float = 0.0  # of the first layer's inputs
+    between: float = 0.0  # of the other layers' inputs
+    output: float = 0.0  # of the last layer's outputs
+    recurrent: float = 0.0  # of recurrent weights (weight drop)
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -38,27 +41,29 @@ NO_DROPOUT = Dropout()
 
 @dataclass(frozen=True)
 class Masks:
-    """What one step leaves out: factors that are 0, or else 1 / (1 - fraction); None leaves nothing out."""
+    """One training step's masks: factors that are 0 or 1 / (1 - fraction); None drops nothing."""
 
     embedding: Tensor | None = None  # (V, 1)
     input: Tensor | None = None  # (1, B, E)
-    between: tuple[Tensor | None, ...] = ()  # one per layer after the first: (1, B, outputs)
-    output: Tensor | None = None  # (1, B, outputs)
-    recurrent: tuple[Tensor | None, ...] = ()  # one per layer, those that read backwards last: (G·H, H)
+    between: tuple[
+        Tensor | None, ...
+    ] = ()  # one per layer after the first: (1, B, H), or (1, B, 2·H) if bidirectional
+    output: Tensor | None = None  # as `between`
+    recurrent: tuple[Tensor | None, ...] = ()  # one per layer, backward layers last: (G·H, H)
 
-    def of(self, streams: slice) -> Masks:
-        """The masks of some of the streams."""
+    def select(self, streams: slice) -> Masks:
+        """The masks of some streams."""
 
-        def select(mask: Tensor | None) -> Tensor | None:
+        def columns(mask: Tensor | None) -> Tensor | None:
             return None if mask is None else mask[:, streams]
 
-        between = tuple(map(select, self.between))
-        return replace(self, input=select(self.input), between=between, output=select(self.output))
+        between = tuple(map(columns, self.between))
+        return replace(self, input=columns(self.input), between=between, output=columns(self.output))
 
 
 NO_MASKS = Masks()
 
 
 def masked(values: Tensor, mask: Tensor | None) -> Tensor:
-    """Values (T, B, ·) with one mask (1, B, ·) for all T steps."""
+    """Multiply values (T, B, ·) by a mask (1, B, ·), the same at all T steps; None changes nothing."""
     return values if mask is None else values * mask.to(values.dtype)

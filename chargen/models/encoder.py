@@ -1,6 +1,6 @@
 """The encoder: an embedding and a stack of recurrent layers, shared by language models and classifiers.
 
-Shapes: T steps, B streams, E embedding, H hidden. State goes in and comes out; nothing is remembered.
+Shapes: T steps, B streams, V vocabulary, E embedding, H hidden. The state is an argument and a result.
 """
 
 from __future__ import annotations
@@ -11,20 +11,26 @@ from torch.nn.functional import dropout
 from chargen.models.cells.registry import CELLS
 from chargen.models.config import EncoderConfig
 from chargen.models.dropout import NO_MASKS, Dropout, Masks, masked
-from chargen.models.stack import Stack, StackState, read_both_ways
+from chargen.models.stack import Stack, StackState, run_bidirectional
 
 
 class Encoder(nn.Module):
-    """Embedding and recurrent stack; bidirectional ones read every layer from both ends."""
+    """Embedding and recurrent layers; if bidirectional, every layer reads from both ends.
+
+    >>> import torch
+    >>> encoder = Encoder(EncoderConfig(vocab_size=10, hidden_size=5, bidirectional=True))
+    >>> encoder(torch.zeros(4, 2, dtype=torch.long))[0].shape  # (T, B, 2·H)
+    torch.Size([4, 2, 10])
+    """
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.config = config
         cell = CELLS[config.cell]
-        sizes = [config.embedding_size] + [config.output_size] * (config.num_layers - 1)
+        input_sizes = [config.embedding_size] + [config.output_size] * (config.num_layers - 1)
         self.embedding = nn.Embedding(config.vocab_size, config.embedding_size)
-        self.layers = Stack(cell(size, config.hidden_size) for size in sizes)
-        self.backward_layers = Stack(cell(size, config.hidden_size) for size in sizes if config.bidirectional)
+        self.layers = Stack(cell(size, config.hidden_size) for size in input_sizes)
+        self.backward_layers = Stack(cell(size, config.hidden_size) for size in input_sizes if config.bidirectional)
         nn.init.normal_(self.embedding.weight, std=0.1)
         self.layers.initialise()
         self.backward_layers.initialise()
@@ -34,7 +40,7 @@ class Encoder(nn.Module):
         return self.layers.initial_state(batch)
 
     def draw_masks(self, fractions: Dropout, batch: int) -> Masks:
-        """Masks for one step of `batch` streams, drawn by torch's global generator."""
+        """Draw the masks of one training step of `batch` streams, by torch's global generator."""
         config = self.config
 
         def draw(fraction: float, *shape: int) -> Tensor | None:
@@ -56,30 +62,30 @@ class Encoder(nn.Module):
     def forward(
         self, ids: Tensor, state: StackState | None = None, lengths: Tensor | None = None, masks: Masks = NO_MASKS
     ) -> tuple[Tensor, StackState]:
-        """Read ids.
+        """Run the encoder over time.
 
         Args:
             ids: (T, B).
             state: Before the first step; None: zeros.
-            lengths: Steps (B,) that are each stream's own. Only the way back needs to know, since it starts there.
-            masks: Of the same B streams, as `draw_masks` gives them; none outside of training.
+            lengths: Steps (B,) of each stream, the rest being padding; None: all T. Only backward layers need them.
+            masks: From `draw_masks`, of the same B streams; none outside training.
 
         Returns:
-            Outputs (T, B, H), or (T, B, 2·H) when bidirectional, and the state of the way forwards after all T steps.
+            Outputs (T, B, H), or (T, B, 2·H) if bidirectional; and the state of the forward layers after T steps.
         """
         state = state or self.initial_state(ids.shape[1])
         inputs = masked(self._embed(ids, masks), masks.input)  # (T, B, E)
         if len(self.backward_layers):
-            both = (self.layers, self.backward_layers)
-            outputs, after = read_both_ways(*both, inputs, state, lengths, masks.between, masks.recurrent)
+            stacks = (self.layers, self.backward_layers)
+            outputs, after = run_bidirectional(*stacks, inputs, state, lengths, masks.between, masks.recurrent)
         else:
             outputs, after = self.layers(inputs, state, masks.between, masks.recurrent)
         return masked(outputs, masks.output), after
 
     def step(self, ids: Tensor, state: StackState) -> tuple[Tensor, StackState]:
-        """Outputs (B, H) and the next state after one step of ids (B,), without dropout and forwards only."""
-        outputs: Tensor = self.embedding(ids)
-        return self.layers.step(outputs, state)
+        """Run one step, forwards and without dropout: ids (B,) and a state to outputs (B, H) and the next state."""
+        embedded: Tensor = self.embedding(ids)  # (B, E)
+        return self.layers.step(embedded, state)
 
     def _embed(self, ids: Tensor, masks: Masks) -> Tensor:
         weight = self.embedding.weight

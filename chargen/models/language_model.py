@@ -1,4 +1,7 @@
-"""The language model: which symbol comes next."""
+"""The language model: predicts the next token.
+
+Shapes: T steps, B streams, V vocabulary.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from chargen.models.stack import StackState
 
 
 class LanguageModel(nn.Module):
-    """An encoder, and the projection of its outputs to a score for every symbol."""
+    """An encoder, and the projection of its outputs to logits."""
 
     def __init__(self, config: LanguageModelConfig) -> None:
         super().__init__()
@@ -26,11 +29,20 @@ class LanguageModel(nn.Module):
     def forward(
         self, ids: Tensor, state: StackState | None = None, masks: Masks = NO_MASKS
     ) -> tuple[Tensor, StackState]:
-        """Logits (T, B, V) of what follows each of ids (T, B), and the state after them."""
+        """Run the model over time.
+
+        Args:
+            ids: (T, B).
+            state: Before the first step; None: zeros.
+            masks: From `Encoder.draw_masks`; none outside training.
+
+        Returns:
+            Logits (T, B, V) for the token after each id, and the state after the last step.
+        """
         outputs, state = self.encoder(ids, state, masks=masks)
         return self.projection(outputs), state
 
     def step(self, ids: Tensor, state: StackState) -> tuple[Tensor, StackState]:
-        """Logits (B, V) of what follows ids (B,), and the next state."""
+        """Run one step: ids (B,) and a state to logits (B, V) for the next token and the next state."""
         outputs, state = self.encoder.step(ids, state)
         return self.projection(outputs), state

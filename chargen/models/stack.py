@@ -1,4 +1,4 @@
-"""A stack of recurrent layers, run in one direction or in both. Like a cell, it takes a state and gives the next.
+"""A stack of recurrent layers, run in one direction or in both. The state is an argument and a result.
 
 Shapes: T steps, B streams, I inputs, H hidden.
 """
@@ -18,13 +18,20 @@ StackState = tuple[State, ...]  # one per layer
 
 
 class Stack(nn.ModuleList):
-    """Layers, each reading the outputs of the one before."""
+    """Recurrent layers, each reading the outputs of the one before.
+
+    >>> from chargen.models.cells.fused import GRU
+    >>> stack = Stack([GRU(3, 5), GRU(5, 5)])
+    >>> outputs, state = stack(torch.zeros(4, 2, 3), stack.initial_state(2))
+    >>> outputs.shape, len(state)
+    (torch.Size([4, 2, 5]), 2)
+    """
 
     def __iter__(self) -> Iterator[Cell]:
         return iter(cast("Iterator[Cell]", super().__iter__()))
 
     def initialise(self) -> None:
-        """Give the weights the random values that a training begins with."""
+        """Set the weights to the random values that training starts from."""
         for layer in self:
             layer.initialise()
 
@@ -44,8 +51,8 @@ class Stack(nn.ModuleList):
         Args:
             inputs: (T, B, I).
             state: Before the first step.
-            between: Masks (1, B, H) of what each layer after the first reads; none outside of training.
-            recurrent: Masks of each layer's recurrent weight; none outside of training.
+            between: Masks (1, B, H) for the inputs of each layer after the first; empty outside training.
+            recurrent: Masks for each layer's recurrent weight; empty outside training.
 
         Returns:
             Outputs (T, B, H) of the last layer, and the state after the last step.
@@ -58,7 +65,7 @@ class Stack(nn.ModuleList):
         return outputs, tuple(after)
 
     def step(self, inputs: Tensor, state: StackState) -> tuple[Tensor, StackState]:
-        """Outputs (B, H) and the next state after one step of inputs (B, I), without dropout."""
+        """Run one step without dropout: inputs (B, I) and a state to outputs (B, H) and the next state."""
         outputs, after = inputs, []
         for layer, before in zip(self, state, strict=True):
             outputs, last = layer.step(outputs, before)
@@ -66,7 +73,7 @@ class Stack(nn.ModuleList):
         return outputs, tuple(after)
 
 
-def read_both_ways(
+def run_bidirectional(
     forwards: Stack,
     backwards: Stack,
     inputs: Tensor,
@@ -75,36 +82,40 @@ def read_both_ways(
     between: Sequence[Tensor | None] = (),
     recurrent: Sequence[Tensor | None] = (),
 ) -> tuple[Tensor, StackState]:
-    """Run two stacks over texts, one from each end; each layer reads the outputs of both below it.
+    """Run two stacks over texts, one from each end; each layer reads the outputs of both layers below it.
 
     Args:
-        forwards: Reads from the start, from `state` on.
-        backwards: Reads from the end, where it begins with the zero state.
+        forwards: Reads from the start, beginning with `state`.
+        backwards: Reads from the end, beginning with the zero state.
         inputs: (T, B, I).
         state: Of `forwards`.
-        lengths: Steps (B,) that are each text's own; all T where None. Only the way back needs to know.
+        lengths: Steps (B,) of each text, the rest being padding; None: all T. Only `backwards` needs them.
         between: As for `Stack.forward`, each (1, B, 2·H).
-        recurrent: Those of `forwards`, then those of `backwards`.
+        recurrent: Masks of the layers of `forwards`, then of those of `backwards`.
 
     Returns:
         Outputs (T, B, 2·H), and the state of `forwards` after all T steps.
     """
     outputs, after = inputs, []
-    for i, (layer, back) in enumerate(zip(forwards, backwards, strict=True)):
+    for i, (layer, backward_layer) in enumerate(zip(forwards, backwards, strict=True)):
         outputs = masked(outputs, between[i - 1] if i and between else None)
-        ahead, last = layer(outputs, state[i], recurrent[i] if recurrent else None)  # (T, B, H)
-        turned, _ = back(
+        forward_outputs, last = layer(outputs, state[i], recurrent[i] if recurrent else None)  # (T, B, H)
+        backward_outputs, _ = backward_layer(
             reverse(outputs, lengths),
-            back.initial_state(inputs.shape[1]),
+            backward_layer.initial_state(inputs.shape[1]),
             recurrent[len(forwards) + i] if recurrent else None,
         )
-        outputs = torch.cat([ahead, reverse(turned, lengths)], dim=-1)  # (T, B, 2·H)
+        outputs = torch.cat([forward_outputs, reverse(backward_outputs, lengths)], dim=-1)  # (T, B, 2·H)
         after.append(last)
     return outputs, tuple(after)
 
 
 def reverse(values: Tensor, lengths: Tensor | None = None) -> Tensor:
-    """Values (T, B, ·) with the first `lengths` (B,) steps of each stream turned round, or all T.
+    """Reverse each stream in time; padding stays where it is.
+
+    Args:
+        values: (T, B, ·).
+        lengths: Steps (B,) of each stream, the rest being padding; None: all T.
 
     >>> reverse(torch.tensor([[1.0], [2.0], [3.0]])[..., None], torch.tensor([2])).flatten().tolist()
     [2.0, 1.0, 3.0]
@@ -112,5 +123,5 @@ def reverse(values: Tensor, lengths: Tensor | None = None) -> Tensor:
     if lengths is None:
         return values.flip(0)
     steps = torch.arange(len(values), device=values.device)[:, None]  # (T, 1)
-    turned = torch.where(steps < lengths, lengths - 1 - steps, steps)  # (T, B)
-    return values.gather(0, turned[..., None].expand_as(values))
+    indices = torch.where(steps < lengths, lengths - 1 - steps, steps)  # (T, B)
+    return values.gather(0, indices[..., None].expand_as(values))

@@ -1,4 +1,4 @@
-"""A model's weights by name, as NumPy arrays, out of it and into it."""
+"""Copy a model's weights to NumPy arrays by name, and back."""
 
 from __future__ import annotations
 
@@ -15,20 +15,31 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 def weights_of(model: nn.Module) -> dict[str, np.ndarray]:
-    """The weights by name, float32; tied ones once, under the encoder's name."""
+    """Copy a model's weights to float32 arrays by name; tied weights appear once, under the encoder's name.
+
+    >>> {name: weight.shape for name, weight in weights_of(nn.Linear(3, 2)).items()}
+    {'weight': (2, 3), 'bias': (2,)}
+    """
     return {name: weight.detach().float().cpu().numpy() for name, weight in model.named_parameters()}
 
 
 @torch.no_grad()
 def load_weights(model: Model, weights: Mapping[str, np.ndarray]) -> Model:
-    """Give the model the weights that `weights_of` gave, all of them and no others; returns the model.
+    """Copy weights into a model.
+
+    Args:
+        model: Changed in place.
+        weights: By name, all of the model's and no others, as `weights_of` gives them.
+
+    Returns:
+        The same model.
 
     Raises:
         ChargenError: A weight is missing, unknown or of another shape.
     """
     own = dict(model.named_parameters())
-    if foreign := own.keys() ^ weights.keys():
-        raise ChargenError(f"the weights do not fit the model: {min(foreign)} is in only one of the two")
+    if unmatched := own.keys() ^ weights.keys():
+        raise ChargenError(f"the weights do not fit the model: {min(unmatched)} is in only one of the two")
     for name, weight in own.items():
         if weight.shape != weights[name].shape:
             shapes = f"{tuple(weights[name].shape)}, where the model has {tuple(weight.shape)}"

@@ -82,7 +82,7 @@ class Classification:
         parts = [slice(first, None, self.shards) for first in range(min(self.shards, len(texts)))]
         weight = self.world.size / len(batch) if shared else 1 / len(batch)
         shards: list[Callable[[], Tensor]] = [
-            partial(self._loss, texts[part], labels[part], masks.of(part), weight) for part in parts
+            partial(self._loss, texts[part], labels[part], masks.select(part), weight) for part in parts
         ]
         return shards, int(self.train.lengths[batch].sum())
 

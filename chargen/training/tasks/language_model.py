@@ -101,7 +101,9 @@ class LanguageModelling:
         fraction = (part.stop - part.start) / tokens.shape[1]  # of this process's streams
         tokens = tokens[:, part]
         with autocast(self.device, self.precision):
-            outputs, state = self.model.encoder(tokens[:-1], self.states[shard], masks=masks.of(part))  # (T, B, H)
+            outputs, state = self.model.encoder(
+                tokens[:-1], self.states[shard], masks=masks.select(part)
+            )  # (T, B, H)
             logits = self.model.projection(outputs)  # (T, B, V)
         self.states[shard] = tuple(tuple(part.detach().float() for part in layer) for layer in state)
         loss = cross_entropy(logits.flatten(0, 1).float(), tokens[1:].flatten())
