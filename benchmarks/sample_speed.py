@@ -159,7 +159,7 @@ def bits_lost(run: str) -> tuple[float, float]:
     config = find_run(run).model_config(ModelConfig)
     assert isinstance(config, LanguageModelConfig)
     narrow = TorchEngine(config, find_run(run).weights(), precision="bf16")
-    scores = [score(engine, writer.tokenizer, text).log_probabilities.sum() for engine in (writer.engine, narrow)]
+    scores = [score(engine, writer.tokenizer, text).log_probs.sum() for engine in (writer.engine, narrow)]
     return -scores[0] / len(text) / math.log(2), -scores[1] / len(text) / math.log(2)
 
 

@@ -25,7 +25,7 @@ def make_engine() -> NumpyEngine:
     return numpy_engine(EncoderConfig(V, "gru", 1, 5, 4), scale=1.5, seed=3)
 
 
-def log_probability(engine: NumpyEngine, ids: tuple[int, ...]) -> float:
+def log_prob(engine: NumpyEngine, ids: tuple[int, ...]) -> float:
     logits, state = engine.step(np.array([4]), engine.start(1))
     total = 0.0
     for token in ids:
@@ -42,9 +42,9 @@ def test_a_wide_beam_finds_the_likeliest_of_all(length: int) -> None:
     bias[:3] = -np.inf  # what is no character
     found = beam_search(engine, TOKENIZER, logits, state, width=V**length, length=length, bias=bias)
     texts = product(range(3, V), repeat=length)
-    everything = sorted(((log_probability(engine, ids), ids) for ids in texts), reverse=True)
+    everything = sorted(((log_prob(engine, ids), ids) for ids in texts), reverse=True)
     assert [one.ids for one in found[:5]] == [ids for _, ids in everything[:5]]
-    assert found[0].log_probability == pytest.approx(everything[0][0], abs=1e-5)
+    assert found[0].log_prob == pytest.approx(everything[0][0], abs=1e-5)
     assert found[0].text == TOKENIZER.decode(found[0].ids)
 
 
@@ -72,7 +72,7 @@ def test_ends_end_and_what_is_forbidden_is_not_written() -> None:
     for one in found:
         assert not {0, 1, 2}.intersection(one.ids)
         assert end not in one.ids[:-1]
-    scores = [one.log_probability for one in found]
+    scores = [one.log_prob for one in found]
     assert scores == sorted(scores, reverse=True)
 
 

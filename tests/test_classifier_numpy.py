@@ -19,7 +19,7 @@ from chargen.classification import labeller
 from chargen.classification.labeller import Labeller
 from chargen.errors import ChargenError
 from chargen.models.classifier import Classifier, label_logits
-from chargen.models.classifier_numpy import NumpyClassifier, turned_round
+from chargen.models.classifier_numpy import NumpyClassifier, reversed_indices
 from chargen.models.config import POOLINGS, ClassifierConfig, EncoderConfig
 from chargen.models.specs import SPECS
 from chargen.runs.folder import Run
@@ -61,10 +61,10 @@ def test_logits_are_those_of_torch(cell: str, layers: int, bidirectional: bool, 
 
 
 @pytest.mark.parametrize("cell", SPECS)
-def test_symbols_read_often_and_rarely_give_the_logits_of_torch(cell: str) -> None:
+def test_tokens_read_often_and_rarely_give_the_logits_of_torch(cell: str) -> None:
     model = make(cell, layers=1)
     often, rarely = [np.array([1] * 9), np.array([2, 1, 1])], [np.array([3, 1, 4]), np.array([0, 5])]
-    for texts in (often, rarely):  # their products are made once a symbol, or as they are read
+    for texts in (often, rarely):  # their products are made once per token, or as they are read
         np.testing.assert_allclose(
             model.logits(texts), label_logits(torch_twin(model), texts), rtol=TOLERANCE, atol=TOLERANCE
         )
@@ -136,7 +136,7 @@ def test_no_texts_have_no_logits() -> None:
 
 def test_turned_twice_is_as_before() -> None:
     lengths = np.array([1, 4, 7])
-    turned = turned_round(lengths, 7)
+    turned = reversed_indices(lengths, 7)
     assert turned[:, 1].tolist() == [3, 2, 1, 0, 4, 5, 6]
     np.testing.assert_array_equal(np.take_along_axis(turned, turned, 0), np.arange(7)[:, None].repeat(3, 1))
 
@@ -159,7 +159,7 @@ def test_auto_looks_for_a_gpu_once_when_much_is_read(
     monkeypatch.setattr(Labeller, "_use_torch", lambda self, device: moved.append(device))
     always, auto = Labeller(run, "cpu"), Labeller(run)
     for classifier in (always, auto):
-        assert classifier.classify(["abcd", "abc"])[0].label in ("x", "y")  # 7 symbols
+        assert classifier.classify(["abcd", "abc"])[0].label in ("x", "y")  # 7 tokens
     assert moved == []
     for classifier in (always, auto, auto):
         classifier.classify(["ab"])

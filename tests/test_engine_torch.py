@@ -13,7 +13,7 @@ from chargen.generation.engines import torch_samplers
 from chargen.generation.engines.numpy_engine import NumpyEngine
 from chargen.generation.engines.torch_engine import TorchEngine
 from chargen.generation.generate import generate
-from chargen.generation.samplers import Sampling, draw, probabilities
+from chargen.generation.samplers import Sampling, draw, token_probs
 from chargen.generation.scoring import score
 from chargen.models.config import EncoderConfig, LanguageModelConfig
 from chargen.models.specs import SPECS
@@ -85,7 +85,7 @@ def test_streams_are_selected_and_states_stay_as_they_were() -> None:
 def test_scores_agree() -> None:
     ours, theirs = engines("gru")
     one, other = (score(engine, TOKENIZER, "abc abc dea\n" * 30) for engine in (ours, theirs))
-    np.testing.assert_allclose(one.log_probabilities, other.log_probabilities, atol=1e-5)
+    np.testing.assert_allclose(one.log_probs, other.log_probs, atol=1e-5)
 
 
 SETTINGS = [
@@ -105,8 +105,8 @@ def test_the_samplers_are_twins(sampling: Sampling) -> None:
     logits = random.normal(0, 2, (50, 9)).astype("f")
     bias = np.where(np.arange(9) == 4, -np.inf, random.normal(0, 0.5, 9))
     uniform = random.random(50)
-    expected = probabilities(logits, sampling, bias=bias)
-    ours = torch_samplers.probabilities(torch.from_numpy(logits), sampling, torch.from_numpy(bias))
+    expected = token_probs(logits, sampling, bias=bias)
+    ours = torch_samplers.token_probs(torch.from_numpy(logits), sampling, torch.from_numpy(bias))
     np.testing.assert_allclose(ours.numpy(), expected, atol=1e-12)
     drawn = torch_samplers.draw(ours, torch.from_numpy(uniform))
     assert drawn.tolist() == draw(expected, uniform).tolist()
@@ -121,7 +121,7 @@ def test_drawing_in_the_engine_writes_the_same(sampling: Sampling) -> None:
         pieces[engine.draws] = list(found)
     assert [piece[:4] for piece in pieces[True]] == [piece[:4] for piece in pieces[False]]
     for one, other in zip(pieces[True], pieces[False], strict=True):
-        assert one.log_probability == pytest.approx(other.log_probability, abs=1e-5)
+        assert one.log_prob == pytest.approx(other.log_prob, abs=1e-5)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -141,7 +141,7 @@ def test_bfloat16_changes_a_score_little() -> None:
     narrow = TorchEngine(config, random_weights(config, 0.6), "cpu", "bf16")
     assert narrow.start(1)[0][0].dtype == torch.bfloat16
     text = "abc abc dea\nhgf " * 20
-    exact, near = (score(one, TOKENIZER, text).log_probabilities.mean() for one in (ours, narrow))
+    exact, near = (score(one, TOKENIZER, text).log_probs.mean() for one in (ours, narrow))
     assert near == pytest.approx(exact, rel=0.02)
     assert near != exact
     assert len(list(generate(narrow, TOKENIZER, "abc", length=20, seed=1, samples=3))) == 60

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chargen.errors import ChargenError
-from chargen.generation.constraints import symbol_bias
+from chargen.generation.constraints import token_bias
 from chargen.generation.engines.numpy_engine import NumpyEngine
 from chargen.generation.generate import Piece, generate
 from chargen.generation.samplers import Sampling, log_softmax
@@ -177,7 +177,7 @@ def test_a_bare_stream_without_line_breaks_begins_anywhere() -> None:
     beginnings: set[int] = set()
     for seed in range(60):
         engine = Reciter(tokenizer.vocab_size, tokenizer.encode("a"))
-        list(generate(engine, tokenizer, length=1, seed=seed, bias=symbol_bias(tokenizer, forbid="c")))
+        list(generate(engine, tokenizer, length=1, seed=seed, bias=token_bias(tokenizer, forbid="c")))
         beginnings.update(engine.was_read)
     assert beginnings == set(tokenizer.encode("abde").tolist())
 
@@ -224,7 +224,7 @@ def test_uniform_numbers_are_one_a_sample_and_step() -> None:
         ):
             weights = np.where(np.arange(ABC.vocab_size) < 3, 0, np.exp(logits[0].astype(float)))
             assert piece.id == np.searchsorted(np.cumsum(weights), number * weights.sum(), side="right")
-            assert piece.log_probability == pytest.approx(log_softmax(logits[0])[piece.id], abs=1e-5)
+            assert piece.log_prob == pytest.approx(log_softmax(logits[0])[piece.id], abs=1e-5)
             logits, state = engine.step(np.array([piece.id]), state)
 
 
@@ -243,14 +243,14 @@ def test_repetition_penalty_sees_the_prompt_and_its_window() -> None:
 
 
 def test_only_allowed_characters_are_written(bpe: Tokenizer) -> None:
-    allowed = symbol_bias(bpe, allow="theca ")
+    allowed = token_bias(bpe, allow="theca ")
     text = text_of(list(generate(real_engine(bpe.vocab_size), bpe, bias=allowed, length=300, seed=0)))
     assert set(text) <= set("theca ")
     assert len(text) == 300
 
 
 def test_forbidden_characters_are_not_written_and_all_else_can_be(bpe: Tokenizer) -> None:
-    bias = symbol_bias(bpe, forbid="ta")
+    bias = token_bias(bpe, forbid="ta")
     forbidden = [bpe.decode([token]) for token in np.flatnonzero(bias == -np.inf)]
     assert "the" in forbidden
     assert all({"t", "a"} & set(spelling) for spelling in forbidden)
@@ -264,7 +264,7 @@ def test_a_forbidden_character_cannot_be_spelled_by_bytes() -> None:
             generate(
                 real_engine(tokenizer.vocab_size),
                 tokenizer,
-                bias=symbol_bias(tokenizer, forbid="é"),
+                bias=token_bias(tokenizer, forbid="é"),
                 length=3000,
                 seed=0,
             )
@@ -274,7 +274,7 @@ def test_a_forbidden_character_cannot_be_spelled_by_bytes() -> None:
 
 
 def test_bias_by_text() -> None:
-    bias = symbol_bias(ABC, forbid="e", add={"a": -1.5, "\n": 2.0})
+    bias = token_bias(ABC, forbid="e", add={"a": -1.5, "\n": 2.0})
     assert dict(zip("\nabcde", bias[3:].tolist(), strict=True)) == {
         "\n": 2.0, "a": -1.5, "b": 0, "c": 0, "d": 0, "e": -np.inf,
     }  # fmt: skip
@@ -284,8 +284,8 @@ def test_bias_by_text() -> None:
     ("settings", "sentence"),
     [
         ({"allow": "ab", "forbid": "bc"}, "'b' cannot be both allowed and forbidden"),
-        ({"allow": "aé"}, "no symbol of the model spells 'é'"),
-        ({"forbid": "é"}, "no symbol of the model spells 'é'"),
+        ({"allow": "aé"}, "no token of the model spells 'é'"),
+        ({"forbid": "é"}, "no token of the model spells 'é'"),
         ({"add": {"ab": 1.0}}, "'ab' cannot be set"),
         ({"add": {"é": 1.0}}, "'é' cannot be set"),
         ({"add": {"a": np.nan}}, "is nan, but must be a number from -10000 to 10000"),
@@ -293,7 +293,7 @@ def test_bias_by_text() -> None:
 )
 def test_constraints_that_cannot_be_met_are_refused(settings: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ChargenError, match=sentence):
-        symbol_bias(ABC, **settings)
+        token_bias(ABC, **settings)
 
 
 @pytest.mark.parametrize(
@@ -301,11 +301,11 @@ def test_constraints_that_cannot_be_met_are_refused(settings: dict[str, Any], se
     [
         ({"prompt": "aéb№"}, "characters the model never saw, 'é', '№'"),
         ({"length": 0}, "length is 0"),
-        ({"samples": 0}, "0 samples"),
+        ({"samples": 0}, "samples is 0"),
         ({"seed": -1}, "seed is -1"),
         ({"stop": ["a", ""]}, "empty stop text"),
-        ({"bias": symbol_bias(ABC, allow="")}, "every symbol of the model is forbidden"),
-        ({"bias": symbol_bias(ABC, allow=""), "documents": True}, "every symbol of the model is forbidden"),
+        ({"bias": token_bias(ABC, allow="")}, "every token of the model is forbidden"),
+        ({"bias": token_bias(ABC, allow=""), "documents": True}, "every token of the model is forbidden"),
     ],
 )
 def test_bad_requests_are_refused_before_the_first_piece(settings: dict[str, Any], sentence: str) -> None:
@@ -324,10 +324,10 @@ def test_weights_that_are_no_numbers_are_refused() -> None:
 def test_score_is_what_generate_reports(documents: bool) -> None:
     engine = real_engine(ABC.vocab_size)
     pieces = list(generate(engine, ABC, length=700, seed=1, documents=documents))
-    ids, log_probabilities = score(engine, ABC, text_of(pieces), documents=documents)
+    ids, log_probs = score(engine, ABC, text_of(pieces), documents=documents)
     assert ids[: len(pieces)].tolist() == [piece.id for piece in pieces]
-    expected = [piece.log_probability for piece in pieces]
-    np.testing.assert_allclose(log_probabilities[: len(pieces)], expected, rtol=0, atol=1e-5)
+    expected = [piece.log_prob for piece in pieces]
+    np.testing.assert_allclose(log_probs[: len(pieces)], expected, rtol=0, atol=1e-5)
     assert len(ids) == len(text_of(pieces)) + documents
 
 
@@ -335,9 +335,9 @@ def test_scores_of_all_next_symbols_sum_to_one() -> None:
     engine = real_engine(5)
     tokenizer = CharTokenizer("ab")  # knows no line break, so nothing comes before the first symbol
     once = score(engine, tokenizer, "ba")
-    np.testing.assert_allclose(once.log_probabilities[0], -np.log(5))
+    np.testing.assert_allclose(once.log_probs[0], -np.log(5))
     logits, _ = engine.read(tokenizer.encode("b")[:, None], engine.start(1))
-    np.testing.assert_allclose(once.log_probabilities[1], log_softmax(logits[0])[once.ids[1]], atol=1e-6)
+    np.testing.assert_allclose(once.log_probs[1], log_softmax(logits[0])[once.ids[1]], atol=1e-6)
 
 
 def test_an_empty_text_has_no_scores() -> None:

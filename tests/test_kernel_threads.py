@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from chargen.generation.engines.kernel_threads import WARM_UP, KernelThreads, blas
+from chargen.generation.engines.kernel_threads import WARM_UP, KernelThreads, blas_libraries
 
 
 class Library:
@@ -31,7 +31,7 @@ class World:
         """Step for so long; gives the threads that BLAS had in each step."""
         end, used = self.now + seconds, []
         while self.now < end:
-            with threads.of(1):
+            with threads.for_work(1):
                 used.append(self.library.num_threads)
                 self.now += self.seconds[self.library.num_threads]
             assert self.library.num_threads == 4  # as it was
@@ -64,17 +64,17 @@ def test_it_is_looked_for_again_when_it_slows_down_and_after_a_while(world: Worl
 
 def test_one_thread_is_never_left(world: World) -> None:
     world.library.num_threads = 1
-    with KernelThreads(world.find, warm_up=0).of(1):
+    with KernelThreads(world.find, warm_up=0).for_work(1):
         pass
     threads = KernelThreads(world.find, warm_up=0)
     for _ in range(100):
-        with threads.of(3):
+        with threads.for_work(3):
             assert world.library.num_threads == 1
             world.now += 1.0
 
 
 def test_threads_change_no_bit_of_a_product() -> None:
-    libraries = blas()  # NumPy's, and SciPy's where something has loaded it
+    libraries = blas_libraries()  # NumPy's, and SciPy's where something has loaded it
     before = [library.num_threads for library in libraries]
     random = np.random.default_rng(0)
     weight, row = random.normal(size=(2048, 512)).astype("f"), random.normal(size=512).astype("f")

@@ -15,7 +15,7 @@ from scipy.stats import chisquare
 
 from chargen.errors import ChargenError
 from chargen.generation import samplers
-from chargen.generation.samplers import Sampling, draw, probabilities
+from chargen.generation.samplers import Sampling, draw, token_probs
 
 FIVE = np.array([0.1, 0.4, 0.05, 0.25, 0.2])
 LOGITS = np.log(FIVE) + 3.0  # a shift that softmax must not see
@@ -55,7 +55,7 @@ def test_scores_of_any_size_do_not_overflow_and_are_computed_in_float64() -> Non
             np.testing.assert_array_equal(function(narrow), function(narrow.astype(np.float64)))
     # In float32 the bias would be lost beside the logits.
     logits, bias = np.full(2, 1e6, np.float32), np.array([0, 1e-3], np.float32)
-    chosen = probabilities(logits, Sampling(temperature=1), bias=bias)
+    chosen = token_probs(logits, Sampling(temperature=1), bias=bias)
     np.testing.assert_allclose(chosen, samplers.softmax(bias.astype(np.float64)), rtol=1e-9)
 
 
@@ -101,22 +101,22 @@ def test_of_equals_the_lowest_ids_are_kept(sampler: Callable[[np.ndarray, float]
 def test_the_default_is_temperature_0_8_and_nothing_else() -> None:
     power = FIVE ** (1 / 0.8)
     recent = np.array([1, 3])
-    np.testing.assert_allclose(probabilities(LOGITS, Sampling(), recent=recent), power / power.sum())
+    np.testing.assert_allclose(token_probs(LOGITS, Sampling(), recent=recent), power / power.sum())
     assert Sampling().repetition_window == 64
 
 
 def test_plain_sampling_is_softmax() -> None:
-    np.testing.assert_allclose(probabilities(LOGITS, Sampling(temperature=1)), FIVE)
+    np.testing.assert_allclose(token_probs(LOGITS, Sampling(temperature=1)), FIVE)
 
 
 def test_temperature_raises_probabilities_to_a_power() -> None:
     power = FIVE ** (1 / 0.5)
-    np.testing.assert_allclose(probabilities(LOGITS, Sampling(temperature=0.5)), power / power.sum())
+    np.testing.assert_allclose(token_probs(LOGITS, Sampling(temperature=0.5)), power / power.sum())
 
 
 def test_temperature_zero_takes_the_largest_and_the_first_among_equals() -> None:
-    assert probabilities(LOGITS, Sampling(temperature=0)).tolist() == [0, 1, 0, 0, 0]
-    assert probabilities(np.array([1.0, 3.0, 3.0]), Sampling(temperature=0)).tolist() == [0, 1, 0]
+    assert token_probs(LOGITS, Sampling(temperature=0)).tolist() == [0, 1, 0, 0, 0]
+    assert token_probs(np.array([1.0, 3.0, 3.0]), Sampling(temperature=0)).tolist() == [0, 1, 0]
 
 
 @pytest.mark.parametrize(("k", "expected"), [(1, [1]), (2, [1, 3]), (4, [0, 1, 3, 4]), (9, [0, 1, 2, 3, 4])])
@@ -159,24 +159,24 @@ def test_repetition_penalty_lowers_what_was_seen_whatever_its_sign() -> None:
     np.testing.assert_array_equal(samplers.repetition_penalty(scores, recent, 2.0), expected)
     small = samplers.repetition_penalty(np.array([0.5, -0.5, 0.0]), np.array([0, 1, 2]), 2.0)
     assert small.tolist() == [0.25, -1.0, 0.0]
-    chosen = probabilities(scores, Sampling(temperature=1, repetition_penalty=2.0), recent=recent)
+    chosen = token_probs(scores, Sampling(temperature=1, repetition_penalty=2.0), recent=recent)
     np.testing.assert_allclose(chosen, samplers.softmax(np.array(expected)))
 
 
 def test_bias_is_added_first_and_minus_infinity_forbids() -> None:
     bias = np.array([math.log(4), -np.inf, 0, 0, 0])
     expected = np.array([0.4, 0, 0.05, 0.25, 0.2])
-    np.testing.assert_allclose(probabilities(LOGITS, Sampling(temperature=1), bias=bias), expected / expected.sum())
-    assert probabilities(LOGITS, Sampling(top_k=1), bias=bias).tolist() == [1, 0, 0, 0, 0]
+    np.testing.assert_allclose(token_probs(LOGITS, Sampling(temperature=1), bias=bias), expected / expected.sum())
+    assert token_probs(LOGITS, Sampling(top_k=1), bias=bias).tolist() == [1, 0, 0, 0, 0]
 
 
 def test_filters_apply_in_the_documented_order() -> None:
     # Top-2 leaves 0.4 and 0.25, that is 0.615 and 0.385, of which top-p 0.6 needs one; the other way round, two.
     assert kept(samplers.top_p(samplers.top_k(LOGITS, 2), 0.6)) == [1]
     assert kept(samplers.top_k(samplers.top_p(LOGITS, 0.6), 2)) == [1, 3]
-    assert probabilities(LOGITS, Sampling(temperature=1, top_k=2, top_p=0.6)).tolist() == [0, 1, 0, 0, 0]
+    assert token_probs(LOGITS, Sampling(temperature=1, top_k=2, top_p=0.6)).tolist() == [0, 1, 0, 0, 0]
     # Temperature comes before top-p: at 0.25 the likeliest alone has 0.83.
-    assert np.count_nonzero(probabilities(LOGITS, Sampling(temperature=0.25, top_p=0.8))) == 1
+    assert np.count_nonzero(token_probs(LOGITS, Sampling(temperature=0.25, top_p=0.8))) == 1
 
 
 @given(some_logits, some_sampling, st.data())
@@ -186,7 +186,7 @@ def test_any_setting_gives_a_distribution_and_leaves_its_input(
     recent = data.draw(arrays(np.int64, (len(logits), 4), elements=st.integers(0, logits.shape[1] - 1)))
     bias = np.linspace(-1, 1, logits.shape[1])
     copies = logits.copy(), recent.copy(), bias.copy()
-    result = probabilities(logits, sampling, bias=bias, recent=recent)
+    result = token_probs(logits, sampling, bias=bias, recent=recent)
     np.testing.assert_allclose(result.sum(axis=-1), 1)
     assert (result >= 0).all()
     for now, before in zip((logits, recent, bias), copies, strict=True):
@@ -195,8 +195,8 @@ def test_any_setting_gives_a_distribution_and_leaves_its_input(
 
 @given(some_logits, some_sampling)
 def test_rows_of_a_batch_do_not_meet(logits: np.ndarray, sampling: Sampling) -> None:
-    alone = [probabilities(row, sampling) for row in logits]
-    np.testing.assert_array_equal(probabilities(logits, sampling), alone)
+    alone = [token_probs(row, sampling) for row in logits]
+    np.testing.assert_array_equal(token_probs(logits, sampling), alone)
 
 
 @given(some_logits, st.floats(0.01, 0.99))
@@ -239,7 +239,7 @@ def test_many_draws_follow_the_distribution_of_the_definition(settings: dict[str
     """The weights are worked out by hand from FIVE; a penalty of 2 on positive logits takes roots."""
     draws = 100_000
     recent = np.tile([1, 3, 1], (draws, 1)) if "repetition_penalty" in settings else None
-    chosen = probabilities(np.tile(LOGITS, (draws, 1)), Sampling(**{"temperature": 1.0} | settings), recent=recent)
+    chosen = token_probs(np.tile(LOGITS, (draws, 1)), Sampling(**{"temperature": 1.0} | settings), recent=recent)
     uniform = np.random.Generator(np.random.PCG64(5)).random(draws)
     counts = np.bincount(draw(chosen, uniform), minlength=len(FIVE))
     expected = draws * np.array(weights) / sum(weights)

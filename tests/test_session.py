@@ -88,7 +88,7 @@ def test_suggestions_are_the_likeliest_words_and_change_nothing(engine: NumpyEng
     assert all(len(one.text) == 6 or one.text[-1].isspace() for one in found)
     assert all(not part.isspace() for one in found for part in one.text[:-1])
     assert [one.text for one in session.suggest(4, 6)] == [one.text for one in found]
-    assert session.search(3, 5).log_probability <= 0
+    assert session.search(3, 5).log_prob <= 0
 
 
 def test_a_penalty_sees_what_the_person_wrote(engine: NumpyEngine) -> None:

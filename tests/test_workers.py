@@ -15,7 +15,7 @@ from builders import write_table, write_text
 from processes import run_python
 from threadpoolctl import threadpool_limits
 
-from chargen.generation.engines.kernel_threads import blas
+from chargen.generation.engines.kernel_threads import blas_libraries
 from chargen.runs.folder import load_run
 from chargen.workers import ONE_WORKER, Workers, divide, numpy_workers, workers_for
 
@@ -58,7 +58,7 @@ def test_kernels_have_one_thread_while_workers_are_there() -> None:
 
 def test_numpy_workers_leave_the_libraries_as_they_were() -> None:
     def threads() -> set[int]:
-        return {library.num_threads for library in blas()}
+        return {library.num_threads for library in blas_libraries()}
 
     def overlap() -> None:
         with numpy_workers(1):

@@ -126,9 +126,9 @@ def test_a_preview_is_short_and_always_the_same(text_run: str, writer: TextWrite
         ("", {"temperature": -1.0}, "temperature is -1.0"),
         ("", {"top_p": 1.5}, "top-p is 1.5"),
         ("", {"temperature": 0, "top_k": 2}, "leave out one of the two"),
-        ("", {"allow": ""}, "every symbol of the model is forbidden"),
+        ("", {"allow": ""}, "every token of the model is forbidden"),
         ("", {"allow": "ab", "forbid": "b"}, "both allowed and forbidden"),
-        ("", {"forbid": "z"}, "no symbol of the model spells 'z'"),
+        ("", {"forbid": "z"}, "no token of the model spells 'z'"),
         ("", {"stop": ""}, "stop"),
         ("", {"seed": -1}, "seed is -1"),
     ],
@@ -171,21 +171,21 @@ def test_a_score_sums_to_the_nats_of_an_evaluation(trained: Run, length: int) ->
     ids = trained.tokenizer().encode("\n" + text)  # a stream begins after a line break
     nats = text_loss(model, trained.tokenizer(), ids).nats
     scored = writer.score(text)
-    assert -scored.log_probabilities.sum() == pytest.approx(nats, rel=1e-4)
+    assert -scored.log_probs.sum() == pytest.approx(nats, rel=1e-4)
     assert scored.ids.tolist() == ids[1:].tolist()
 
 
 def test_a_score_is_what_greedy_writing_makes_likely(writer: TextWriter) -> None:
     likely = "".join(writer.stream("ab", length=40, temperature=0))
-    found = writer.score("ab" + likely).log_probabilities[2:]
+    found = writer.score("ab" + likely).log_probs[2:]
     for other in ("a" * 40, "\n" * 40, writer.generate(length=40, seed=1)):
-        assert found.sum() > writer.score("ab" + other).log_probabilities[2:].sum()
+        assert found.sum() > writer.score("ab" + other).log_probs[2:].sum()
     assert (found > -math.log(TOKENIZER.vocab_size)).all()  # the likeliest of V symbols has more than 1/V
 
 
 def test_probabilities_of_all_that_may_follow_sum_to_one(writer: TextWriter) -> None:
-    found = [math.exp(writer.score("abc" + character).log_probabilities[-1]) for character in "\n -abcdeé"]
-    unknown = math.exp(writer.score("abc§").log_probabilities[-1])
+    found = [math.exp(writer.score("abc" + character).log_probs[-1]) for character in "\n -abcdeé"]
+    unknown = math.exp(writer.score("abc§").log_probs[-1])
     assert 0 < sum(found) < 1 and sum(found) + unknown < 1  # the rest is of begin and end
 
 
@@ -195,7 +195,7 @@ def test_a_documents_score_has_its_end_and_a_streams_has_not(writer: TextWriter,
     assert writer.score("abc").ids.tolist() == TOKENIZER.encode("abc").tolist()
     assert len(of_documents.score("").ids) == 1 and len(writer.score("").ids) == 0
     # What comes first differs too: a begin symbol, or a line break.
-    assert ended.log_probabilities[0] != writer.score("abc").log_probabilities[0]
+    assert ended.log_probs[0] != writer.score("abc").log_probs[0]
 
 
 # --- vectors
@@ -236,7 +236,7 @@ def _hasty() -> Iterator[None]:
 @pytest.mark.usefixtures("_hasty")
 def test_threads_may_share_one_that_scores_and_embeds(writer: TextWriter) -> None:
     def judged(text: str) -> tuple[bytes, bytes]:
-        return writer.score(text).log_probabilities.tobytes(), writer.embed([text, "a"]).tobytes()
+        return writer.score(text).log_probs.tobytes(), writer.embed([text, "a"]).tobytes()
 
     texts = [writer.generate(length=60, seed=seed) for seed in range(12)]
     alone = list(map(judged, texts))
@@ -268,5 +268,5 @@ def test_a_model_without_a_line_break_begins_from_nothing(tmp_path: Path) -> Non
     tokenizer = CharTokenizer("abc")
     config = LanguageModelConfig(EncoderConfig(tokenizer.vocab_size, "gru", 1, 5, 4))
     writer = TextWriter(write_run(tmp_path / "run", config, tokenizer))
-    assert writer.score("ab").log_probabilities[0] == pytest.approx(-math.log(tokenizer.vocab_size))
+    assert writer.score("ab").log_probs[0] == pytest.approx(-math.log(tokenizer.vocab_size))
     assert np.abs(writer.embed(["ab"])).max() > 0

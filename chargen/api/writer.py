@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from chargen.generation.constraints import beginning, symbol_bias
+from chargen.generation.constraints import start_ids, token_bias
 from chargen.generation.engines.choice import choose_engine
 from chargen.generation.generate import generate
 from chargen.generation.samplers import Sampling
@@ -71,7 +71,7 @@ class TextWriter:
             prompt,
             length=length,
             sampling=Sampling(**sampling),
-            bias=symbol_bias(self.tokenizer, allow=allow, forbid=forbid),
+            bias=token_bias(self.tokenizer, allow=allow, forbid=forbid),
             seed=seed,
             stop=(stop,) if isinstance(stop, str) else stop,
             documents=self.documents,
@@ -105,7 +105,7 @@ class TextWriter:
         (2, 256)
         """
         vectors = np.zeros((len(texts), self.engine.output_size), np.float32)
-        before = beginning(self.tokenizer, self.documents, bare=True)
+        before = start_ids(self.tokenizer, self.documents, line_break=True)
         state = self.engine.start(1)
         if len(before):
             _, state = self.engine.read(before[:, None], state)

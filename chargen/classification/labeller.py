@@ -16,7 +16,7 @@ from chargen.errors import ChargenError
 from chargen.evaluation.calibration import combine, softmax, threshold_for
 from chargen.models.classifier_numpy import NumpyClassifier
 from chargen.models.config import ClassifierConfig
-from chargen.models.layers_numpy import has_twin
+from chargen.models.layers_numpy import runs_in_numpy
 from chargen.runs.folder import Run
 from chargen.text.labelled import encode_example
 from chargen.text.records import LabelledRecord
@@ -75,7 +75,7 @@ class Labeller:
         self._tokens_until_gpu = GPU_TOKENS if device == "auto" else None  # None: the device is decided
         self._logits: Network
         self._pooled: Network
-        if device not in ("auto", "cpu") or not has_twin(config.encoder.cell):
+        if device not in ("auto", "cpu") or not runs_in_numpy(config.encoder.cell):
             self._use_torch("cpu" if device == "auto" else device)
         else:
             network = NumpyClassifier(config, self._weights)
@@ -146,7 +146,7 @@ class Labeller:
         from chargen.models.weights import load_weights
 
         where = choose_device(device)
-        if where.type != "cpu" or not has_twin(self._config.encoder.cell):
+        if where.type != "cpu" or not runs_in_numpy(self._config.encoder.cell):
             model = load_weights(Classifier(self._config), self._weights).to(where).eval()
             self._logits = lambda texts: label_logits(model, texts)
             self._pooled = lambda texts: embeddings(model, texts)

@@ -102,10 +102,10 @@ class Drawing:
     def bias(self, run: Run, tokenizer: Tokenizer) -> np.ndarray:
         """What is added to the logits (V,)."""
         from chargen.errors import ChargenError
-        from chargen.generation.constraints import symbol_bias
+        from chargen.generation.constraints import token_bias
         from chargen.text.records import TextRecord
 
-        bias = symbol_bias(
+        bias = token_bias(
             tokenizer,
             allow=None if self.allow is None else unescape(self.allow),
             forbid=unescape(self.forbid),

@@ -76,7 +76,7 @@ def _addition(session: Session, text: str) -> str | None:
     suggestions = session.suggest(SUGGESTIONS, LONGEST_SUGGESTION)
     click.echo(f"\n{text[-200:]}▏", err=True)
     for number, one in enumerate(suggestions, start=1):
-        click.echo(f"  {number}  {math.exp(one.log_probability):6.1%}  {one.text!r}", err=True)
+        click.echo(f"  {number}  {math.exp(one.log_prob):6.1%}  {one.text!r}", err=True)
     answer = next(_lines("+ "), None)
     if answer is None:
         return None

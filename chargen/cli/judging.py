@@ -44,10 +44,10 @@ def print_score(run: Run, engine: Engine, tokenizer: Tokenizer, file: str, form:
     texts = read_like(record, resolve([file]))
     for text in texts if record.framed else ["".join(texts)]:
         scores = score(engine, tokenizer, text, documents=record.framed)
-        ids, log_probabilities = scores
+        ids, log_probs = scores
         symbols = spelled(tokenizer, scores)
         if form == "json":
-            told = {"model": run.name, "text": text, "tokens": len(ids), "log_probability": log_probabilities.sum()}
+            told = {"model": run.name, "text": text, "tokens": len(ids), "log_probability": log_probs.sum()}
             sys.stdout.write(json.dumps(told | {"symbols": list(symbols)}, ensure_ascii=False) + "\n")
         elif form == "heat":
             shown = (showing.warm(symbol, -value) for symbol, value in symbols)
@@ -55,7 +55,7 @@ def print_score(run: Run, engine: Engine, tokenizer: Tokenizer, file: str, form:
         else:
             for symbol, value in symbols:
                 sys.stdout.write(f"{value:.4f}\t{json.dumps(symbol, ensure_ascii=False)}\n")
-        nats -= log_probabilities.sum()
+        nats -= log_probs.sum()
         characters += tokenizer.count_characters(ids)
         unknown.update(tokenizer.unknown(text))
     sys.stdout.flush()

@@ -206,7 +206,7 @@ def _search(run: Run, engine: Engine, wanted: Wanted, drawn: Drawing, width: int
             "prompt": wanted.prompt,
             "text": best.text,
             "tokens": len(best.ids),
-            "log_probability": best.log_probability,
+            "log_probability": best.log_prob,
             "end": "document" if best.ids[-1] == tokenizer.eos_id else "length",
             "seconds": time.perf_counter() - began,
         }

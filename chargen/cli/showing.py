@@ -65,14 +65,14 @@ def print_text(pieces: Iterable[Piece], prompt: str, separator: str, *, heat: To
 def records(pieces: Iterable[Piece], facts: dict[str, Any], began: float) -> Iterator[dict[str, Any]]:
     """What JSON tells of each sample: `facts`, the text, and the seconds since `began` after which it was there."""
     for _, own in groupby(pieces, key=attrgetter("sample")):
-        texts, log_probability = [], 0.0
+        texts, log_prob = [], 0.0
         for piece in own:
             texts.append(piece.text)
-            log_probability += piece.log_probability
+            log_prob += piece.log_prob
         yield facts | {
             "text": "".join(texts),
             "tokens": len(texts),
-            "log_probability": log_probability,
+            "log_probability": log_prob,
             "end": piece.end,
             "seconds": time.perf_counter() - began,
         }
@@ -88,7 +88,7 @@ class Warmth:
 
     def of(self, piece: Piece) -> str:
         """The text of the next piece, coloured."""
-        self._surprise -= piece.log_probability
+        self._surprise -= piece.log_prob
         whole = self._decoder.feed(piece.id)
         if piece.end == "document":
             whole += self._decoder.flush()

@@ -1,1 +1,1 @@
-"""Weights to text: samplers choose, engines run the model one symbol at a time, generate makes text of both."""
+"""Writing text: engines run a language model token by token, samplers choose each token."""

@@ -1,4 +1,4 @@
-"""Beam search: the likeliest continuation that keeping the W best beginnings at each symbol can find."""
+"""Beam search: keep the W likeliest beginnings of a continuation at each token."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chargen.generation.engines.contract import Engine
 from chargen.generation.samplers import log_softmax
 from chargen.text.tokenizers.base import StreamDecoder, Tokenizer
 
-BYTES = 4  # of a character at most, so that a beam of parts of characters ends too
+MAX_BYTES = 4  # of a character, and so the most tokens that one can need
 
 Array = npt.NDArray[np.floating[Any]]
 
@@ -21,8 +21,8 @@ class Hypothesis(NamedTuple):
     """One continuation."""
 
     ids: tuple[int, ...]
-    text: str  # of whole characters
-    log_probability: float  # nats, by the model itself, of all its ids
+    text: str  # complete characters only
+    log_prob: float  # of all its ids, in nats, under the model itself
 
 
 def beam_search(
@@ -36,51 +36,62 @@ def beam_search(
     bias: Array | None = None,
     ends: frozenset[int] = frozenset(),
 ) -> list[Hypothesis]:
-    """The `width` likeliest continuations of a stream, the likeliest first.
+    """Search for the likeliest continuations of a stream.
 
-    logits (1, V) and state are those after the stream, of one stream; length: characters at which a continuation is
-    complete; bias (V,): -inf forbids, other numbers do nothing; ends: ids that end a continuation sooner.
-    ChargenError for a width or length below 1.
+    Args:
+        engine: Runs the model.
+        tokenizer: The model's.
+        logits: For the next token (1, V).
+        state: Of the stream, on its own.
+        width: Number of beginnings to keep at each token, and of continuations to return.
+        length: Characters of a complete continuation.
+        bias: (V,); -inf forbids a token, other numbers are ignored.
+        ends: Ids that end a continuation early.
+
+    Returns:
+        At most `width` continuations, the likeliest first.
+
+    Raises:
+        ChargenError: Width or length is below 1.
     """
     if width < 1 or length < 1:
         raise ChargenError(f"beam width and length must be at least 1, not {width} and {length}")
-    alive = [_Beginning((), "", tokenizer.decoder())]
-    scores = np.zeros(1)  # (beams,)
+    beams = [_Beam((), "", tokenizer.decoder())]
+    beam_log_probs = np.zeros(1)  # (W,)
     finished: list[tuple[float, tuple[int, ...], str]] = []
-    for step in range(BYTES * length):
-        likelihood = log_softmax(logits)
-        allowed = likelihood if bias is None else np.where(np.isneginf(bias), -np.inf, likelihood)
-        totals = (scores[:, None] + allowed).ravel()
-        ranked = [
-            place for place in np.argsort(-totals, kind="stable")[: 2 * width].tolist() if totals[place] > -np.inf
-        ]
-        kept: list[int] = []
-        going_on: list[_Beginning] = []
-        for place in ranked:
-            beam, token = divmod(place, likelihood.shape[1])
-            one = alive[beam].extended(token)
-            if token in ends or step == BYTES * length - 1 or len(one.text) >= length:
-                finished.append((float(totals[place]), one.ids, one.text))
+    for step in range(MAX_BYTES * length):
+        log_probs = log_softmax(logits)  # (W, V)
+        if bias is not None:
+            log_probs = np.where(np.isneginf(bias), -np.inf, log_probs)
+        totals = (beam_log_probs[:, None] + log_probs).ravel()  # (W·V,)
+        ranked = [i for i in np.argsort(-totals, kind="stable")[: 2 * width].tolist() if totals[i] > -np.inf]
+        kept: list[int] = []  # indices in `totals`
+        kept_beams: list[_Beam] = []
+        for i in ranked:
+            parent, token = divmod(i, log_probs.shape[1])
+            beam = beams[parent].extended(token)
+            if token in ends or step == MAX_BYTES * length - 1 or len(beam.text) >= length:
+                finished.append((float(totals[i]), beam.ids, beam.text))
             elif len(kept) < width:
-                kept.append(place)
-                going_on.append(one)
+                kept.append(i)
+                kept_beams.append(beam)
         finished = sorted(finished, reverse=True)[:width]
         if not kept or (len(finished) == width and totals[kept[0]] <= finished[-1][0]):
-            break  # a longer continuation is never likelier than its beginning
-        beams, tokens = np.divmod(np.array(kept), likelihood.shape[1])
-        alive, scores = going_on, totals[kept]
-        logits, state = engine.step(tokens, engine.select(state, beams))
-    return [Hypothesis(ids, text[:length], score) for score, ids, text in finished]
+            break  # no beam can become likelier by going on
+        parents, tokens = np.divmod(np.array(kept), log_probs.shape[1])
+        beams, beam_log_probs = kept_beams, totals[kept]
+        logits, state = engine.step(tokens, engine.select(state, parents))
+    return [Hypothesis(ids, text[:length], log_prob) for log_prob, ids, text in finished]
 
 
-class _Beginning(NamedTuple):
-    """A continuation that may go on."""
+class _Beam(NamedTuple):
+    """The beginning of a continuation."""
 
     ids: tuple[int, ...]
-    text: str  # the characters that are whole
+    text: str  # complete characters only
     decoder: StreamDecoder
 
-    def extended(self, token: int) -> _Beginning:
-        """The same with another id."""
+    def extended(self, token: int) -> _Beam:
+        """Add a token."""
         decoder = self.decoder.copy()
-        return _Beginning((*self.ids, token), self.text + decoder.feed(token), decoder)
+        return _Beam((*self.ids, token), self.text + decoder.feed(token), decoder)

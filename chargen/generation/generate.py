@@ -1,4 +1,7 @@
-"""An engine, a tokenizer and a seed make text, piece by piece."""
+"""Generate text: draw tokens and decode them, piece by piece.
+
+Shapes: B samples, each a stream of the engine; V vocabulary; W tokens of the repetition window.
+"""
 
 from __future__ import annotations
 
@@ -9,22 +12,22 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from chargen.errors import ChargenError
-from chargen.generation.constraints import beginning, listed, writing_bias
+from chargen.generation.constraints import listed, start_ids, writing_bias
 from chargen.generation.engines.contract import Array, DrawingEngine, Engine, Ids
-from chargen.generation.samplers import Sampling, draw, log_softmax, probabilities
+from chargen.generation.samplers import Sampling, draw, log_softmax, token_probs
 from chargen.text.tokenizers.base import Tokenizer
 
-DRAWN_AT_ONCE = 64  # K, where the engine draws
+DRAWN_AT_ONCE = 64  # tokens per stream, if the engine draws
 
 
 class Piece(NamedTuple):
-    """What one drawn symbol added to one sample."""
+    """What one token added to one sample."""
 
-    sample: int  # which one, from 0
+    sample: int  # number of the sample, from 0
     id: int
-    text: str  # may be empty: part of a character, or held back since a stop text may begin with it
-    end: str | None  # why the sample ends here: "length", "stop" or "document"; None when it goes on
-    log_probability: float  # of the id, in nats, by the model itself; no number unless it was asked for
+    text: str  # empty while a character is incomplete, or while a stop text may be starting
+    end: str | None  # why the sample ends here: "length", "stop" or "document"; None: it goes on
+    log_prob: float  # of the id, in nats, under the model itself; NaN if not asked for
 
 
 def generate(
@@ -41,17 +44,33 @@ def generate(
     documents: bool = False,
     scored: bool = True,
 ) -> Iterator[Piece]:
-    """Texts that continue a prompt, as pieces in the order they are drawn; the prompt is not among them.
+    """Write texts that continue a prompt.
 
-    length: characters a sample at most, None for no limit; bias: (V,) added to the logits, see `symbol_bias`;
-    stop: texts that end a sample and are left out of it; documents: the model was trained on documents, so a
-    sample begins where one begins and ends where it ends one; scored: with log-probabilities. A seed decides
-    everything: each step draws one uniform number a sample, in order, whether or not the sample has ended.
-    Without a prompt a stream begins after a line break, or after a random symbol where the model knows none.
-    ChargenError for characters in the prompt that the model never saw, and for settings that leave no choice.
+    The same seed gives the same texts: each step uses one random number per sample, even for samples that have ended.
+
+    Args:
+        engine: Runs the model.
+        tokenizer: The model's.
+        prompt: Start of the texts. Without one, a stream starts after a line break, or after a random token if the
+            vocabulary has no line break.
+        length: Most characters per sample; None: no limit.
+        sampling: How to choose tokens; None: the default.
+        bias: (V,) added to the logits, see `token_bias`.
+        seed: At least 0; None: another each time.
+        samples: Number of texts to write at once.
+        stop: Texts that end a sample, and are left out of it.
+        documents: Whether the model was trained on documents; then each sample starts with BOS and may end with EOS.
+        scored: Whether to compute `Piece.log_prob`.
+
+    Returns:
+        Pieces of all samples, as they are drawn, without the prompt.
+
+    Raises:
+        ChargenError: The model never saw a character of the prompt, a setting is out of range, or every token is
+            forbidden; raised by this call. Weights that give infinite logits or NaN are found later, by the iterator.
     """
     if samples < 1:
-        raise ChargenError(f"{samples} samples are asked for, but at least 1 must be")
+        raise ChargenError(f"the number of samples is {samples}, but must be at least 1")
     check_turn(length, stop)
     if unknown := tokenizer.unknown(prompt):
         raise ChargenError(
@@ -59,127 +78,145 @@ def generate(
         )
     total_bias = writing_bias(tokenizer, documents, bias)
     choices = np.flatnonzero(total_bias > -np.inf)
-    uniform = uniform_numbers(seed)
-    ids = np.concatenate([beginning(tokenizer, documents, bare=not prompt), tokenizer.encode(prompt)])
+    rng = rng_from_seed(seed)
+    ids = np.concatenate([start_ids(tokenizer, documents, line_break=not prompt), tokenizer.encode(prompt)])
     if not len(ids):
-        ids = uniform.choice(choices, size=1)
-    writers = [TextSoFar(tokenizer, length, stop) for _ in range(samples)]
-    return _pieces(engine, writers, ids, sampling or Sampling(), total_bias, uniform, scored)
+        ids = rng.choice(choices, size=1)
+    texts = [TextSoFar(tokenizer, length, stop) for _ in range(samples)]
+    return _pieces(engine, texts, ids, sampling or Sampling(), total_bias, rng, scored)
 
 
 def _pieces(
     engine: Engine,
-    writers: list[TextSoFar],
+    texts: list[TextSoFar],
     prompt: Ids,
     sampling: Sampling,
     bias: Array,
-    uniform: np.random.Generator,
+    rng: np.random.Generator,
     scored: bool,
 ) -> Iterator[Piece]:
-    """The loop of `generate`: ids (T,) are read once, then each writer is a stream of the batch."""
-    streams = np.zeros(len(writers), dtype=np.intp)
+    """The loop of `generate`: read the prompt (T,) once, then write each text as a stream of a batch."""
+    streams = np.zeros(len(texts), dtype=np.intp)
     logits, state = engine.read(prompt[:, None], engine.start(1))
     logits, state = logits[streams], engine.select(state, streams)
     window = sampling.repetition_window if sampling.repetition_penalty != 1 else 0
     if isinstance(engine, DrawingEngine) and engine.draws and not window:
-        steps = _drawn_there(engine, logits, state, sampling, bias, uniform)
+        steps = _draw_in_engine(engine, logits, state, sampling, bias, rng)
     else:
-        recent = np.tile(prompt[len(prompt) - min(window, len(prompt)) :], (len(writers), 1))  # (B, at most window)
-        steps = _drawn_here(engine, logits, state, sampling, bias, uniform, recent, window)
-    unknown = [math.nan] * len(writers)
-    for given, ids in steps:
-        scores = log_softmax(given)[np.arange(len(ids)), ids].tolist() if scored else unknown
-        for sample, (writer, token) in enumerate(zip(writers, ids.tolist(), strict=True)):
-            if writer.end is None:
-                text = writer.write(token)
-                yield Piece(sample, token, text, writer.end, scores[sample])
-        if all(writer.end for writer in writers):
+        recent = np.tile(prompt[len(prompt) - min(window, len(prompt)) :], (len(texts), 1))  # (B, W)
+        steps = _draw_on_host(engine, logits, state, sampling, bias, rng, recent, window)
+    unscored = [math.nan] * len(texts)
+    for drawn_from, ids in steps:
+        log_probs = log_softmax(drawn_from)[np.arange(len(ids)), ids].tolist() if scored else unscored
+        for sample, (text, token) in enumerate(zip(texts, ids.tolist(), strict=True)):
+            if text.end is None:
+                added = text.feed(token)
+                yield Piece(sample, token, added, text.end, log_probs[sample])
+        if all(text.end for text in texts):
             return
 
 
-def _drawn_here(
+def _draw_on_host(
     engine: Engine,
     logits: Array,
     state: Any,
     sampling: Sampling,
     bias: Array,
-    uniform: np.random.Generator,
+    rng: np.random.Generator,
     recent: Ids,
     window: int,
 ) -> Iterator[tuple[Array, Ids]]:
-    """Logits (B, V) and the ids (B,) drawn by them, without end; recent (B, W): the last ids, `window` at most."""
+    """Draw tokens without end; yields logits (B, V) and the ids (B,) drawn from them at each step.
+
+    `recent` (B, W) are the last ids, at most `window`.
+    """
     while True:
         check_logits(logits)
-        ids = draw(probabilities(logits, sampling, bias=bias, recent=recent), uniform.random(len(logits)))
+        ids = draw(token_probs(logits, sampling, bias=bias, recent=recent), rng.random(len(logits)))
         yield logits, ids
         if window:
             recent = np.concatenate([recent, ids[:, None]], axis=1)[:, -window:]
         logits, state = engine.step(ids, state)
 
 
-def _drawn_there(
+def _draw_in_engine(
     engine: DrawingEngine,
     logits: Array,
     state: Any,
     sampling: Sampling,
     bias: Array,
-    uniform: np.random.Generator,
+    rng: np.random.Generator,
 ) -> Iterator[tuple[Array, Ids]]:
-    """The same by an engine that draws; what it drew beyond the end of the last sample is left."""
+    """As `_draw_on_host`, by an engine that draws; tokens drawn after all samples have ended are ignored."""
     while True:
         check_logits(logits)
-        numbers = uniform.random((DRAWN_AT_ONCE, len(logits)))
-        drawn, given, logits, state = engine.write(logits, state, sampling, bias, numbers)
-        yield from zip(given, drawn, strict=True)
+        uniform = rng.random((DRAWN_AT_ONCE, len(logits)))
+        ids, drawn_from, logits, state = engine.write(logits, state, sampling, bias, uniform)
+        yield from zip(drawn_from, ids, strict=True)
 
 
 class TextSoFar:
-    """The text of one sample as it grows: whole characters only, cut at its length or before a stop text."""
+    """The text of one sample as it grows: complete characters only, ending at its length or before a stop text.
+
+    >>> from chargen.text.tokenizers.char import CharTokenizer
+    >>> tokenizer = CharTokenizer("abc")
+    >>> text = TextSoFar(tokenizer, length=9, stop=["bc"])
+    >>> [text.feed(token) for token in tokenizer.encode("abbc")], text.end  # "b" may be the start of "bc"
+    (['a', '', 'b', ''], 'stop')
+    """
 
     def __init__(self, tokenizer: Tokenizer, length: int | None, stop: Sequence[str]) -> None:
-        self.end: str | None = None
+        """Start an empty text.
+
+        Args:
+            tokenizer: Decodes the tokens.
+            length: Most characters; None: no limit.
+            stop: Texts that end the sample.
+        """
+        self.end: str | None = None  # why it has ended, see `Piece.end`
         self._decoder = tokenizer.decoder()
         self._eos = tokenizer.eos_id
-        self._left = math.inf if length is None else length  # characters it may still have
+        self._remaining = math.inf if length is None else length  # characters
         self._stop = stop
-        self._held = ""  # text that is not given out yet, since it may be the beginning of a stop text
+        self._pending = ""  # text not yet returned, since it may be the start of a stop text
 
-    def write(self, token: int) -> str:
-        """The text that is certain once this id is there; sets `end` when it is the last."""
-        last = token == self._eos
-        self._held += self._decoder.flush() if last else self._decoder.feed(token)
-        found = [(at + len(text), at) for text in self._stop if (at := self._held.find(text)) >= 0]
-        if found and min(found)[0] <= self._left:  # the first to be complete, however many characters came at once
-            return self._give(min(found)[1], "stop")
-        if len(self._held) >= self._left:
-            return self._give(int(self._left), "length")
-        if last:
-            return self._give(len(self._held), "document")
-        return self._give(len(self._held) - self._unsure(), None)
+    def feed(self, token: int) -> str:
+        """Add a token; returns the text that is certain now. Sets `end` if this is the last token."""
+        is_last = token == self._eos
+        self._pending += self._decoder.flush() if is_last else self._decoder.feed(token)
+        # Where each stop text ends and starts.
+        found = [(start + len(stop), start) for stop in self._stop if (start := self._pending.find(stop)) >= 0]
+        if found and min(found)[0] <= self._remaining:  # a token may complete several: take the first
+            return self._emit(min(found)[1], "stop")
+        if len(self._pending) >= self._remaining:
+            return self._emit(int(self._remaining), "length")
+        if is_last:
+            return self._emit(len(self._pending), "document")
+        return self._emit(len(self._pending) - self._maybe_stop(), None)
 
-    def _give(self, characters: int, end: str | None) -> str:
-        text, self._held = self._held[:characters], self._held[characters:]
-        self._left -= characters
+    def _emit(self, characters: int, end: str | None) -> str:
+        text, self._pending = self._pending[:characters], self._pending[characters:]
+        self._remaining -= characters
         self.end = end
         return text
 
-    def _unsure(self) -> int:
-        """Characters at the end that a stop text begins with."""
+    def _maybe_stop(self) -> int:
+        """Length of the longest end of the pending text that a stop text starts with."""
         if not self._stop:
             return 0
-        lengths = (n for text in self._stop for n in range(1, len(text)) if self._held.endswith(text[:n]))
+        lengths = (n for stop in self._stop for n in range(1, len(stop)) if self._pending.endswith(stop[:n]))
         return max(lengths, default=0)
 
 
-def uniform_numbers(seed: int | None) -> np.random.Generator:
-    """The generator of the numbers that are drawn with; ChargenError for a seed below 0."""
+def rng_from_seed(seed: int | None) -> np.random.Generator:
+    """The random generator for a seed; None: another each time. ChargenError for a negative seed."""
     if seed is not None and seed < 0:
         raise ChargenError(f"the seed is {seed}, but must be 0 or above")
     return np.random.Generator(np.random.PCG64(seed))
 
 
 def check_turn(length: int | None, stop: Sequence[str]) -> None:
-    """ChargenError for a length or stop texts that leave nothing to write."""
+    """Raise ChargenError if the length is below 1 or a stop text is empty."""
     if length is not None and length < 1:
         raise ChargenError(f"length is {length}, but must be at least 1 character")
     if not all(stop):
@@ -187,6 +224,6 @@ def check_turn(length: int | None, stop: Sequence[str]) -> None:
 
 
 def check_logits(logits: Array) -> None:
-    """ChargenError for logits that are no numbers to choose by."""
+    """Raise ChargenError if logits are infinite or NaN."""
     if not math.isfinite(np.add.reduce(logits, axis=None)):
-        raise ChargenError("the model's scores are not finite numbers: its weights are damaged, train it again")
+        raise ChargenError("the model's logits are not finite numbers, so its weights are damaged: train it again")

@@ -1,4 +1,4 @@
-"""How likely a language model finds a text, token by token."""
+"""The log-probability of each token of a text under a language model."""
 
 from __future__ import annotations
 
@@ -9,49 +9,64 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from chargen.generation.constraints import beginning
+from chargen.generation.constraints import start_ids
 from chargen.generation.engines.contract import Engine, Ids
 from chargen.generation.samplers import log_softmax
 from chargen.text.tokenizers.base import Tokenizer
 
-SCORED_AT_ONCE = 256  # T whose logits (T, V) are held at once
+SCORED_AT_ONCE = 256  # tokens, whose logits (T, V) are in memory together
 
 
 class Score(NamedTuple):
-    """How likely a model finds a text."""
+    """The tokens of a text and their log-probabilities."""
 
-    ids: Ids  # (T,), the end symbol included where documents have one
-    log_probabilities: npt.NDArray[np.float64]  # (T,), nats, each given all before it
+    ids: Ids  # (T,), including EOS if the text is a document
+    log_probs: npt.NDArray[np.float64]  # (T,), in nats, each given all tokens before it
 
 
 def score(engine: Engine, tokenizer: Tokenizer, text: str, *, documents: bool = False) -> Score:
-    """How likely the model finds a text: one whole document, or a stream that begins after a line break.
+    """Compute the log-probability of each token of a text.
 
-    Characters it never saw are scored as the unknown symbol. Where a model of streams knows no line break,
-    nothing comes before the first symbol, which then gets the probability 1/V.
+    Characters outside the vocabulary are scored as the unknown token.
+
+    Args:
+        engine: Runs the model.
+        tokenizer: The model's.
+        text: If not a document, the text is scored as if it followed a line break. If the vocabulary has no line
+            break, the first token gets the probability 1/V.
+        documents: Whether the model was trained on documents; then the text is one whole document.
     """
     ids = tokenizer.encode(text)
     if documents:
         ids = np.append(ids, tokenizer.eos_id)
-    before = beginning(tokenizer, documents, bare=True)
-    given = np.concatenate([before, ids])
-    result = np.full(len(ids), -math.log(tokenizer.vocab_size))
+    before = start_ids(tokenizer, documents, line_break=True)
+    read = np.concatenate([before, ids])
+    log_probs = np.full(len(ids), -math.log(tokenizer.vocab_size))
     state = engine.start(1)
-    for start in range(0, len(given) - 1, SCORED_AT_ONCE):
-        part = given[start : start + SCORED_AT_ONCE + 1]
+    for start in range(0, len(read) - 1, SCORED_AT_ONCE):
+        part = read[start : start + SCORED_AT_ONCE + 1]
         logits, state = engine.read_all(part[:-1, None], state)
-        likelihood = np.take_along_axis(log_softmax(logits[:, 0]), part[1:, None], axis=-1)[:, 0]
+        part_log_probs = np.take_along_axis(log_softmax(logits[:, 0]), part[1:, None], axis=-1)[:, 0]
         first = start + 1 - len(before)
-        result[first : first + len(likelihood)] = likelihood
-    return Score(ids, result)
+        log_probs[first : first + len(part_log_probs)] = part_log_probs
+    return Score(ids, log_probs)
 
 
 def spelled(tokenizer: Tokenizer, scores: Score) -> Iterator[tuple[str, float]]:
-    """The characters of a text, each with the log-probability of the symbols that spell it; no text for an end."""
+    """Divide a text into pieces of complete characters, with the log-probability of the tokens that spell each.
+
+    Yields:
+        Text and log-probability, in nats, of each piece; the text is empty for EOS.
+
+    >>> from chargen.text.tokenizers.byte import ByteTokenizer
+    >>> tokenizer = ByteTokenizer()
+    >>> list(spelled(tokenizer, Score(tokenizer.encode("aé"), np.array([-1.0, -0.5, -0.25]))))
+    [('a', -1.0), ('é', -0.75)]
+    """
     decoder = tokenizer.decoder()
     total = 0.0
-    for token, log_probability in zip(scores.ids.tolist(), scores.log_probabilities.tolist(), strict=True):
-        total += log_probability
+    for token, log_prob in zip(scores.ids.tolist(), scores.log_probs.tolist(), strict=True):
+        total += log_prob
         text = decoder.feed(token)
         if text or token == tokenizer.eos_id:
             yield text, total

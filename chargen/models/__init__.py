@@ -1,1 +1,1 @@
-"""Ids to logits: recurrent layers, the encoder, the language model and the classifier."""
+"""Models, from ids to logits: recurrent cells, the encoder, the language model and the classifiers."""

@@ -1,6 +1,8 @@
-"""The classifier in NumPy, which labels a text sooner than torch is imported. `classifier` is the readable twin.
+"""The classifier in NumPy, which labels a text before torch would even be imported.
 
-T steps, B texts, N distinct vectors, E embedding, H hidden, G gates of a cell.
+`classifier.Classifier` is the readable twin; tests check that both agree.
+
+Shapes: T steps, B texts in a batch, N texts in all, V vocabulary, E embedding, H hidden, F pooled outputs, K labels.
 """
 
 from __future__ import annotations
@@ -10,68 +12,83 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from chargen.models.config import ClassifierConfig
-from chargen.models.layers_numpy import Array, Ids, Layer, stack
+from chargen.models.layers_numpy import Array, Ids, Layer, build_layers
 from chargen.text.labelled import batches_by_length, pad
 from chargen.workers import numpy_workers
 
 
 class NumpyClassifier:
-    """A classifier that labels texts given as ids. It keeps nothing but its weights, so threads may share it."""
+    """A classifier that runs in NumPy. Threads may share it, since calls change none of its arrays."""
 
     def __init__(self, config: ClassifierConfig, weights: Mapping[str, np.ndarray]) -> None:
-        """`weights`: by name and shape as `config.weight_shapes` lists them."""
+        """Set up a classifier.
+
+        Args:
+            config: Sizes and parts of the model.
+            weights: By name, with the shapes of `config.weight_shapes`.
+        """
         cell, self.config = config.encoder.cell, config
         self.embedding = weights["encoder.embedding.weight"]  # (V, E)
-        directions = [stack(cell, weights, f"encoder.{name}") for name in ("layers", "backward_layers")]
-        # The layers of one depth: one that reads forwards, and for bidirectional encoders one that reads back.
-        self.depths: list[tuple[Layer, ...]] = list(zip(*filter(None, directions), strict=True))
-        self.head = weights["head.weight"]  # (labels, pooled size)
-        self.head_bias = weights["head.bias"]  # (labels,)
+        stacks = [build_layers(cell, weights, f"encoder.{name}") for name in ("layers", "backward_layers")]
+        # The layers at each depth: one forward layer and, if bidirectional, one backward layer.
+        self.depths: list[tuple[Layer, ...]] = list(zip(*filter(None, stacks), strict=True))
+        self.head = weights["head.weight"]  # (K, F)
+        self.head_bias = weights["head.bias"]  # (K,)
 
     def logits(self, texts: Sequence[np.ndarray], batch_size: int = 64) -> Array:
-        """Logits (texts, labels) of texts given as ids of any lengths, at least one symbol each."""
+        """Compute logits.
 
-        def judge(ids: Ids, lengths: Ids) -> Array:
-            judged: Array = self._pooled(ids, lengths) @ self.head.T + self.head_bias
-            return judged
+        Args:
+            texts: Ids of each text, at least one token each.
+            batch_size: Texts of similar length read at once.
 
-        return _of_each(texts, judge, self.config.num_labels, batch_size)
+        Returns:
+            Logits (N, K), float32.
+        """
+
+        def compute(ids: Ids, lengths: Ids) -> Array:
+            logits: Array = self._pooled(ids, lengths) @ self.head.T + self.head_bias
+            return logits
+
+        return _in_batches(texts, compute, self.config.num_labels, batch_size)
 
     def embed(self, texts: Sequence[np.ndarray], batch_size: int = 64) -> Array:
-        """What the head reads of each text: the pooled outputs (texts, pooled size) of the last layer."""
-        return _of_each(texts, self._pooled, self.config.pooled_size, batch_size)
+        """Compute pooled outputs (N, F) of the last layer, which the head reads; arguments as for `logits`."""
+        return _in_batches(texts, self._pooled, self.config.pooled_size, batch_size)
 
     def _pooled(self, ids: Ids, lengths: Ids) -> Array:
-        """Pooled outputs (B, ·) of texts padded to ids (T, B), the first `lengths` (B,) steps of each its own."""
+        """Pooled outputs (B, F) of padded texts (T, B) with `lengths` (B,)."""
         return pool(self._encode(ids, lengths), lengths, self.config.pooling)
 
     def _encode(self, ids: Ids, lengths: Ids) -> list[Array]:
-        """Outputs (T, B, H) of the last layer in each direction, in the order in which that one reads."""
-        symbols, rows = np.unique(ids.ravel(), return_inverse=True)
-        rows = rows.reshape(ids.shape)  # (T, B)
-        vectors = self.embedding[symbols]  # (N, E), each symbol's once
-        back = turned_round(lengths, len(ids)), np.arange(len(lengths))
+        """Outputs (T, B, H) of the last layer in each direction, in the order in which it reads."""
+        tokens, indices = np.unique(ids.ravel(), return_inverse=True)
+        indices = indices.reshape(ids.shape)  # (T, B), of each step's vector
+        vectors = self.embedding[tokens]  # one per distinct token (·, E)
+        reverse = reversed_indices(lengths, len(ids)), np.arange(len(lengths))
         outputs: list[Array] = []
         for depth, layers in enumerate(self.depths):
             if depth:
-                aligned = [outputs[0], *(turned[back] for turned in outputs[1:])]
-                vectors = np.concatenate(aligned, axis=-1).reshape(ids.size, -1)  # (T·B, H), or 2·H
-                rows = np.arange(ids.size).reshape(ids.shape)
+                aligned = [outputs[0], *(backward[reverse] for backward in outputs[1:])]
+                vectors = np.concatenate(aligned, axis=-1).reshape(ids.size, -1)  # (T·B, H), or (T·B, 2·H)
+                indices = np.arange(ids.size).reshape(ids.shape)
             outputs = [
-                layer.read(vectors, order, layer.initial_state(len(lengths)))[0]
-                for layer, order in zip(layers, (rows, rows[back]), strict=False)
+                layer.run_indexed(vectors, order, layer.initial_state(len(lengths)))[0]
+                for layer, order in zip(layers, (indices, indices[reverse]), strict=False)
             ]
         return outputs
 
 
-def _of_each(texts: Sequence[np.ndarray], read: Callable[[Ids, Ids], Array], size: int, batch_size: int) -> Array:
-    """What `read` makes (texts, size) of texts given as ids, called with batches of them as `pad` gives them."""
+def _in_batches(
+    texts: Sequence[np.ndarray], compute: Callable[[Ids, Ids], Array], size: int, batch_size: int
+) -> Array:
+    """Results (N, size) of `compute`, a function of a batch's ids (T, B) and lengths (B,)."""
     results = np.empty((len(texts), size), np.float32)
 
     def fill(chosen: np.ndarray) -> None:
-        # Padding, which never counts, may overflow; for invalid numbers that are none see `quietly` in engine_numpy.
+        # Outputs at padding may overflow, but are never used. On "invalid" see `quietly` in numpy_engine.
         with np.errstate(invalid="ignore", over="ignore"):
-            results[chosen] = read(*pad([texts[i] for i in chosen]))
+            results[chosen] = compute(*pad([texts[i] for i in chosen]))
 
     batches = batches_by_length(texts, batch_size)
     with numpy_workers(len(batches)) as workers:
@@ -79,12 +96,14 @@ def _of_each(texts: Sequence[np.ndarray], read: Callable[[Ids, Ids], Array], siz
     return results
 
 
-def turned_round(lengths: Ids, steps: int) -> Ids:
-    """The step (T, B) that each step of a text of `lengths` (B,) becomes when the text is read from its end.
+def reversed_indices(lengths: Ids, steps: int) -> Ids:
+    """Indices (T, B) of steps that reverse each text; padding stays where it is.
 
-    Padding stays where it is, so that to turn twice changes nothing.
+    Args:
+        lengths: Tokens (B,) of each text.
+        steps: T.
 
-    >>> turned_round(np.array([3, 2]), 3).tolist()
+    >>> reversed_indices(np.array([3, 2]), 3).tolist()
     [[2, 1], [1, 0], [0, 2]]
     """
     step = np.arange(steps)[:, None]  # (T, 1)
@@ -92,9 +111,19 @@ def turned_round(lengths: Ids, steps: int) -> Ids:
 
 
 def pool(outputs: Sequence[Array], lengths: Ids, pooling: str) -> Array:
-    """Outputs (T, B, H) of each direction, padding overwritten, to one vector (B, pooled size) a text.
+    """Pool each text's outputs over time into one vector, ignoring padding; see `classifier.pool`.
 
-    Each is in the order in which it was read, so that its last step has seen all of the text. See `classifier.pool`.
+    Args:
+        outputs: Of each direction (T, B, H), in the order in which it read, so that the last step has read the whole
+            text. Padding is overwritten.
+        lengths: Tokens (B,) of each text.
+        pooling: One of `config.POOLINGS`.
+
+    Returns:
+        Vectors (B, F).
+
+    >>> pool([np.array([[[1.0]], [[3.0]], [[9.0]]])], np.array([2]), "concat").tolist()  # final, mean, max
+    [[3.0, 2.0, 3.0]]
     """
     padding = np.arange(len(outputs[0]))[:, None] >= lengths  # (T, B)
 

@@ -1,10 +1,10 @@
-"""Recurrent layers in NumPy, for the language model and the classifier that run without torch.
+"""Recurrent layers in NumPy, for language models and classifiers that run without torch.
 
-The sigmoid, being 0.5 tanh(x/2) + 0.5, has its inner half folded into the weights, so that one call of tanh serves
-all gates. `cells` is the readable twin, and tests hold the two together.
+sigmoid(x) = 0.5·tanh(x/2) + 0.5. The x/2 is folded into the weights, so one call of tanh serves all gates. The cells
+in `cells` are the readable twins; tests check that both agree.
 
-T steps, B streams, H hidden, G gates of a cell. A layer's state is a tuple of float32 arrays (B, ·), the output
-first: hidden and cell for an LSTM, hidden alone for the others.
+Shapes: T steps, B streams, I inputs, H hidden, G gates. A layer's state is a tuple of float32 arrays (B, ·), the
+output first: (h, c) for an LSTM, (h,) for other cells.
 """
 
 from __future__ import annotations
@@ -20,109 +20,133 @@ Array = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.integer[Any]]
 State = tuple[Array, ...]  # of one layer
 
-GEMV_STREAMS = 6  # up to here, OpenBLAS reads the weights once for each stream faster than all at once
+GEMV_STREAMS = 6  # up to this many streams, OpenBLAS is faster with one matrix-vector product for each
 
 
 class Layer:
-    """One recurrent layer. Its gates are ordered so that those with a sigmoid come first, with halved weights.
+    """One recurrent layer. Its gates are reordered so that those with a sigmoid come first; their weights are halved.
 
-    Only `step` and `work` use arrays of the layer itself: threads that call them need a layer each.
+    `step` and `scratch` use arrays of the layer, so threads that call them need a layer each. The other methods may
+    be called from several threads.
     """
 
-    gates: ClassVar[tuple[int, ...]] = (0,)  # torch.nn's gates in the order used here
-    sigmoids: ClassVar[int] = 0  # how many of them, from the first
-    states: ClassVar[int] = 1  # arrays of a state
+    gate_order: ClassVar[tuple[int, ...]] = (0,)  # of torch.nn's gates: which comes first here, which next, ...
+    num_sigmoids: ClassVar[int] = 0  # gates with a sigmoid
+    num_states: ClassVar[int] = 1  # arrays in a state
 
     def __init__(self, weight_ih: Array, weight_hh: Array, bias_ih: Array, bias_hh: Array) -> None:
-        self.hidden = weight_hh.shape[1]
-        self.weight_ih = self._arrange(weight_ih)  # (G*H, in)
-        self.weight_hh = self._arrange(weight_hh)  # (G*H, H)
-        self.bias = self._arrange(bias_ih) + self._arrange(bias_hh)  # (G*H,)
-        self._gates = np.empty((0, len(self.bias)), dtype=np.float32)
+        """Set up from torch.nn's weights.
 
-    def _arrange(self, rows: Array) -> Array:
-        blocks = rows.reshape(len(self.gates), self.hidden, -1)[list(self.gates)]
-        blocks[: self.sigmoids] *= 0.5
+        Args:
+            weight_ih: (G·H, I).
+            weight_hh: (G·H, H).
+            bias_ih: (G·H,).
+            bias_hh: (G·H,).
+        """
+        self.hidden_size = weight_hh.shape[1]
+        self.weight_ih = self._reorder(weight_ih)
+        self.weight_hh = self._reorder(weight_hh)
+        self.bias = self._reorder(bias_ih) + self._reorder(bias_hh)
+        self._scratch = np.empty((0, len(self.bias)), dtype=np.float32)
+
+    def _reorder(self, rows: Array) -> Array:
+        """A copy of rows (G·H, ·) in the order used here, the sigmoids' halved."""
+        blocks = rows.reshape(len(self.gate_order), self.hidden_size, -1)[list(self.gate_order)]
+        blocks[: self.num_sigmoids] *= 0.5
         return blocks.reshape(rows.shape)
 
     def initial_state(self, batch: int) -> State:
-        """The state of streams that have read nothing."""
-        return tuple(np.zeros((batch, self.hidden), dtype=np.float32) for _ in range(self.states))
+        """The zero state of `batch` streams."""
+        return tuple(np.zeros((batch, self.hidden_size), dtype=np.float32) for _ in range(self.num_states))
 
-    def inputs(self, x: Array) -> Array:
-        """The input product (…, G*H) of x (…, in), bias included."""
-        given: Array = x @ self.weight_ih.T
-        given += self.bias
-        return given
+    def x_gates(self, x: Array) -> Array:
+        """The product (…, G·H) of inputs (…, I) with the gates' weights, including the bias."""
+        products: Array = x @ self.weight_ih.T
+        products += self.bias
+        return products
 
-    def advance(self, inputs: Array, state: State, new: State, gates: Array) -> None:
-        """Write into `new` the state that follows `state` after an input product (B, G*H).
+    def advance(self, x_gates: Array, state: State, new: State, gates: Array) -> None:
+        """Compute the next state.
 
-        gates: an array (B, G*H) to compute in.
+        Args:
+            x_gates: From the method of this name (B, G·H).
+            state: Before the step.
+            new: Is overwritten by the state after the step.
+            gates: Scratch memory (B, G·H).
         """
         raise NotImplementedError(f"{type(self).__name__} is abstract")
 
     def step(self, x: Array, state: State, new: State) -> None:
-        """Write into `new` the state that follows `state` after an input x (B, in)."""
-        self.advance(self.inputs(x), state, new, self.work(len(x)))
+        """Compute the next state from inputs (B, I), and write it into `new`."""
+        self.advance(self.x_gates(x), state, new, self.scratch(len(x)))
 
-    def run(self, inputs: Array, state: State) -> tuple[Array, State]:
-        """Outputs (T, B, H) after each of the input products (T, B, G*H), from `state` on, and the last state."""
-        return self._over(inputs, len(inputs), state)
+    def run(self, x_gates: Array, state: State) -> tuple[Array, State]:
+        """Run the layer over time: x_gates (T, B, G·H) and a state to outputs (T, B, H) and the last state."""
+        return self._run(x_gates, len(x_gates), state)
 
-    def read(self, vectors: Array, rows: Ids, state: State) -> tuple[Array, State]:
-        """As `run`, of inputs that are given as rows (T, B) of vectors (N, in)."""
-        if 2 * len(vectors) <= rows.size:
-            table = self.inputs(vectors)  # (N, G*H)
-            inputs = (table[step] for step in rows)
-        else:  # all products of many vectors would leave the processor's cache before they are used
-            inputs = (self.inputs(vectors[step]) for step in rows)
-        return self._over(inputs, len(rows), state)
+    def run_indexed(self, vectors: Array, indices: Ids, state: State) -> tuple[Array, State]:
+        """Run the layer over time, on inputs given by their indices.
 
-    def _over(self, inputs: Iterable[Array], steps: int, state: State) -> tuple[Array, State]:
+        Args:
+            vectors: Distinct inputs (N, I).
+            indices: Of each step's inputs in `vectors` (T, B).
+            state: Before the first step.
+
+        Returns:
+            Outputs (T, B, H), and the state after the last step.
+        """
+        if 2 * len(vectors) <= indices.size:
+            table = self.x_gates(vectors)  # (N, G·H)
+            x_gates = (table[row] for row in indices)
+        else:  # the products of so many vectors would leave the processor's cache before they are used
+            x_gates = (self.x_gates(vectors[row]) for row in indices)
+        return self._run(x_gates, len(indices), state)
+
+    def _run(self, x_gates: Iterable[Array], steps: int, state: State) -> tuple[Array, State]:
+        """As `run`, on x_gates (B, G·H) of each step."""
         batch = len(state[0])
         outputs = np.empty((steps, *state[0].shape), dtype=np.float32)
-        gates = np.empty((batch, len(self.bias)), dtype=np.float32)  # of this call: threads share the layer
-        others = [tuple(map(np.empty_like, state[1:])) for _ in range(2)]  # what is no output, written in turns
-        for step, row in enumerate(inputs):
-            new = (outputs[step], *others[step % 2])
-            self.advance(row, state, new, gates)
+        gates = np.empty((batch, len(self.bias)), dtype=np.float32)  # not `scratch`, since threads share the layer
+        buffers = [tuple(map(np.empty_like, state[1:])) for _ in range(2)]  # for c: last step's and this step's
+        for step, x_gates_t in enumerate(x_gates):
+            new = (outputs[step], *buffers[step % 2])
+            self.advance(x_gates_t, state, new, gates)
             state = new
         return outputs, (state[0].copy(), *state[1:])
 
-    def work(self, batch: int) -> Array:
-        """An array (B, G*H) of the layer's own to compute one step in, made anew only when B changes."""
-        if len(self._gates) != batch:
-            self._gates = np.empty((batch, len(self.bias)), dtype=np.float32)
-        return self._gates
+    def scratch(self, batch: int) -> Array:
+        """Scratch memory (B, G·H) for one step, allocated only if B changes."""
+        if len(self._scratch) != batch:
+            self._scratch = np.empty((batch, len(self.bias)), dtype=np.float32)
+        return self._scratch
 
 
 class _SummedLayer(Layer):
-    """A layer whose gates depend on the sum of both products only, so that a step can do them as one."""
+    """A layer whose gates depend only on x_gates + h_gates, so that a step needs a single matrix product."""
 
-    joined: Array = np.empty((0, 0), dtype=np.float32)  # input and state (B, in + H) side by side, to compute with
+    _x_and_h: Array = np.empty((0, 0), dtype=np.float32)  # scratch memory for input and state side by side (B, I + H)
 
     @cached_property
     def weight(self) -> Array:
-        """Both matrices side by side (G*H, in + H); a layer that is only given input products needs none."""
+        """Both matrices side by side (G·H, I + H); made only if `step` is used."""
         return np.concatenate([self.weight_ih, self.weight_hh], axis=1)
 
-    def advance(self, inputs: Array, state: State, new: State, gates: Array) -> None:
-        product(state[0], self.weight_hh, gates)
-        gates += inputs
+    def advance(self, x_gates: Array, state: State, new: State, gates: Array) -> None:
+        matmul_transposed(state[0], self.weight_hh, gates)
+        gates += x_gates
         self.activate(gates, state, new)
 
     def step(self, x: Array, state: State, new: State) -> None:
-        gates = self.work(len(x))
-        if len(self.joined) != len(x):
-            self.joined = np.empty((len(x), self.weight.shape[1]), dtype=np.float32)
-        np.concatenate([x, state[0]], axis=1, out=self.joined)
-        product(self.joined, self.weight, gates)
+        gates = self.scratch(len(x))
+        if len(self._x_and_h) != len(x):
+            self._x_and_h = np.empty((len(x), self.weight.shape[1]), dtype=np.float32)
+        np.concatenate([x, state[0]], axis=1, out=self._x_and_h)
+        matmul_transposed(self._x_and_h, self.weight, gates)
         gates += self.bias
         self.activate(gates, state, new)
 
     def activate(self, gates: Array, state: State, new: State) -> None:
-        """Write into `new` what the summed products (B, G*H), which are used up, make of `state`."""
+        """Write into `new` the state that follows from gates (B, G·H) before activation, which are overwritten."""
         raise NotImplementedError(f"{type(self).__name__} is abstract")
 
 
@@ -137,16 +161,16 @@ class _ReluLayer(_SummedLayer):
 
 
 class _LSTMLayer(_SummedLayer):
-    """c' = f c + i g, h' = o tanh(c')."""
+    """An LSTM: c' = f·c + i·g, h' = o·tanh(c')."""
 
-    gates = (0, 1, 3, 2)  # i f o g
-    sigmoids = 3
-    states = 2
+    gate_order = (0, 1, 3, 2)  # i f o g
+    num_sigmoids = 3
+    num_states = 2
 
     def activate(self, gates: Array, state: State, new: State) -> None:
         np.tanh(gates, out=gates)
-        _finish_sigmoid(gates[:, : 3 * self.hidden])
-        i, f, o, g = (gates[:, n * self.hidden : (n + 1) * self.hidden] for n in range(4))
+        _finish_sigmoid(gates[:, : 3 * self.hidden_size])
+        i, f, o, g = (gates[:, n * self.hidden_size : (n + 1) * self.hidden_size] for n in range(4))
         hidden, cell = new
         np.multiply(f, state[1], out=cell)
         np.multiply(i, g, out=g)
@@ -156,45 +180,58 @@ class _LSTMLayer(_SummedLayer):
 
 
 class _GRULayer(Layer):
-    """n = tanh(x_n + r (h_n + b_hn)), h' = n + z (h - n): reset applies after the product, as in torch.nn."""
+    """A GRU with reset after the product, as in torch.nn: n = tanh(n_x + r·(n_h + bias_hn)), h' = n + z·(h - n)."""
 
-    gates = (0, 1, 2)  # r z n
-    sigmoids = 2
+    gate_order = (0, 1, 2)  # r z n
+    num_sigmoids = 2
 
     def __init__(self, weight_ih: Array, weight_hh: Array, bias_ih: Array, bias_hh: Array) -> None:
         super().__init__(weight_ih, weight_hh, bias_ih, bias_hh)
-        split = 2 * self.hidden
+        split = 2 * self.hidden_size
         self.bias[split:] = bias_ih[split:]
-        self.bias_hn = bias_hh[split:]  # inside the reset, so it cannot join the others
+        self.bias_hn = bias_hh[split:]  # kept apart, since r multiplies it
 
-    def advance(self, inputs: Array, state: State, new: State, gates: Array) -> None:
-        split, hidden, n = 2 * self.hidden, state[0], new[0]
-        product(hidden, self.weight_hh, gates)
-        resets = gates[:, :split]
-        resets += inputs[:, :split]
-        np.tanh(resets, out=resets)
-        _finish_sigmoid(resets)
-        r, z, reset = gates[:, : self.hidden], gates[:, self.hidden : split], gates[:, split:]
-        reset += self.bias_hn
-        reset *= r
-        reset += inputs[:, split:]
-        np.tanh(reset, out=reset)
-        np.subtract(hidden, reset, out=n)
-        n *= z
-        n += reset
+    def advance(self, x_gates: Array, state: State, new: State, gates: Array) -> None:
+        split, h, new_h = 2 * self.hidden_size, state[0], new[0]
+        matmul_transposed(h, self.weight_hh, gates)
+        rz, n = gates[:, :split], gates[:, split:]
+        rz += x_gates[:, :split]
+        np.tanh(rz, out=rz)
+        _finish_sigmoid(rz)
+        r, z = gates[:, : self.hidden_size], gates[:, self.hidden_size : split]
+        n += self.bias_hn
+        n *= r
+        n += x_gates[:, split:]
+        np.tanh(n, out=n)
+        np.subtract(h, n, out=new_h)
+        new_h *= z
+        new_h += n
 
 
 LAYERS: dict[str, type[Layer]] = {"lstm": _LSTMLayer, "gru": _GRULayer, "rnn": _TanhLayer, "rnn-relu": _ReluLayer}
 WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
-def has_twin(cell: str) -> bool:
-    """Whether NumPy can run a cell; torch runs the others."""
+def runs_in_numpy(cell: str) -> bool:
+    """Whether NumPy can run a cell; torch can run any.
+
+    >>> runs_in_numpy("gru")
+    True
+    """
     return cell in LAYERS
 
 
-def stack(cell: str, weights: Mapping[str, Array], prefix: str) -> list[Layer]:
-    """The layers whose weights are named `prefix`.0.weight_ih_l0 and so on, from the first."""
+def build_layers(cell: str, weights: Mapping[str, Array], prefix: str) -> list[Layer]:
+    """Build the layers of a stack.
+
+    Args:
+        cell: One of LAYERS.
+        weights: By name, as torch models store them.
+        prefix: Of the names, which go on with the layer's number: {prefix}.0.weight_ih_l0 and so on.
+
+    Returns:
+        The layers, the first one first; none if no name has the prefix.
+    """
     layers: list[Layer] = []
     while f"{prefix}.{len(layers)}.weight_ih_l0" in weights:
         layers.append(LAYERS[cell](*(weights[f"{prefix}.{len(layers)}.{name}_l0"] for name in WEIGHTS)))
@@ -202,13 +239,19 @@ def stack(cell: str, weights: Mapping[str, Array], prefix: str) -> list[Layer]:
 
 
 def _finish_sigmoid(gates: Array) -> None:
-    """0.5 tanh(x/2) + 0.5, in place, where the weights have halved x and tanh is done."""
+    """Turn tanh(x/2) into sigmoid(x), in place."""
     gates *= 0.5
     gates += 0.5
 
 
-def product(x: Array, weight: Array, out: Array) -> None:
-    """Write x (B, K) times weight (M, K) transposed into out (B, M)."""
+def matmul_transposed(x: Array, weight: Array, out: Array) -> None:
+    """Write x (B, K) times the transpose of weight (M, K) into `out` (B, M).
+
+    >>> out = np.empty((1, 2), np.float32)
+    >>> matmul_transposed(np.float32([[1, 2]]), np.float32([[3, 4], [5, 6]]), out)
+    >>> out.tolist()
+    [[11.0, 17.0]]
+    """
     if 1 < len(x) <= GEMV_STREAMS:
         for row, result in zip(x, out, strict=True):
             np.dot(weight, row, out=result)

@@ -1,6 +1,6 @@
-"""The n-gram classifier: a label's logit is a weighted sum of the n-grams that a text has, whatever their order.
+"""The n-gram classifier: each label's logit is a weighted sum of a text's n-grams, whatever their order.
 
-It is what a recurrent classifier is compared with, and what it is combined with. Runs in NumPy.
+It is the baseline of a recurrent classifier, and is combined with it. Runs in NumPy.
 """
 
 from __future__ import annotations
@@ -22,32 +22,32 @@ class NgramClassifier:
     vocabulary: Vocabulary
     weight: Floats  # (F, K)
     bias: Floats  # (K,)
-    strange: float = 0.0  # a text of which a smaller share of n-grams is known is unlike those in training
-    strength: float = 1.0  # of the regression: the inverse weight of its L2 penalty
+    strange: float = 0.0  # a text with a familiarity below this is unlike those in training
+    strength: float = 1.0  # inverse weight of the L2 penalty
 
     def judge(self, texts: Sequence[str]) -> tuple[Floats, Floats]:
-        """Logits (N, K) of texts, and the share (N,) of each one's n-grams that are known, in one reading.
+        """Compute logits (N, K), and familiarity (N,): the fraction of each text's n-grams that are known.
 
-        Those of a text do not depend on the others.
+        The results of a text do not depend on the other texts.
         """
         logits = np.tile(self.bias, (len(texts), 1))
         familiarity = np.zeros(len(texts), np.float32)
         for part in text_batches(texts):
             counts = count_ngrams(texts[part])
             familiarity[part] = self.vocabulary.familiarity(counts, part.stop - part.start)
-            owners, features, values = self.vocabulary.features(counts)
-            if len(owners):
-                firsts = np.flatnonzero(np.diff(owners, prepend=-1))
-                sums = np.add.reduceat(self.weight[features] * values[:, None], firsts, axis=0)
-                logits[part.start + owners[firsts]] += sums
+            text_indices, features, values = self.vocabulary.features(counts)
+            if len(text_indices):
+                starts = np.flatnonzero(np.diff(text_indices, prepend=-1))
+                sums = np.add.reduceat(self.weight[features] * values[:, None], starts, axis=0)
+                logits[part.start + text_indices[starts]] += sums
         return logits, familiarity
 
     def logits(self, texts: Sequence[str]) -> Floats:
-        """Logits (N, K) of texts."""
+        """Compute logits (N, K)."""
         return self.judge(texts)[0]
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """All that `of` needs, by name."""
+        """The arrays that a run stores, by name."""
         return {
             "buckets": self.vocabulary.buckets,
             "rarity": self.vocabulary.idf,
@@ -59,7 +59,15 @@ class NgramClassifier:
 
     @classmethod
     def of(cls, arrays: Mapping[str, Any], labels: int) -> NgramClassifier:
-        """The classifier whose `arrays` these are; ChargenError when they do not fit each other or the labels."""
+        """Restore a classifier.
+
+        Args:
+            arrays: As the method `arrays` gave them.
+            labels: K.
+
+        Raises:
+            ChargenError: An array is missing, or has a shape that does not fit the others or the labels.
+        """
         try:
             names = ("buckets", "rarity", "weight", "bias", "strange", "strength")
             buckets, rarity, weight, bias, strange, strength = (arrays[name] for name in names)

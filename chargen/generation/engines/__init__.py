@@ -1,1 +1,1 @@
-"""What runs a language model step by step: NumPy or torch."""
+"""Engines: run a language model token by token, in NumPy or in torch."""

@@ -1,4 +1,4 @@
-"""Which engine runs a language model: NumPy's starts at once, torch's repays its import on a GPU or for much text."""
+"""Choose an engine: NumPy starts at once; torch is worth the time to import it on a GPU or for much text."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import numpy as np
 from chargen.errors import ChargenError
 from chargen.generation.engines.contract import EmbeddingEngine
 from chargen.models.config import LanguageModelConfig
-from chargen.models.layers_numpy import has_twin
+from chargen.models.layers_numpy import runs_in_numpy
 
 ENGINES = ("auto", "numpy", "torch")
-MANY_SAMPLES = 32  # at once; from here on, and from so many characters in all, torch's engine repays its import
+# From so many samples at once and so many characters in all, torch saves more time than its import takes.
+MANY_SAMPLES = 32
 MANY_CHARACTERS = 200_000
 
 
@@ -25,30 +26,30 @@ def choose_engine(
     samples: int = 1,
     characters: int = 0,
 ) -> EmbeddingEngine:
-    """The engine that was asked for, or the one that writes so many samples of so much text sooner.
+    """Choose the engine that the user asks for, or else the one that writes this much text sooner.
 
     Args:
-        config: The model's shape.
+        config: The model's.
         weights: By name, as `Run.weights` gives them.
-        kind: One of ENGINES.
-        device: cpu, cuda, …, for torch's engine; None: the best there is, where torch's is chosen.
-        samples: How many are written at once.
-        characters: Of all samples together.
+        kind: One of ENGINES; auto: whichever is faster.
+        device: Of the torch engine: cpu, cuda, …; None: the best one, if that engine is chosen.
+        samples: Number of samples to write at once.
+        characters: Number of characters to write, in all samples together.
 
     Raises:
-        ChargenError: NumPy is asked for and cannot run the cell, or the device is not available.
+        ChargenError: The user asks for NumPy, which cannot run this cell, or the device is not available.
     """
-    if kind == "numpy" and not has_twin(config.encoder.cell):
+    if kind == "numpy" and not runs_in_numpy(config.encoder.cell):
         raise ChargenError(f"the engine numpy cannot run the cell {config.encoder.cell}: choose the engine torch")
-    much = kind == "auto" and samples >= MANY_SAMPLES and characters >= MANY_CHARACTERS
-    needed = kind == "torch" or device is not None or not has_twin(config.encoder.cell)
-    if much or needed:
+    is_much = kind == "auto" and samples >= MANY_SAMPLES and characters >= MANY_CHARACTERS
+    needs_torch = kind == "torch" or device is not None or not runs_in_numpy(config.encoder.cell)
+    if is_much or needs_torch:
         from chargen.generation.engines.torch_engine import TorchEngine
         from chargen.hardware import choose_device, choose_precision
 
-        where = choose_device(device or "auto" if much or kind == "torch" or device else "cpu")
-        precision = choose_precision("auto", where) if much else "fp32"
-        if needed or where.type == "cuda" or precision == "bf16":
+        where = choose_device(device or "auto" if is_much or kind == "torch" or device else "cpu")
+        precision = choose_precision("auto", where) if is_much else "fp32"
+        if needs_torch or where.type == "cuda" or precision == "bf16":
             return TorchEngine(config, weights, str(where), precision)
     from chargen.generation.engines.numpy_engine import NumpyEngine
 

@@ -1,4 +1,7 @@
-"""What every engine offers: ids in, logits out, and the state is a value."""
+"""The interface of engines, which run a language model. The state is an argument and a result.
+
+Shapes: B streams, T steps, V vocabulary, H hidden.
+"""
 
 from __future__ import annotations
 
@@ -15,40 +18,60 @@ Ids = npt.NDArray[np.integer[Any]]
 
 
 class Engine(Protocol):
-    """A language model that runs: state goes in and comes out, unchanged by what is done with it."""
+    """A language model that can be run. No method changes the state it is given."""
 
     def start(self, batch: int) -> Any:
-        """The state of B streams that have read nothing."""
+        """The state of B streams before anything is read."""
 
     def select(self, state: Any, streams: Ids) -> Any:
-        """The state of some streams, in any order and number."""
+        """The state of some streams, by their indices, which may repeat and be in any order."""
 
     def step(self, ids: Ids, state: Any) -> tuple[Array, Any]:
-        """Read ids (B,); gives logits (B, V) for what follows, and the new state."""
+        """Read ids (B,); returns logits (B, V) for the next token, and the new state."""
 
     def read(self, ids: Ids, state: Any) -> tuple[Array, Any]:
-        """Read ids (T, B); gives logits (B, V) for what follows, and the new state."""
+        """Read ids (T, B), T at least 1; returns logits (B, V) for the next token, and the new state."""
 
     def read_all(self, ids: Ids, state: Any) -> tuple[Array, Any]:
-        """Read ids (T, B); gives logits (T, B, V) after each of them, and the new state."""
+        """Read ids (T, B); returns logits (T, B, V) for the token after each id, and the new state."""
 
 
 class EmbeddingEngine(Engine, Protocol):
-    """An engine that gives texts as vectors, too."""
+    """An engine that can also embed texts as vectors."""
 
-    output_size: int  # H, numbers that the last layer gives a step
+    output_size: int  # H, size of the last layer's output
 
     def mean_outputs(self, ids: Sequence[Ids], state: Any) -> Array:
-        """The mean (B, H) of the last layer's outputs over each text's ids (N,), of any lengths; zeros for none."""
+        """Average the last layer's outputs over each text.
+
+        Args:
+            ids: Of each text (·,), of any lengths.
+            state: Of B streams, from which the B texts are read.
+
+        Returns:
+            Means (B, H); zeros for an empty text.
+        """
 
 
 @runtime_checkable
 class DrawingEngine(Engine, Protocol):
-    """An engine that can draw where it runs, many symbols in a row, so that it need not wait for each."""
+    """An engine that can draw many tokens in a row on its device, so that the host need not wait for each."""
 
-    draws: bool  # whether that is the faster way
+    draws: bool  # whether drawing on the device is faster
 
     def write(
         self, logits: Array, state: Any, sampling: Sampling, bias: Array, uniform: Array
     ) -> tuple[Ids, Array, Array, Any]:
-        """Ids (K, B) drawn by uniform (K, B), the logits (K, B, V) they were drawn by, then logits (B, V), state."""
+        """Draw K tokens per stream, reading each before drawing the next.
+
+        Args:
+            logits: For the first token (B, V).
+            state: Of the B streams.
+            sampling: The settings, without repetition penalty.
+            bias: (V,).
+            uniform: Random numbers (K, B) in [0, 1).
+
+        Returns:
+            The ids drawn (K, B), the logits (K, B, V) that each was drawn from, and the logits (B, V) and the state
+            after the last one.
+        """
