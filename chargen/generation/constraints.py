@@ -27,7 +27,7 @@ def token_bias(
         tokenizer: The model's.
         allow: The only characters to write; None: all.
         forbid: Characters not to write.
-        add: Numbers to add to the logits of tokens, which are named by their text.
+        add: Numbers to add to the logits of tokens, by the tokens' text.
 
     Returns:
         Bias (V,): -inf for tokens with a character outside `allow` or in `forbid`. Tokens that are part of a

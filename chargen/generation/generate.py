@@ -53,10 +53,10 @@ def generate(
         tokenizer: The model's.
         prompt: Start of the texts. Without one, a stream starts after a line break, or after a random token if the
             vocabulary has no line break.
-        length: Most characters per sample; None: no limit.
+        length: Limit on the characters per sample; None: no limit.
         sampling: How to choose tokens; None: the default.
         bias: (V,) added to the logits, see `token_bias`.
-        seed: At least 0; None: another each time.
+        seed: At least 0; None: a random one.
         samples: Number of texts to write at once.
         stop: Texts that end a sample, and are left out of it.
         documents: Whether the model was trained on documents; then each sample starts with BOS and may end with EOS.
@@ -170,7 +170,7 @@ class TextSoFar:
 
         Args:
             tokenizer: Decodes the tokens.
-            length: Most characters; None: no limit.
+            length: Limit on the characters; None: no limit.
             stop: Texts that end the sample.
         """
         self.end: str | None = None  # why it has ended, see `Piece.end`
@@ -192,7 +192,7 @@ class TextSoFar:
             return self._emit(int(self._remaining), "length")
         if is_last:
             return self._emit(len(self._pending), "document")
-        return self._emit(len(self._pending) - self._maybe_stop(), None)
+        return self._emit(len(self._pending) - self._stop_prefix_length(), None)
 
     def _emit(self, characters: int, end: str | None) -> str:
         text, self._pending = self._pending[:characters], self._pending[characters:]
@@ -200,8 +200,8 @@ class TextSoFar:
         self.end = end
         return text
 
-    def _maybe_stop(self) -> int:
-        """Length of the longest end of the pending text that a stop text starts with."""
+    def _stop_prefix_length(self) -> int:
+        """Length of the longest suffix of the pending text that is a prefix of a stop text."""
         if not self._stop:
             return 0
         lengths = (n for stop in self._stop for n in range(1, len(stop)) if self._pending.endswith(stop[:n]))
@@ -209,7 +209,7 @@ class TextSoFar:
 
 
 def rng_from_seed(seed: int | None) -> np.random.Generator:
-    """The random generator for a seed; None: another each time. ChargenError for a negative seed."""
+    """The random generator for a seed; None: a random one. ChargenError for a negative seed."""
     if seed is not None and seed < 0:
         raise ChargenError(f"the seed is {seed}, but must be 0 or above")
     return np.random.Generator(np.random.PCG64(seed))

@@ -14,7 +14,7 @@ from chargen.generation.engines.contract import Engine, Ids
 from chargen.generation.samplers import log_softmax
 from chargen.text.tokenizers.base import Tokenizer
 
-SCORED_AT_ONCE = 256  # tokens, whose logits (T, V) are in memory together
+SCORED_AT_ONCE = 256  # tokens; more would need more memory for logits
 
 
 class Score(NamedTuple):
@@ -40,11 +40,11 @@ def score(engine: Engine, tokenizer: Tokenizer, text: str, *, documents: bool = 
     if documents:
         ids = np.append(ids, tokenizer.eos_id)
     before = start_ids(tokenizer, documents, line_break=True)
-    read = np.concatenate([before, ids])
+    all_ids = np.concatenate([before, ids])
     log_probs = np.full(len(ids), -math.log(tokenizer.vocab_size))
     state = engine.start(1)
-    for start in range(0, len(read) - 1, SCORED_AT_ONCE):
-        part = read[start : start + SCORED_AT_ONCE + 1]
+    for start in range(0, len(all_ids) - 1, SCORED_AT_ONCE):
+        part = all_ids[start : start + SCORED_AT_ONCE + 1]
         logits, state = engine.read_all(part[:-1, None], state)
         part_log_probs = np.take_along_axis(log_softmax(logits[:, 0]), part[1:, None], axis=-1)[:, 0]
         first = start + 1 - len(before)

@@ -41,7 +41,7 @@ class Session:
             documents: Whether the model was trained on documents; then the text starts with BOS.
             sampling: Settings of the model's turns; None: the default.
             bias: (V,) added to the logits, see `token_bias`.
-            seed: Of the model's turns; None: another each time.
+            seed: Of the model's turns; None: a random one.
 
         Raises:
             ChargenError: Every token is forbidden, or the seed is negative.
@@ -76,8 +76,8 @@ class Session:
         """Write the model's turn.
 
         Args:
-            length: Most characters to write.
-            stop: Texts that end the turn; the model reads the one that does, but it is not among the pieces.
+            length: Limit on the characters.
+            stop: Texts that end the turn; the model reads them, but they are not among the pieces.
 
         Returns:
             Pieces of text, as they are drawn. The turn ends early at EOS; the next one then starts another document.
@@ -100,15 +100,15 @@ class Session:
             self._read_ids(self.tokenizer.encode(piece) if is_cut else ids)  # the model continues from what is shown
             if text.end is not None:
                 break
-        if text.end == "document":  # the next turn starts another one
+        if text.end == "document":  # the next turn starts another document
             self._read_ids(self._start_ids)
 
     def suggest(self, count: int, length: int) -> list[Hypothesis]:
-        """Suggest how the text may go on: by a token each if tokens may have several characters, else by a word.
+        """Suggest how to go on: each suggestion is a token if tokens can have several characters, else a word.
 
         Args:
-            count: Most suggestions.
-            length: Most characters of a word, which otherwise ends with white space or EOS.
+            count: Limit on the suggestions.
+            length: Limit on the characters of a word, which ends with white space or EOS.
 
         Returns:
             Suggestions, the likeliest first.
@@ -126,7 +126,7 @@ class Session:
         """Search for the likeliest continuation.
 
         Args:
-            width: Beginnings to keep at each token.
+            width: Number of beginnings to keep at each token.
             length: Characters of the continuation, unless EOS ends it early.
         """
         return self._search(width, length, frozenset([self.tokenizer.eos_id]))[0]

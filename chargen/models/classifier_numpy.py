@@ -1,4 +1,4 @@
-"""The classifier in NumPy, which labels a text before torch would even be imported.
+"""The classifier in NumPy, which labels a text in less time than importing torch takes.
 
 `classifier.Classifier` is the readable twin; tests check that both agree.
 

@@ -1,6 +1,6 @@
 """Dropout in training: the fractions to drop, and one step's masks.
 
-Shapes: B streams, V vocabulary, E embedding, H hidden, G gates.
+Shapes: B streams, V vocabulary, E embedding, H hidden, G gates; outputs: H, or 2·H if bidirectional.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ class Dropout:
 
     Raises:
         ChargenError: A fraction is below 0, or 1 or more.
+
+    >>> Dropout(output=0.3, recurrent=0.5)
+    Dropout(embedding=0.0, input=0.0, between=0.0, output=0.3, recurrent=0.5)
     """
 
     embedding: float = 0.0  # of whole tokens (rows of the embedding)
@@ -45,10 +48,8 @@ class Masks:
 
     embedding: Tensor | None = None  # (V, 1)
     input: Tensor | None = None  # (1, B, E)
-    between: tuple[
-        Tensor | None, ...
-    ] = ()  # one per layer after the first: (1, B, H), or (1, B, 2·H) if bidirectional
-    output: Tensor | None = None  # as `between`
+    between: tuple[Tensor | None, ...] = ()  # one per layer after the first: (1, B, outputs)
+    output: Tensor | None = None  # (1, B, outputs)
     recurrent: tuple[Tensor | None, ...] = ()  # one per layer, backward layers last: (G·H, H)
 
     def select(self, streams: slice) -> Masks:
@@ -65,5 +66,10 @@ NO_MASKS = Masks()
 
 
 def masked(values: Tensor, mask: Tensor | None) -> Tensor:
-    """Multiply values (T, B, ·) by a mask (1, B, ·), the same at all T steps; None changes nothing."""
+    """Multiply values (T, B, ·) by a mask (1, B, ·), the same at all T steps; None changes nothing.
+
+    >>> import torch
+    >>> masked(torch.ones(2, 1, 3), torch.tensor([[[0.0, 2.0, 2.0]]])).tolist()
+    [[[0.0, 2.0, 2.0]], [[0.0, 2.0, 2.0]]]
+    """
     return values if mask is None else values * mask.to(values.dtype)

@@ -30,7 +30,7 @@ class Layer:
     be called from several threads.
     """
 
-    gate_order: ClassVar[tuple[int, ...]] = (0,)  # of torch.nn's gates: which comes first here, which next, ...
+    gate_order: ClassVar[tuple[int, ...]] = (0,)  # indices of torch.nn's gates, in the order used here
     num_sigmoids: ClassVar[int] = 0  # gates with a sigmoid
     num_states: ClassVar[int] = 1  # arrays in a state
 
@@ -227,7 +227,7 @@ def build_layers(cell: str, weights: Mapping[str, Array], prefix: str) -> list[L
     Args:
         cell: One of LAYERS.
         weights: By name, as torch models store them.
-        prefix: Of the names, which go on with the layer's number: {prefix}.0.weight_ih_l0 and so on.
+        prefix: Of the weights' names, before the layer's number: {prefix}.0.weight_ih_l0 and so on.
 
     Returns:
         The layers, the first one first; none if no name has the prefix.

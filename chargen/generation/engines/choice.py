@@ -29,7 +29,7 @@ def choose_engine(
     """Choose the engine that the user asks for, or else the one that writes this much text sooner.
 
     Args:
-        config: The model's.
+        config: Sizes and parts of the model.
         weights: By name, as `Run.weights` gives them.
         kind: One of ENGINES; auto: whichever is faster.
         device: Of the torch engine: cpu, cuda, …; None: the best one, if that engine is chosen.

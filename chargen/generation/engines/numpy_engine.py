@@ -1,4 +1,4 @@
-"""A language model in NumPy, which takes little longer per token than to read its weights from memory.
+"""A language model in NumPy, hardly slower per token than reading its weights from memory.
 
 Why it is fast: the first layer's input products are looked up in a table with a row for each token; each layer above
 needs one matrix product, of its input and state side by side; weights are stored in the order in which that product
@@ -23,7 +23,7 @@ StackState = tuple[State, ...]  # one per layer
 
 TABLE_BYTES = 64 << 20  # a larger table (for a large vocabulary) takes longer to fill than it saves
 CHUNK_ROWS = 512  # T·B to read at once, so that a long prompt needs no more memory than a short one
-# OpenBLAS sometimes computes with memory beside a short array, which has no effect but a warning.
+# OpenBLAS sometimes computes with memory beside a short array, which only causes a warning.
 quietly = np.errstate(invalid="ignore")
 
 
@@ -105,8 +105,8 @@ class NumpyEngine:
                 break
             steps = min(max(1, CHUNK_ROWS // len(active)), int(lengths[active].max()) - start)
             chunk = np.zeros((steps, len(active)), np.int64)  # (T, B), zeros after each text's end
-            for column, text in enumerate(active.tolist()):
-                part = ids[text][start : start + steps]
+            for column, i in enumerate(active.tolist()):
+                part = ids[i][start : start + steps]
                 chunk[: len(part), column] = part
             with np.errstate(over="ignore"):  # outputs at padding may overflow, but are never used
                 outputs, state = self._run(chunk, state)

@@ -19,7 +19,7 @@ State = tuple[Tensor, ...]
 
 
 class Cell(nn.Module):
-    """One recurrent layer, which reads forwards. It keeps no state: that is an argument and a result."""
+    """One recurrent layer, which reads forwards. The state is an argument and a result."""
 
     spec: ClassVar[CellSpec]
     input_size: int
