@@ -131,7 +131,7 @@ def test_a_config_that_lacks_a_part_is_refused(tmp_path: Path, missing: str) -> 
 def test_parts_of_a_wrong_form_are_refused(tmp_path: Path) -> None:
     run = language_model(tmp_path / "run")
     for tokenizer in ("char", {}, {"kind": "char"}):
-        with pytest.raises(ChargenError, match="names no tokenizer .*: the run is damaged"):
+        with pytest.raises(ChargenError, match=r"names no tokenizer .*: the run is damaged"):
             changed(run, tokenizer=tokenizer).tokenizer()
     with pytest.raises(ChargenError, match="has no record of its options"):
         changed(run, options=["steps"]).options  # noqa: B018
@@ -157,7 +157,7 @@ def test_labels_that_do_not_fit_are_refused(tmp_path: Path, labels: str) -> None
         run.labels()
     edit_json(run.path / "config.json", lambda config: None)
     run = load_run(run.path)
-    with pytest.raises(ChargenError, match="has no list of 2 different labels|is no list of labels"):
+    with pytest.raises(ChargenError, match=r"has no list of 2 different labels|is no list of labels"):
         run.labels()
 
 

@@ -244,7 +244,6 @@ def test_threads_may_share_one_that_scores_and_embeds(writer: TextWriter) -> Non
         assert list(pool.map(judged, texts)) == alone
 
 
-@pytest.mark.xfail(strict=True, reason="NumpyEngine.step computes in arrays of the engine, which threads overwrite")
 @pytest.mark.usefixtures("_hasty")
 def test_threads_may_share_one_that_writes(writer: TextWriter) -> None:
     def text(seed: int) -> str:

@@ -23,6 +23,11 @@ class Score(NamedTuple):
     ids: Ids  # (T,), including EOS if the text is a document
     log_probs: npt.NDArray[np.float64]  # (T,), in nats, each given all tokens before it
 
+    @property
+    def log_probabilities(self) -> npt.NDArray[np.float64]:
+        """The same, under the name that it had before."""
+        return self.log_probs
+
 
 def score(engine: Engine, tokenizer: Tokenizer, text: str, *, documents: bool = False) -> Score:
     """Compute the log-probability of each token of a text.

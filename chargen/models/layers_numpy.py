@@ -9,6 +9,7 @@ output first: (h, c) for an LSTM, (h,) for other cells.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any, ClassVar
@@ -23,11 +24,29 @@ State = tuple[Array, ...]  # of one layer
 GEMV_STREAMS = 6  # up to this many streams, OpenBLAS is faster with one matrix-vector product for each
 
 
+class Scratch(threading.local):
+    """Arrays to compute in, each thread's own, allocated again only if a shape changes."""
+
+    def __init__(self) -> None:
+        self._arrays: dict[str, Array] = {}
+
+    def array(self, name: str, *shape: int) -> Array:
+        """The array of this name and shape, whatever is in it.
+
+        >>> scratch = Scratch()
+        >>> scratch.array("gates", 2, 3) is scratch.array("gates", 2, 3)
+        True
+        """
+        array = self._arrays.get(name)
+        if array is None or array.shape != shape:
+            array = self._arrays[name] = np.empty(shape, dtype=np.float32)
+        return array
+
+
 class Layer:
     """One recurrent layer. Its gates are reordered so that those with a sigmoid come first; their weights are halved.
 
-    `step` and `scratch` use arrays of the layer, so threads that call them need a layer each. The other methods may
-    be called from several threads.
+    Threads may share a layer.
     """
 
     gate_order: ClassVar[tuple[int, ...]] = (0,)  # indices of torch.nn's gates, in the order used here
@@ -47,7 +66,7 @@ class Layer:
         self.weight_ih = self._reorder(weight_ih)
         self.weight_hh = self._reorder(weight_hh)
         self.bias = self._reorder(bias_ih) + self._reorder(bias_hh)
-        self._scratch = np.empty((0, len(self.bias)), dtype=np.float32)
+        self._scratch = Scratch()
 
     def _reorder(self, rows: Array) -> Array:
         """A copy of rows (G·H, ·) in the order used here, the sigmoids' halved."""
@@ -106,7 +125,7 @@ class Layer:
         """As `run`, on x_gates (B, G·H) of each step."""
         batch = len(state[0])
         outputs = np.empty((steps, *state[0].shape), dtype=np.float32)
-        gates = np.empty((batch, len(self.bias)), dtype=np.float32)  # not `scratch`, since threads share the layer
+        gates = self.scratch(batch)
         buffers = [tuple(map(np.empty_like, state[1:])) for _ in range(2)]  # for c: last step's and this step's
         for step, x_gates_t in enumerate(x_gates):
             new = (outputs[step], *buffers[step % 2])
@@ -115,16 +134,12 @@ class Layer:
         return outputs, (state[0].copy(), *state[1:])
 
     def scratch(self, batch: int) -> Array:
-        """Scratch memory (B, G·H) for one step, allocated only if B changes."""
-        if len(self._scratch) != batch:
-            self._scratch = np.empty((batch, len(self.bias)), dtype=np.float32)
-        return self._scratch
+        """Scratch memory (B, G·H) of this thread for one step."""
+        return self._scratch.array("gates", batch, len(self.bias))
 
 
 class _SummedLayer(Layer):
     """A layer whose gates depend only on x_gates + h_gates, so that a step needs a single matrix product."""
-
-    _x_and_h: Array = np.empty((0, 0), dtype=np.float32)  # scratch memory for input and state side by side (B, I + H)
 
     @cached_property
     def weight(self) -> Array:
@@ -138,10 +153,9 @@ class _SummedLayer(Layer):
 
     def step(self, x: Array, state: State, new: State) -> None:
         gates = self.scratch(len(x))
-        if len(self._x_and_h) != len(x):
-            self._x_and_h = np.empty((len(x), self.weight.shape[1]), dtype=np.float32)
-        np.concatenate([x, state[0]], axis=1, out=self._x_and_h)
-        matmul_transposed(self._x_and_h, self.weight, gates)
+        x_and_h = self._scratch.array("x and h", len(x), self.weight.shape[1])
+        np.concatenate([x, state[0]], axis=1, out=x_and_h)
+        matmul_transposed(x_and_h, self.weight, gates)
         gates += self.bias
         self.activate(gates, state, new)
 

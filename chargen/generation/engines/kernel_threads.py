@@ -6,8 +6,10 @@ threads wait for each other, which may take far longer than the product itself.
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 WARM_UP = 24  # uses before the first trial, so that the first characters do not wait for it
@@ -59,35 +61,42 @@ class KernelThreads:
         self._to_try: list[int] = []  # numbers not yet tried
         self._tried: dict[int, float] = {}  # seconds per unit of work, by number of threads
         self._best = 0.0  # seconds per unit of work with the chosen number
-        self._entered = 0.0  # when the context was entered
         self._chosen_at = 0.0  # when the number was chosen; 0 while trying
-        self._units = 1
         self._seconds, self._units_done = 0.0, 0  # of the current trial
-        self._counts_before: list[int] = []  # each library's threads outside the context
+        self._is_free = threading.Lock()
 
-    def for_work(self, units: int) -> KernelThreads:
-        """The context for this many units of work, such as rows of a batch."""
-        self._units = units
-        return self
+    @contextmanager
+    def for_work(self, units: int) -> Iterator[None]:
+        """The context for this many units of work, such as rows of a batch.
 
-    def __enter__(self) -> None:
-        if self.count is not None:
-            self._counts_before = [library.num_threads for library in self._libraries]
-            for library in self._libraries:
-                library.set_num_threads(self.count)
-        self._entered = time.perf_counter()
+        A thread that comes while another is in it computes with the number of threads that this one has chosen.
+        """
+        if not self._is_free.acquire(blocking=False):
+            yield
+            return
+        libraries = self._libraries if self.count is not None else ()
+        before = [library.num_threads for library in libraries]
+        began = time.perf_counter()
+        try:
+            for library in libraries:
+                library.set_num_threads(self.count or 1)
+            yield
+        finally:
+            now = time.perf_counter()
+            for library, count in zip(libraries, before, strict=True):
+                library.set_num_threads(count)
+            self._note(units, now - began, now)
+            self._is_free.release()
 
-    def __exit__(self, *error: object) -> None:
-        now = time.perf_counter()
+    def _note(self, units: int, seconds: float, now: float) -> None:
+        """Take the time of a use into account."""
         if self.count is None:
             self._warm_up -= 1
             if self._warm_up < 0:
                 self._load()
             return
-        for library, count in zip(self._libraries, self._counts_before, strict=True):
-            library.set_num_threads(count)
-        self._seconds += now - self._entered
-        self._units_done += self._units
+        self._seconds += seconds
+        self._units_done += units
         if self._seconds >= TRIAL:
             self._decide(self._seconds / self._units_done, now)
             self._seconds, self._units_done = 0.0, 0

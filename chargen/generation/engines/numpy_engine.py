@@ -17,7 +17,7 @@ import numpy as np
 
 from chargen.generation.engines.kernel_threads import KernelThreads
 from chargen.models.config import LanguageModelConfig
-from chargen.models.layers_numpy import Array, Ids, State, build_layers, matmul_transposed
+from chargen.models.layers_numpy import Array, Ids, Scratch, State, build_layers, matmul_transposed
 
 StackState = tuple[State, ...]  # one per layer
 
@@ -30,8 +30,8 @@ quietly = np.errstate(invalid="ignore")
 class NumpyEngine:
     """A language model that runs in NumPy.
 
-    States are never changed in place, so a caller may keep one and continue from it several times. `step` reuses
-    scratch memory of the engine: threads that call it need an engine each.
+    States are never changed in place, so a caller may keep one and continue from it several times. Threads may share
+    an engine.
     """
 
     def __init__(self, config: LanguageModelConfig, weights: Mapping[str, np.ndarray]) -> None:
@@ -50,7 +50,7 @@ class NumpyEngine:
         first = self.layers[0]
         is_small = encoder.vocab_size * first.bias.nbytes <= TABLE_BYTES
         self.table = first.x_gates(self.embedding) if is_small else None  # (V, G·H)
-        self._x_gates = np.empty((0, 0), dtype=np.float32)  # scratch memory for a step's rows of the table (B, G·H)
+        self._scratch = Scratch()
         self.stepping, self.reading = KernelThreads(), KernelThreads(warm_up=1)
 
     def start(self, batch: int) -> StackState:
@@ -69,11 +69,10 @@ class NumpyEngine:
             if self.table is None:
                 first.step(self.embedding[ids], state[0], new[0])
             else:
-                if len(self._x_gates) != len(ids):
-                    self._x_gates = np.empty((len(ids), self.table.shape[1]), dtype=np.float32)
+                x_gates = self._scratch.array("x_gates", len(ids), self.table.shape[1])
                 # Ids are always valid; mode="clip" avoids the buffer that take would need to check them.
-                self.table.take(ids, axis=0, out=self._x_gates, mode="clip")
-                first.advance(self._x_gates, state[0], new[0], first.scratch(len(ids)))
+                self.table.take(ids, axis=0, out=x_gates, mode="clip")
+                first.advance(x_gates, state[0], new[0], first.scratch(len(ids)))
             for n in range(1, len(self.layers)):
                 self.layers[n].step(new[n - 1][0], state[n], new[n])
             return self._project(new[-1][0]), new
