@@ -13,6 +13,7 @@ import click
 
 import chargen
 from chargen.cli.command import nearest
+from chargen.cli.output import visible
 from chargen.errors import ChargenError, ReportedError
 
 COMMANDS = {
@@ -86,7 +87,7 @@ def _fail(sentence: str, *, debug: bool) -> NoReturn:
     if debug:
         traceback.print_exc()
     rank = int(os.environ.get("RANK", "0"))
-    click.echo(f"chargen{f' (process {rank})' if rank else ''}: {sentence}", err=True)
+    click.echo(f"chargen{f' (process {rank})' if rank else ''}: {visible(sentence)}", err=True)
     sys.exit(1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from glob import escape
 from pathlib import Path
@@ -82,4 +83,5 @@ class Input(click.types.StringParamType):
 
 
 def _among(names: Iterable[str], incomplete: str) -> list[CompletionItem]:
-    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+    """The names that begin so, but for those that a shell would not take literally."""
+    return [CompletionItem(name) for name in names if name.startswith(incomplete) and shlex.quote(name) == name]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 
 import click
 
 from chargen.cli.completion import Input
+from chargen.cli.output import json_line
 from chargen.text import corpora
 from chargen.text.corpora import CORPORA, NamedCorpus
 
@@ -83,7 +83,7 @@ def stats(inputs: tuple[str, ...], encoding: str, as_json: bool) -> None:
     with tqdm(total=size, unit="B", unit_scale=True, disable=None, leave=False) as bar:
         found = text_stats(sources, encoding, bar.update)
     if as_json:
-        click.echo(json.dumps(asdict(found), ensure_ascii=False))
+        click.echo(json_line(asdict(found)), nl=False)
         return
     ranked = list(found.counts.items())
     click.echo(f"characters        {found.characters:,}")

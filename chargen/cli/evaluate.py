@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import click
 
 from chargen.cli.command import Command, needs
 from chargen.cli.completion import Input, RunName
+from chargen.cli.output import json_line
 
 if TYPE_CHECKING:
     from chargen.runs.folder import Run
@@ -104,7 +104,7 @@ def command(
         plot_classifier(figures, plot)
         click.echo(f"plot: {plot}", err=True)
     if as_json:
-        click.echo(json.dumps({"model": run.name, **figures}, ensure_ascii=False))
+        click.echo(json_line({"model": run.name, **figures}), nl=False)
     else:
         kind_of(run.kind).get("show")(run, figures)
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from chargen.cli.output import visible
+
 if TYPE_CHECKING:
     from chargen.runs.folder import Run
 
@@ -45,7 +47,7 @@ def show_classifier(run: Run, figures: dict[str, Any]) -> None:
         numbers = "".join(f"  {row[name]:>{CELL}.4f}" for name in ("confidence", "accuracy"))
         click.echo(f"{row['low']:.2f} – {row['high']:.2f}  {row['texts']:>{CELL},}{numbers}")
     for label, ngrams in figures.get("strongest_ngrams", {}).items():
-        click.echo(f"\nspeaks for {label}")
+        click.echo(f"\nspeaks for {visible(label)}")
         for ngram in ngrams:
             click.echo(f"{ngram['weight']:+{CELL}.2f}  {ngram['texts']:>{CELL},} texts  {ngram['text']!r}")
     if "mistakes" in figures:
@@ -59,19 +61,19 @@ def _show_mistakes(mistakes: list[dict[str, Any]]) -> None:
     width = max(len("label"), *(len(row[name]) for row in mistakes for name in ("label", "truth")))
     click.echo(f"\nprobability  {'label':<{width}}  {'truth':<{width}}  text")
     for row in mistakes:
-        labels = f"{row['label']:<{width}}  {row['truth']:<{width}}"
+        labels = f"{visible(row['label']):<{width}}  {visible(row['truth']):<{width}}"
         click.echo(f"{row['probability']:<11.4f}  {labels}  {_one_line(row['text'])}")
 
 
 def _show_labels(figures: dict[str, Any]) -> None:
     """The figures of each label, and what it is taken for."""
-    rows, names = figures["labels"], [row["label"] for row in figures["labels"]]
+    rows, names = figures["labels"], [visible(row["label"]) for row in figures["labels"]]
     width = max(map(len, (*names, "truth")))
     heading = ("precision", "recall", "f1", "examples")
     click.echo("label".ljust(width) + "".join(f"  {name:>{CELL}}" for name in heading))
     for row in rows:
         numbers = "".join(f"  {row[name]:>{CELL}.4f}" for name in heading[:3])
-        click.echo(f"{row['label']:<{width}}{numbers}  {row['examples']:>{CELL},}")
+        click.echo(f"{visible(row['label']):<{width}}{numbers}  {row['examples']:>{CELL},}")
     click.echo("\n" + "truth".ljust(width) + "  taken for")
     for name, counts in zip(names, figures["confusion"], strict=True):
         found = sorted(zip(counts, names, strict=True), key=lambda pair: -pair[0])
@@ -79,5 +81,5 @@ def _show_labels(figures: dict[str, Any]) -> None:
 
 
 def _one_line(text: str) -> str:
-    short = " ".join(text[: 2 * SHOWN].split())
+    short = visible(" ".join(text[: 2 * SHOWN].split()))
     return short if len(short) <= SHOWN and len(text) <= 2 * SHOWN else f"{short[: SHOWN - 1]}…"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from chargen.cli.output import unescape
+from chargen.cli.output import for_reader, unescape
 from chargen.errors import ChargenError
 from chargen.generation.generate import check_turn
 
@@ -38,11 +38,11 @@ def talk(session: Session, prompt: str, length: int, stop: tuple[str, ...], line
 
 def _turn(session: Session, length: int, stop: tuple[str, ...], line_break: str) -> None:
     """The model's part, as it is written."""
-    text = ""
+    text, shown = "", for_reader()
     try:
         for piece in session.write(length, stop):
             text += piece
-            sys.stdout.write(piece)
+            sys.stdout.write(shown(piece))
             sys.stdout.flush()
     except KeyboardInterrupt:
         click.echo(err=True)

@@ -12,6 +12,7 @@ from dataclasses import replace
 import click
 
 from chargen.cli import showing
+from chargen.cli.output import json_line
 from chargen.evaluation.originality import LENGTH, Originality, check_length, originality
 from chargen.generation.engines.contract import Engine
 from chargen.generation.scoring import score, spelled
@@ -48,7 +49,7 @@ def print_score(run: Run, engine: Engine, tokenizer: Tokenizer, file: str, form:
         symbols = spelled(tokenizer, scores)
         if form == "json":
             told = {"model": run.name, "text": text, "tokens": len(ids), "log_probability": log_probs.sum()}
-            sys.stdout.write(json.dumps(told | {"symbols": list(symbols)}, ensure_ascii=False) + "\n")
+            sys.stdout.write(json_line(told | {"symbols": list(symbols)}))
         elif form == "heat":
             shown = (showing.warm(symbol, -value) for symbol, value in symbols)
             sys.stdout.write("".join(shown).removesuffix("\n") + "\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 import os
 import sys
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from chargen.cli.output import escape
+from chargen.cli.output import escape, for_reader, json_line
 
 if TYPE_CHECKING:
     from chargen.classification.explaining import Explanation
@@ -112,6 +111,7 @@ def _line_writer(top: int) -> Write:
     """A line of labels and probabilities; what explains them follows, in colour at a terminal."""
     from chargen.cli.showing import coloured, strongest
 
+    shown = for_reader()
     in_colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
     def write(text: str, row: Row, answer: Answer | None) -> None:
@@ -122,7 +122,7 @@ def _line_writer(top: int) -> Write:
             below = coloured(answer.why) + "\n"
         elif answer and answer.why is not None:
             cells += strongest(answer.why)
-        sys.stdout.write("\t".join(cells) + "\n" + below)
+        sys.stdout.write("\t".join(map(shown, cells)) + "\n" + below)
 
     return write
 
@@ -142,7 +142,7 @@ def json_writer(top: int | None, threshold: float | None) -> Write:
             record["familiar"] = answer.verdict.familiar
         if answer and answer.why is not None:
             record["why"] = answer.why
-        sys.stdout.write(json.dumps(record, ensure_ascii=False) + "\n")
+        sys.stdout.write(json_line(record))
 
     return write
 
@@ -185,6 +185,6 @@ def _record_writer(added: Sequence[str]) -> Write:
         record = _finite(row)
         found = [cell for pair in answer.labels(len(added) // 2) for cell in pair] if answer else [None] * len(added)
         record |= zip(added, found, strict=True)
-        sys.stdout.write(json.dumps(record, ensure_ascii=False, default=str) + "\n")
+        sys.stdout.write(json_line(record, default=str))
 
     return write

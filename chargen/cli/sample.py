@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ import click
 from chargen.cli import drawing
 from chargen.cli.command import Command, needs, without
 from chargen.cli.drawing import Drawing
-from chargen.cli.output import reader_may_leave, show_anything
+from chargen.cli.output import json_line, reader_may_leave, show_anything
 
 if TYPE_CHECKING:
     from chargen.evaluation.originality import Originality
@@ -46,7 +45,7 @@ GONE = {
 GROUPS = {
     "Text": ("model", "length", "samples", "beam", "stop", "allow", "forbid", "logit_bias", "seed", "end"),
     "Sampling": (*("temperature", "top_k", "top_p", "min_p", "typical", "repetition_penalty", "repetition_window"),),
-    "Report": ("originality", "show_copied", "copied_length", "heat", "as_json", "verbose"),
+    "Report": ("originality", "show_copied", "copied_length", "heat", "raw", "as_json", "verbose"),
     "Engine": ("engine", "device"),
 }
 
@@ -63,6 +62,7 @@ class Wanted:
     show_copied: bool
     copied_length: int | None
     heat: bool
+    raw: bool
     as_json: bool
     verbose: bool
 
@@ -92,6 +92,7 @@ class Wanted:
     "--copied-length", type=int, help="Characters of the shortest run that counts as copied.  [default: 20]"
 )
 @click.option("--heat", is_flag=True, help="Colour the text by how surprised the model is.")
+@click.option("--raw", is_flag=True, help="Give control characters to a terminal as they are, not spelled out.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object a text: text, log-probability, seconds, …")
 @click.option("-v", "--verbose", is_flag=True, help="Report run, seed and speed even if no terminal shows it.")
 def command(model: str | None, engine: str, device: str | None, **options: Any) -> None:
@@ -135,7 +136,9 @@ def _sample(run: Run, engine: Engine, wanted: Wanted, drawn: Drawing) -> None:
     elif wanted.show_copied:
         written = ["".join(piece.text for piece in own) for _, own in groupby(pieces, key=attrgetter("sample"))]
     else:
-        written = showing.print_text(pieces, wanted.prompt, separator, heat=tokenizer if wanted.heat else None)
+        written = showing.print_text(
+            pieces, wanted.prompt, separator, heat=tokenizer if wanted.heat else None, raw=wanted.raw
+        )
     sys.stdout.flush()
     seconds = time.perf_counter() - began
     if judge and not wanted.as_json:
@@ -163,7 +166,7 @@ def _print_records(
             for record, found in zip(waiting, judged, strict=True)
         )
     for record in records:
-        sys.stdout.write(json.dumps(record, ensure_ascii=False) + "\n")
+        sys.stdout.write(json_line(record))
         written.append(record["text"])
     return written
 
@@ -210,6 +213,6 @@ def _search(run: Run, engine: Engine, wanted: Wanted, drawn: Drawing, width: int
             "end": "document" if best.ids[-1] == tokenizer.eos_id else "length",
             "seconds": time.perf_counter() - began,
         }
-        click.echo(json.dumps(record, ensure_ascii=False))
+        click.echo(json_line(record), nl=False)
     else:
         click.echo(wanted.prompt + best.text)

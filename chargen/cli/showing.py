@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from chargen.cli.output import escape
+from chargen.cli.output import escape, for_reader
 
 if TYPE_CHECKING:
     from chargen.classification.explaining import Explanation
@@ -39,20 +39,31 @@ def one_after_another(pieces: Iterable[Piece]) -> Iterator[Piece]:
             current += ready[-1].end is not None
 
 
-def print_text(pieces: Iterable[Piece], prompt: str, separator: str, *, heat: Tokenizer | None = None) -> list[str]:
-    """Print samples, each ending with a line break; gives what was written after the prompt in each.
+def print_text(
+    pieces: Iterable[Piece], prompt: str, separator: str, *, heat: Tokenizer | None = None, raw: bool = False
+) -> list[str]:
+    """Print samples, each ending with a line break.
 
-    heat: colour them by surprise, this being what spells their symbols.
+    Args:
+        pieces: Of the samples, one after another.
+        prompt: What each begins with.
+        separator: Printed between samples.
+        heat: The tokenizer, to colour them by surprise; None: no colour.
+        raw: Give control characters to a terminal as they are.
+
+    Returns:
+        What was written after the prompt in each.
     """
     out = sys.stdout
     live = out.isatty()
+    shown = for_reader(raw)
     written = []
     for sample, own in groupby(pieces, key=attrgetter("sample")):
-        out.write(separator + prompt if sample else prompt)
+        out.write((separator if sample else "") + shown(prompt))
         texts = []
-        colour = Warmth(heat) if heat else None
+        colour = Warmth(heat, shown) if heat else None
         for piece in own:
-            out.write(colour.of(piece) if colour else piece.text)
+            out.write(colour.of(piece) if colour else shown(piece.text))
             if live:
                 out.flush()
             texts.append(piece.text)
@@ -81,8 +92,9 @@ def records(pieces: Iterable[Piece], facts: dict[str, Any], began: float) -> Ite
 class Warmth:
     """Colours the text of one sample, whose characters may come later than the symbols that spell them."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self._decoder = tokenizer.decoder()
+    def __init__(self, tokenizer: Tokenizer, shown: Callable[[str], str] = str) -> None:
+        """`shown`: what is done to text before it is coloured."""
+        self._decoder, self._shown = tokenizer.decoder(), shown
         self._surprise = 0.0  # nats, of the symbols of a character that is not whole yet
         self._waiting: deque[tuple[str, float]] = deque()  # characters that are held back, each with its surprise
 
@@ -97,7 +109,7 @@ class Warmth:
             self._surprise = 0.0
         shown = [self._waiting.popleft() for _ in piece.text]
         runs = groupby(shown, key=lambda pair: pair[1])
-        return "".join(warm("".join(character for character, _ in run), surprise) for surprise, run in runs)
+        return "".join(warm(self._shown("".join(one for one, _ in run)), surprise) for surprise, run in runs)
 
 
 def warm(text: str, surprise: float) -> str:

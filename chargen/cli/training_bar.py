@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from chargen.cli.output import visible
 from chargen.kinds import kind_of
 
 if TYPE_CHECKING:
@@ -39,13 +41,13 @@ def show_training(events: Iterator[Event], quiet: bool) -> Done | None:
                     bar.set_description_str(progress_line(event, loss), refresh=False)
                     bar.update(0)
                 case Note() if not quiet:
-                    bar.write(f"chargen: {event.text}", file=sys.stderr)
+                    bar.write(f"chargen: {visible(event.text)}", file=sys.stderr)
                 case Started() if not quiet:
                     bar.write(_beginning(event), file=sys.stderr)
                 case Evaluated() if not quiet:
                     bar.write(_evaluation(event), file=sys.stderr)
                     if event.best and (kind := kind_of(event.run.kind)).preview:
-                        bar.write(_indented(kind.get("preview")(event.run)), file=sys.stderr)
+                        bar.write(_indented(visible(kind.get("preview")(event.run))), file=sys.stderr)
                 case Done():
                     done = event
     if done is not None and launched_rank() == 0:
@@ -97,7 +99,8 @@ def _ending(event: Done) -> str:
     summary, run = event.summary, event.run
     cost = f"{summary['seconds']:.0f} s, {summary['tokens_per_second']:,.0f} tokens/s"
     if summary["stopped"] == "interrupted":
-        return f"interrupted after {cost}, saved in {run.path}: chargen train --resume --out {run.path}"
+        again = f"chargen train --resume --out {shlex.quote(str(run.path))}"
+        return f"interrupted after {cost}, saved in {run.path}: {again}"
     lines = [f"{_figures(summary)} on held-out text; {cost}"]
     if "accuracy_interval" in summary:
         low, high = summary["accuracy_interval"]
@@ -105,7 +108,7 @@ def _ending(event: Done) -> str:
     if "ngrams" in summary:
         alone = (("n-grams", summary["ngrams"]), ("the network", summary["network"]))
         lines += [f"  {name} alone: {_figures(figures)}" for name, figures in alone]
-    lines.append(f"next: {kind_of(run.kind).use.format(run.name)}")
+    lines.append(f"next: {kind_of(run.kind).use.format(shlex.quote(run.name))}")
     return "\n".join(lines)
 
 
