@@ -12,6 +12,7 @@ import polars
 import pytest
 import torch
 from click.testing import CliRunner
+from sklearn import __version__ as sklearn_version
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.exceptions import NotFittedError
@@ -19,6 +20,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.fixes import parse_version
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 import chargen
@@ -279,6 +281,11 @@ def test_an_embedder_is_a_transformer_for_pipelines(fitted: TextClassifier, writ
     np.testing.assert_array_equal(embedder.transform(X), fitted.embed(X))
     assert len(embedder.get_feature_names_out()) == 15
     assert cross_val_score(pipeline, np.array(X), Y, cv=2).shape == (2,)
+
+
+@pytest.mark.skipif(parse_version(sklearn_version) < parse_version("1.8"), reason="it does not know this polars")
+def test_an_embedder_reads_a_column_of_a_table(writer: tuple[TextWriter, str]) -> None:
+    _, out = writer
     frame = polars.DataFrame({"text": X, "other": range(20)})
     transformer = make_column_transformer((TextEmbedder(out), "text"), ("passthrough", ["other"]))
     assert transformer.fit_transform(frame).shape == (20, 6)
