@@ -14,7 +14,7 @@ from trainings import assert_equal_runs, run_of, small, stop_after
 from chargen.api.evaluate import evaluate
 from chargen.errors import ChargenError
 from chargen.runs.folder import load_run
-from chargen.training.events import Step
+from chargen.training.events import Evaluated, Step
 from chargen.training.options import ClassifierOptions, Options, options_of
 from chargen.training.schedule import Budget
 from chargen.training.start import resume, start
@@ -164,3 +164,14 @@ def test_a_full_disk_keeps_what_was_saved(
     whole = run_of(resume(run_of(start(small(text, steps=10), tmp_path / "other")), Budget(steps=20)))
     for name, weight in whole.weights().items():
         np.testing.assert_array_equal(finished.weights()[name], weight)
+
+
+def test_a_run_that_is_moved_away_while_it_trains_is_noticed_and_goes_on_elsewhere(text: str, tmp_path: Path) -> None:
+    events = start(small(text, steps=12), tmp_path / "run")
+    with pytest.raises(ChargenError, match="was moved or deleted while it was trained"):
+        for event in events:
+            if isinstance(event, Evaluated):
+                (tmp_path / "run").rename(tmp_path / "moved")
+    assert not (tmp_path / "run").exists()
+    run = run_of(list(resume(load_run(tmp_path / "moved"), Budget())))
+    assert run.path == tmp_path / "moved" and run.summary()["steps"] == 12

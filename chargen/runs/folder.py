@@ -254,26 +254,34 @@ class Run:
 
     def save_weights(self, weights: Mapping[str, np.ndarray]) -> None:
         """Replace the best weights and the arrays in BESIDE_WEIGHTS, which `scales` and `held_out` read."""
-        save_tensors(self.path / "model.safetensors", weights, {})
+        save_tensors(self._there("model.safetensors"), weights, {})
 
     def save_training_state(self, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> None:
         """Replace what `--resume` continues from: a single file, so that its parts always fit together."""
-        save_tensors(self.path / STATE, tensors, metadata)
+        save_tensors(self._there(STATE), tensors, metadata)
 
     def save_metrics(self, records: list[dict[str, Any]]) -> None:
         """Replace the evaluations so far; resuming from an earlier step drops later ones this way."""
-        write_atomically(
-            self.path / "metrics.jsonl", "".join(json.dumps(record) + "\n" for record in records).encode()
-        )
+        lines = "".join(json.dumps(record) + "\n" for record in records)
+        write_atomically(self._there("metrics.jsonl"), lines.encode())
 
     def save_summary(self, summary: Mapping[str, Any]) -> None:
         """Replace the record of how the training ended."""
-        write_atomically(self.path / "summary.json", to_json(summary))
+        write_atomically(self._there("summary.json"), to_json(summary))
 
     def save_config(self, config: Mapping[str, Any]) -> Run:
         """Replace the config of a run that continues with a larger budget; return the run with it."""
-        write_atomically(self.path / "config.json", to_json(config))
+        write_atomically(self._there("config.json"), to_json(config))
         return Run(self.path, dict(config))
+
+    def _there(self, name: str) -> Path:
+        """The path of a file to write; ChargenError if the folder is no longer there."""
+        if not is_run(self.path):
+            raise ChargenError(
+                f"{self.path} was moved or deleted while it was trained, so nothing more is saved: if it is now "
+                "elsewhere, go on there with --resume --out"
+            )
+        return self.path / name
 
     def _all_weights(self) -> Weights:
         """What `save_weights` wrote."""
