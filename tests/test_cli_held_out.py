@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from builders import SENTENCE
+from builders import SENTENCE, edit_json
 from commands import SMALL, call, refused
 
 from chargen.text.labelled_data import LabelledSettings, load_labelled
@@ -33,10 +33,8 @@ def test_a_text_that_was_edited_is_not_the_one_that_was_held_out() -> None:
     call("train", "reviews.csv", "--task", "classify", "--steps", "3", "--hidden-size", "4")
     call("evaluate", "-m", "book")
     call("evaluate", "-m", "reviews")
-    config = Path("checkpoints/book/config.json")
-    record = json.loads(config.read_text())
-    del record["data"]["validation"]  # as the first runs were written
-    config.write_text(json.dumps(record))
+    # As the first runs were written.
+    edit_json(Path("checkpoints/book/config.json"), lambda config: config["data"].pop("validation"))
     call("evaluate", "-m", "book")
     Path("book.txt").write_text("Q!" + SENTENCE * 40)
     Path("reviews.csv").write_text(Path("reviews.csv").read_text() + "good 31,pos\n")

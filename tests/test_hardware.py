@@ -89,7 +89,7 @@ def test_bfloat16_where_it_is_slow_is_told_and_where_it_cannot_run_is_refused(
     def unable(*arguments: object) -> None:
         raise RuntimeError("could not create a primitive descriptor for the LSTM forward propagation primitive")
 
-    monkeypatch.setattr(LSTM, "fused", staticmethod(unable))
+    monkeypatch.setattr(LSTM, "kernel", staticmethod(unable))
     with pytest.raises(ChargenError, match="the cell lstm cannot be trained in bfloat16 on this device: leave"):
         resolve_precision("bf16", "lstm", torch.device("cpu"))
     assert resolve_precision("fp32", "lstm", torch.device("cpu")) == ("fp32", [])
