@@ -23,6 +23,7 @@ COMMANDS = {
     "score": "See how surprised a model is by a text.",
     "classify": "Label texts with a trained classifier.",
     "evaluate": "Measure a run on a text or on labelled data.",
+    "check": "See whether the files of a run are whole.",
     "corpus": "List, fetch and inspect the named corpora.",
 }
 

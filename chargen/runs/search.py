@@ -38,15 +38,25 @@ def find_run(name: str | None, kind: str | None = None) -> Run:
                 return run
         what, train = (KINDS[kind].title, KINDS[kind].train) if kind else ("run", "chargen train")
         raise ChargenError(f"no {what} under {CHECKPOINTS}/ yet: make one with `{train}`, or name one with -m")
-    for path in (Path(name),) if is_path(name) else (CHECKPOINTS / name, Path(name)):
-        if is_run(path):
-            run = load_run(path)
-            break
-    else:
-        if Path(name).is_dir():
-            load_run(Path(name))  # says what is wrong with the folder
-        names = ", ".join(run.name for run in runs()) or "none yet"
-        raise ChargenError(f"no run called {name!r} under {CHECKPOINTS}/ nor at that path; there are: {names}")
+    run = load_run(folder_of(name))
     if kind not in (None, run.kind):
         raise ChargenError(kind_of(run.kind).wrong_kind.format(name))
     return run
+
+
+def folder_of(name: str) -> Path:
+    """The folder of the run that a user named, whether or not the run in it is whole.
+
+    Args:
+        name: A name under `checkpoints/`, or a path.
+
+    Raises:
+        ChargenError: There is no such run; the message lists the others.
+    """
+    for path in (Path(name),) if is_path(name) else (CHECKPOINTS / name, Path(name)):
+        if is_run(path):
+            return path
+    if Path(name).is_dir():
+        load_run(Path(name))  # says what is wrong with the folder
+    names = ", ".join(run.name for run in runs()) or "none yet"
+    raise ChargenError(f"no run called {name!r} under {CHECKPOINTS}/ nor at that path; there are: {names}")

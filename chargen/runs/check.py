@@ -1,0 +1,60 @@
+"""Whether the files of a run are whole: each is read as it is when the run is used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from chargen.errors import ChargenError
+from chargen.kinds import kind_of
+from chargen.models.config import ModelConfig
+from chargen.runs.folder import NGRAMS, STATE, load_run
+from chargen.text.records import DataRecord
+
+
+class Checked(NamedTuple):
+    """A file of a run, and what is wrong with it."""
+
+    name: str
+    problem: str | None  # a sentence; None: it is whole
+
+
+def check_run(path: Path) -> Iterator[Checked]:
+    """Read each file of a run, compare its checksum, and see whether it fits the others.
+
+    Args:
+        path: The run's folder.
+
+    Yields:
+        Each file that is there or should be. A config.json that cannot be read is the last, since it says what the
+        others must hold.
+    """
+    checked = _checked("config.json", lambda: load_run(path))
+    yield checked
+    if checked.problem:
+        return
+    run = load_run(path)
+    steps: dict[str, list[Callable[[], Any]]] = {
+        "config.json": [lambda: run.model_config(ModelConfig), lambda: run.data(DataRecord), lambda: run.options],
+        "the tokenizer": [run.tokenizer],
+    }
+    if kind_of(run.kind).has_labels:
+        steps |= {"labels.json": [run.labels], NGRAMS: [run.ngrams]}
+    if run.has_weights:
+        steps["model.safetensors"] = [run.weights, *([run.scales] if kind_of(run.kind).has_labels else [])]
+    steps |= {"metrics.jsonl": [run.metrics], "summary.json": [run.summary]}
+    if run.can_resume:
+        steps[STATE] = [run.training_state]
+    for name, reads in steps.items():
+        problem = next((found for read in reads if (found := _checked(name, read)).problem), Checked(name, None))
+        if problem.problem or name != "config.json":
+            yield problem
+
+
+def _checked(name: str, read: Callable[[], Any]) -> Checked:
+    try:
+        read()
+    except (ChargenError, OSError) as error:
+        return Checked(name, str(error))
+    return Checked(name, None)
