@@ -250,9 +250,10 @@ def test_the_work_of_a_faster_process_stays(
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("documents", [None, "line"])
-def test_progress_rises_to_one(kind: str, documents: str | None, settings: CorpusSettings) -> None:
+def test_progress_rises_to_one(kind: str, documents: str | None, tmp_path: Path) -> None:
     told: list[float] = []
-    settings = replace(settings, inputs=settings.inputs * 3, tokenizer=kind, documents=documents)
+    inputs = tuple(settings_for(tmp_path, TEXT, name).inputs[0] for name in "abc")
+    settings = CorpusSettings(inputs=inputs, tokenizer=kind, documents=documents)
     encode_corpus(settings, progress=told.append)
     parts = 3 if kind == "byte" else 6  # of equal size, read once or twice
     assert told == [part / parts for part in range(1, parts + 1)]

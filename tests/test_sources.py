@@ -56,6 +56,24 @@ def test_patterns_give_what_they_match_and_inputs_keep_their_order(tmp_path: Pat
     assert names([f"{tmp_path}/[a].md"]) == ["[a].md"]
 
 
+def test_each_real_file_is_read_once(tmp_path: Path) -> None:
+    for name in ("d/a.txt", "d/deep/b.txt", "d/deep/er/c.txt", "d/.git/config"):
+        write(tmp_path / name, b"text")
+    (tmp_path / "d/z.txt").symlink_to("a.txt")
+    for inputs in (["d/**"], ["d/**/*"], ["d", "d/deep", "d/a.txt", "d/**/**/*.txt"], ["d/*", "d/**/z.txt"]):
+        assert names([str(tmp_path / given) for given in inputs]) == ["a.txt", "b.txt", "c.txt"]
+    assert names([str(tmp_path / "d/z.txt")]) == ["z.txt"]
+
+
+def test_links_in_a_circle_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "a.txt", b"text")
+    for name in ("one", "two"):
+        (tmp_path / name).symlink_to(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for pattern in ("**", "**/*", "**/*.txt", "*", "one/**", str(tmp_path / "**")):
+        assert names([pattern]) == ["a.txt"], pattern
+
+
 def test_standard_input_can_be_read_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(TEXT.encode())))
     for _ in range(2):

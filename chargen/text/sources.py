@@ -69,17 +69,22 @@ class Source:
 def resolve(inputs: Sequence[str], *, kinds: Sequence[str] = ("text",)) -> list[Source]:
     """Find the files that a user's inputs stand for.
 
-    A folder stands for its text files at any depth, sorted, without hidden and binary ones. A file wins over a corpus
-    of the same name.
+    A folder stands for its text files at any depth, sorted, without hidden and binary ones; links to other folders are
+    not followed. In a pattern, `**` stands for such folders at any depth. Each real file is given once, however many
+    inputs and links lead to it. A file wins over a corpus of the same name.
 
     Args:
         inputs: Files, folders, patterns, `-` for standard input, named corpora.
         kinds: Kinds of corpus that will do: "text", "labelled".
 
     Raises:
-        ChargenError: An input does not exist, or is a corpus of another kind.
+        ChargenError: An input has no name, does not exist, is a device, or is a corpus of another kind.
     """
-    return [source for given in inputs for source in _resolve(given, kinds)]
+    found: dict[Path, Source] = {}
+    for given in inputs:
+        for source in _resolve(given, kinds):
+            found.setdefault(source.path.resolve(), source)
+    return list(found.values())
 
 
 def fingerprint(sources: Sequence[Source]) -> str:
@@ -156,22 +161,40 @@ def _resolve(given: str, kinds: Sequence[str]) -> list[Source]:
     if path.exists():  # a pipe, as the shell's <(command) makes one: it can be read only once
         with path.open("rb") as stream:
             return [Source(given, _spool(stream))]
-    matches = sorted(glob.glob(given, recursive=True))  # noqa: PTH207 - Path.glob refuses absolute patterns
-    if found := [source for match in matches if Path(match).exists() for source in _resolve(match, kinds)]:
+    if found := [source for match in _matches(path) for source in _resolve(str(match), kinds)]:
         return found
     if given in corpora.CORPORA:
         return [Source(str(path), path) for path in corpora.training_files(given, kinds)]
     raise _missing(given)
 
 
-def _text_files(folder: Path) -> list[Source]:
+def _matches(pattern: Path) -> list[Path]:
+    """The files and folders that a pattern matches; glob itself would follow links round in circles for `**`."""
+    if "**" not in pattern.parts:
+        matches = map(Path, glob.glob(str(pattern)))  # noqa: PTH207 - Path.glob refuses absolute patterns
+        return sorted(path for path in matches if path.exists())
+    at = pattern.parts.index("**")
+    after = [part for part in pattern.parts[at + 1 :] if part != "**"]
+    folders = [path for path in _matches(Path(*pattern.parts[:at])) if path.is_dir()]
+    if not after:
+        return folders
+    inside = (Path(glob.escape(parent), *after) for folder in folders for parent, _ in _walk(folder))
+    return sorted({match for below in inside for match in _matches(below)})
+
+
+def _walk(folder: Path) -> Iterator[tuple[str, list[str]]]:
+    """Each folder at any depth, and the names of its files, without hidden ones."""
+
     def fail(error: OSError) -> None:
         raise error  # os.walk would silently skip folders that it may not read
 
-    paths = []
     for parent, folders, names in os.walk(folder, onerror=fail):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        paths += [Path(parent, name) for name in names if not name.startswith(".")]
+        yield parent, [name for name in names if not name.startswith(".")]
+
+
+def _text_files(folder: Path) -> list[Source]:
+    paths = [Path(parent, name) for parent, names in _walk(folder) for name in names]
     sources = [Source(str(path), path) for path in sorted(paths) if path.is_file()]
     text = [source for source in sources if _looks_like_text(source)]
     if not text:
