@@ -18,6 +18,8 @@ from processes import TIME_LIMIT
 
 from chargen.errors import ChargenError
 from chargen.text import sources
+from chargen.text.corpus import CorpusSettings, encode_corpus
+from chargen.text.labelled import read_labelled
 from chargen.text.sources import Source, fingerprint, read_text, resolve
 
 TEXT = "Größe\nand some more of it\n" * 50
@@ -91,6 +93,36 @@ def test_a_pipe_can_be_read_twice(tmp_path: Path) -> None:
     writer.join(TIME_LIMIT)
     pipe.unlink()  # opened again, it would wait for ever
     assert (source.name, [*read_text([source]), *read_text([source])]) == (str(pipe), [TEXT, TEXT])
+
+
+def test_an_input_needs_a_name() -> None:
+    for empty in ("", " "):
+        with pytest.raises(ChargenError, match="an empty name: name a file or folder"):
+            resolve([empty])
+        with pytest.raises(ChargenError, match="an empty name: name a file or folder"):
+            read_labelled([empty])
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no such devices here")
+def test_devices_are_refused_and_nothing_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    for device in ("/dev/zero", "/dev/urandom"):
+        with pytest.raises(ChargenError, match=f"{device} is a device, not a file"):
+            resolve([device])
+    with Path("/dev/zero").open("rb") as endless:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(endless))
+        with pytest.raises(ChargenError, match="standard input is a device, not a file"):
+            resolve(["-"])
+    with pytest.raises(ChargenError, match="there is no text in /dev/null"):
+        list(read_text(resolve(["/dev/null"])))
+
+
+@pytest.mark.skipif(not Path("/proc/version").exists(), reason="no such files here")
+def test_files_without_a_size_are_read(data_folder: Path) -> None:
+    (source,) = resolve(["/proc/version"])
+    assert source.name == "/proc/version" and source.size > 0
+    told: list[float] = []
+    corpus = encode_corpus(CorpusSettings(inputs=("/proc/version",)), progress=told.append)
+    assert corpus.tokenizer.decode(corpus.ids) == Path("/proc/version").read_text() and told[-1] == 1
 
 
 def test_a_missing_input_names_what_is_near_and_the_corpora(tmp_path: Path) -> None:

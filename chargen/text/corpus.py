@@ -276,7 +276,7 @@ def _meter(progress: Callable[[float], object], total: int) -> OnRead:
     def on_read(read: int) -> None:
         nonlocal done
         done += read
-        progress(min(done / total, 1.0))
+        progress(done / max(total, done, 1))  # a file may grow
 
     return on_read
 

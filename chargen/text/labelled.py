@@ -101,7 +101,7 @@ def read_labelled(
         text, label, header = text or columns.text, label or columns.label, columns.header
     found = _Found()
     for given in inputs:
-        if Path(given).is_dir():
+        if given and Path(given).is_dir():
             _folder(found, Path(given), encoding)
             continue
         for source in resolve([given], kinds=("labelled",)):

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import atexit
 import codecs
+import contextlib
 import functools
 import glob
 import io
 import os
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from chargen.errors import ChargenError
 from chargen.text import corpora
+from chargen.text.packed import BLOCK, COMPRESSED, decompressed, read_packed
 
-BLOCK = 1 << 20  # bytes read at once
-COMPRESSED = (".gz", ".xz", ".zst")
 SNIFFED = 1 << 13  # bytes read to tell a binary file from text
 
 OnRead = Callable[[int], object]  # called with the number of bytes just read, of a source's `size`
@@ -57,9 +58,9 @@ class Source:
         Raises:
             ChargenError: The file is damaged.
         """
-        with self.path.open("rb") as stored, _decompressed(stored, self) as content:
+        with self.path.open("rb") as stored, decompressed(stored, self.path.suffix, self.name) as content:
             position = 0
-            while block := _read(content, size, self):
+            while block := read_packed(content, size, self.path.suffix, self.name):
                 if on_read:
                     on_read(stored.tell() - position)
                     position = stored.tell()
@@ -69,8 +70,8 @@ class Source:
 def resolve(inputs: Sequence[str], *, kinds: Sequence[str] = ("text",)) -> list[Source]:
     """Find the files that a user's inputs stand for.
 
-    A folder stands for its text files at any depth, sorted, without hidden and binary ones; links to other folders are
-    not followed. In a pattern, `**` stands for such folders at any depth. Each real file is given once, however many
+    A folder stands for its text files at any depth, sorted, without hidden and binary ones; links to other folders
+    are not followed. In a pattern, `**` stands for such folders at any depth. Each real file is given once, however many
     inputs and links lead to it. A file wins over a corpus of the same name.
 
     Args:
@@ -151,16 +152,19 @@ def no_text_in(sources: Sequence[Source]) -> ChargenError:
 
 
 def _resolve(given: str, kinds: Sequence[str]) -> list[Source]:
+    if not given.strip():
+        raise ChargenError("one input has an empty name: name a file or folder, or . for the current folder")
     if given == "-":
-        return [Source("standard input", _spool(sys.stdin.buffer))]
+        return [Source("standard input", _spool(sys.stdin.buffer, "standard input"))]
     path = Path(given)
     if path.is_dir():
         return _text_files(path)
-    if path.is_file():
+    if path.is_file() and not _size_unknown(path):
         return [Source(given, path)]
     if path.exists():  # a pipe, as the shell's <(command) makes one: it can be read only once
+        _refuse_device(path.stat(), given)
         with path.open("rb") as stream:
-            return [Source(given, _spool(stream))]
+            return [Source(given, _spool(stream, given))]
     if found := [source for match in _matches(path) for source in _resolve(str(match), kinds)]:
         return found
     if given in corpora.CORPORA:
@@ -209,13 +213,31 @@ def _looks_like_text(source: Source) -> bool:
 
 
 @functools.cache  # so that standard input can be named twice
-def _spool(stream: BinaryIO) -> Path:
+def _spool(stream: BinaryIO, name: str) -> Path:
     """Copy a stream to a temporary file, so that it can be read more than once; removed when Python ends."""
+    with contextlib.suppress(OSError):  # a stream in memory has no number
+        if not stream.isatty():
+            _refuse_device(os.fstat(stream.fileno()), name)
     with tempfile.NamedTemporaryFile(prefix="chargen-", delete=False) as copy:
         path = Path(copy.name)
         atexit.register(path.unlink, missing_ok=True)
         shutil.copyfileobj(stream, copy, BLOCK)
     return path
+
+
+def _refuse_device(found: os.stat_result, name: str) -> None:
+    """ChargenError for devices: /dev/zero and /dev/urandom never end. /dev/null is merely empty."""
+    device = stat.S_ISCHR(found.st_mode) or stat.S_ISBLK(found.st_mode)
+    if device and not os.path.samestat(found, Path(os.devnull).stat()):
+        raise ChargenError(f"{name} is a device, not a file: name a file or a pipe, or - for standard input")
+
+
+def _size_unknown(path: Path) -> bool:
+    """Whether a file has content but no size, as those of /proc: it may be another the next time it is read."""
+    if path.stat().st_size:
+        return False
+    with path.open("rb") as file:
+        return bool(file.read(1))
 
 
 def _missing(given: str) -> ChargenError:
@@ -264,69 +286,3 @@ def _binary(source: Source) -> ChargenError:
     return ChargenError(
         f"{source.name} is a binary file, not text: name a text file, or try --encoding utf-16 if it is one"
     )
-
-
-def _read(content: Any, size: int, source: Source) -> bytes:
-    try:
-        block: bytes = content.read(size)
-        return block
-    except Exception as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # the disk's fault, not the file's
-        raise ChargenError(
-            f"{source.name} is damaged, or no {source.path.suffix} file at all ({error}): get it again"
-        ) from error
-
-
-def _decompressed(stored: BinaryIO, source: Source) -> Any:
-    """A reader that decompresses according to the suffix."""
-    match source.path.suffix:
-        case ".gz":
-            import gzip
-
-            return gzip.GzipFile(fileobj=stored)
-        case ".xz":
-            import lzma
-
-            return lzma.LZMAFile(stored)
-        case ".zst":
-            return io.BufferedReader(_ZstdFile(stored, source.name), BLOCK)
-    return stored
-
-
-class _ZstdFile(io.RawIOBase):
-    """Reads zstd frames one after another; zstandard's own reader does not notice a truncated file."""
-
-    def __init__(self, stored: BinaryIO, name: str) -> None:
-        try:
-            import zstandard
-        except ImportError as error:
-            raise ChargenError(
-                f"{name} needs the zstandard package: pip install 'chargen[zstd]', or decompress the file"
-            ) from error
-        self._stored = stored
-        self._new_frame = zstandard.ZstdDecompressor().decompressobj
-        self._frame: Any = None
-        self._ready = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self._ready and (stored := self._frame_rest() or self._stored.read(1 << 12)):
-            self._frame = self._frame or self._new_frame()
-            self._ready = self._frame.decompress(stored)
-        if not self._ready and self._frame:
-            raise EOFError("it ends too early")
-        taken = self._ready[: len(buffer)]
-        self._ready = self._ready[len(taken) :]
-        buffer[: len(taken)] = taken
-        return len(taken)
-
-    def _frame_rest(self) -> bytes:
-        """Bytes read beyond the end of a finished frame; forgets the frame."""
-        if not (self._frame and self._frame.eof):
-            return b""
-        rest: bytes = self._frame.unused_data
-        self._frame = None
-        return rest

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from chargen.errors import ChargenError
 from chargen.text.delimited import Dialect, find_delimiter, find_dialect, has_header, parse, stripped
 from chargen.text.documents import read_array, read_lines, read_records, well_formed
-from chargen.text.sources import COMPRESSED, Source, read_source
+from chargen.text.packed import COMPRESSED
+from chargen.text.sources import Source, read_source
 
 if TYPE_CHECKING:
     import polars as pl
