@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 from chargen.errors import ChargenError
 from chargen.text import code_points, corpus
 from chargen.text.corpus import Corpus, CorpusSettings, encode_corpus
+from chargen.text.sources import Source
 from chargen.text.tokenizers import pieces
 from chargen.text.tokenizers.base import Tokenizer
 from chargen.text.tokenizers.byte import ByteTokenizer
@@ -229,18 +232,86 @@ def test_a_damaged_encoding_is_made_again(
     assert encode_corpus(settings).ids.tolist() == first
 
 
+def test_other_ids_and_other_facts_are_damage(settings: CorpusSettings, data: Path) -> None:
+    first = encode_corpus(settings)
+    expected = first.ids.tolist()
+    (folder,) = data.iterdir()
+    size = (folder / "ids").stat().st_size
+    kept = {path.name: path.read_bytes() for path in folder.iterdir()}
+    record = json.loads(kept["corpus.json"])
+    assert record["checksum"]
+    damages: list[tuple[str, bytes]] = [("ids", bytes(size)), ("ids", b"\xff" * size), ("ids", kept["ids"] + b"\0")]
+    damages += [("tokenizer", kept["tokenizer"].replace(b"T", b"t"))]
+    damages += [("corpus.json", b"[" * 100_000), ("corpus.json", b'{"tokens": ' + b"[" * 100_000)]
+    changes: list[dict[str, Any]] = [
+        {"tokens": -1},
+        {"tokens": "9"},
+        {"tokens": 2},
+        {"unknown": []},
+        {"characters": 3},
+    ]
+    damages += [("corpus.json", json.dumps(record | change).encode()) for change in changes]
+    del record["checksum"]  # as an earlier version wrote it
+    damages.append(("corpus.json", json.dumps(record).encode()))
+    for name, content in damages:
+        (folder / name).write_bytes(content)
+        found = encode_corpus(settings)
+        assert (found.ids.tolist(), found.characters, found.unknown) == (expected, len(TEXT), {}), (
+            name,
+            content[:40],
+        )
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == kept
+
+
+def test_a_file_in_the_place_of_an_encoding_gives_way(settings: CorpusSettings, data: Path) -> None:
+    first = encode_corpus(settings).ids.tolist()
+    (folder,) = data.iterdir()
+    shutil.rmtree(folder)
+    folder.touch()
+    assert encode_corpus(settings).ids.tolist() == first and folder.is_dir()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("reading", [1, 2, 3])
+def test_a_text_that_grows_while_it_is_read_is_refused(
+    kind: str, reading: int, settings: CorpusSettings, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, blocks, readings = Path(settings.inputs[0]), Source.blocks, 0
+
+    def blocks_that_grow(source: Source, *arguments: Any, **options: Any) -> Iterator[bytes]:
+        nonlocal readings
+        yield from blocks(source, *arguments, **options)
+        readings += 1
+        if readings == reading:
+            with path.open("a") as file:
+                file.write("The rat.")
+
+    settings = replace(settings, tokenizer=kind)
+    with monkeypatch.context() as patch:
+        patch.setattr(Source, "blocks", blocks_that_grow)
+        if reading == (2 if kind == "byte" else 3):  # it grew when all was read
+            assert encode_corpus(settings).characters == len(TEXT)
+        elif reading < 3:
+            with pytest.raises(ChargenError, match="changed while it was read: run it again"):
+                encode_corpus(settings)
+            assert list(data.iterdir()) == []
+    encoded = encode_corpus(settings)
+    assert encoded.tokenizer.decode(encoded.ids) == path.read_text(encoding="utf-8")
+
+
 def test_the_work_of_a_faster_process_stays(
     settings: CorpusSettings, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encode = corpus._encode
     kept: list[int] = []
 
-    def encode_too_late(*arguments: Any) -> None:
-        encode(*arguments)
+    def encode_too_late(*arguments: Any) -> str:
+        read = encode(*arguments)
         partial: Path = arguments[-1]
         published = data / partial.name.strip(".").partition("-")[0]
         shutil.copytree(partial, published)
         kept.append((published / "ids").stat().st_ino)
+        return read
 
     monkeypatch.setattr(corpus, "_encode", encode_too_late)
     assert encode_corpus(settings).characters == len(TEXT)

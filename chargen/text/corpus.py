@@ -10,7 +10,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,13 +21,25 @@ from chargen.errors import ChargenError
 from chargen.text.code_points import SLICE
 from chargen.text.corpora import data_folder
 from chargen.text.documents import read_documents
-from chargen.text.sources import OnRead, Source, fingerprint, read_text, resolve
+from chargen.text.sources import OnRead, Source, fingerprint, hashing, read_text, resolve
 from chargen.text.tokenizers.base import PAGE, Ids, Tokenizer
 from chargen.text.tokenizers.registry import load_tokenizer, train_tokenizer
 
 VERSION = 1  # of the files of an encoded corpus and of the code that makes their ids
 A_DAY = 86_400  # seconds
-DAMAGE = (OSError, ValueError, KeyError, TypeError)  # raised by reading a broken folder
+DAMAGE = (OSError, ValueError, RecursionError)  # raised by reading a broken folder
+
+
+@dataclass(frozen=True)
+class _Record:
+    """What `corpus.json` says of the ids."""
+
+    tokenizer: str  # its kind
+    tokens: int
+    characters: int
+    unknown: dict[str, int]
+    documents: bool
+    checksum: str  # SHA-256 of the fields above, the tokenizer and the ids
 
 
 @dataclass(frozen=True)
@@ -104,7 +116,7 @@ def encode_corpus(
         progress: Called with the fraction done (0 to 1), unless nothing needs to be done.
 
     Raises:
-        ChargenError: The text is empty, or its sources, documents or tokenizer are refused.
+        ChargenError: The text is empty or changes meanwhile, or its sources, documents or tokenizer are refused.
     """
     sources = resolve(settings.inputs)
     content = fingerprint(sources)
@@ -117,7 +129,11 @@ def encode_corpus(
             if given in (None, found.tokenizer.to_bytes()):
                 return found
     with _partial_folder(folder) as partial:
-        _encode(settings, sources, tokenizer, progress, partial)
+        if _encode(settings, sources, tokenizer, progress, partial) != content:
+            raise ChargenError(
+                f"the text of {', '.join(settings.inputs)} changed while it was read: run it again when nothing "
+                "writes to it"
+            )
         _publish(partial, folder)
     return _open(folder, content, names)
 
@@ -152,28 +168,46 @@ def _publish(partial: Path, folder: Path) -> None:
     try:
         partial.rename(folder)
     except OSError:
-        if not folder.is_dir():
+        if not folder.exists():
             raise
         with contextlib.suppress(*DAMAGE):
             _open(folder, "", [])
             return
-        shutil.rmtree(folder)
+        if folder.is_dir():
+            shutil.rmtree(folder)
+        else:
+            folder.unlink()
         partial.rename(folder)
 
 
 def _open(folder: Path, content: str, names: list[str]) -> Corpus:
-    record = json.loads((folder / "corpus.json").read_bytes())
-    tokenizer = load_tokenizer(record["tokenizer"], (folder / "tokenizer").read_bytes())
-    ids = np.memmap(folder / "ids", _dtype(tokenizer), mode="r", shape=(record["tokens"],))
+    """Map the ids of a folder; one of DAMAGE if any file is not as it was written."""
+    import msgspec
+
+    record = msgspec.json.decode((folder / "corpus.json").read_bytes(), type=_Record)
+    if record.checksum != _checksum(folder, record):
+        raise ValueError(f"{folder} is damaged")
+    tokenizer = load_tokenizer(record.tokenizer, (folder / "tokenizer").read_bytes())
+    ids = np.memmap(folder / "ids", _dtype(tokenizer), mode="r", shape=(record.tokens,))
     return Corpus(
         ids=np.asarray(ids),
         tokenizer=tokenizer,
-        characters=record["characters"],
-        unknown=record["unknown"],
+        characters=record.characters,
+        unknown=record.unknown,
         fingerprint=content,
-        documents=record["documents"],
+        documents=record.documents,
         sources=names,
     )
+
+
+def _checksum(folder: Path, record: _Record) -> str:
+    """SHA-256 of a folder's record, without its own checksum, its tokenizer and its ids."""
+    digest = hashlib.sha256(json.dumps(asdict(replace(record, checksum="")), sort_keys=True).encode())
+    for name in ("tokenizer", "ids"):
+        with (folder / name).open("rb") as file:
+            while page := file.read(PAGE):
+                digest.update(page)
+    return digest.hexdigest()
 
 
 def _encode(
@@ -182,31 +216,41 @@ def _encode(
     tokenizer: Tokenizer | None,
     progress: Callable[[float], object] | None,
     folder: Path,
-) -> None:
-    """Write `ids`, `tokenizer` and `corpus.json` in one or two passes over the text."""
+) -> str:
+    """Write `ids`, `tokenizer` and `corpus.json` in one or two passes over the text.
+
+    Returns:
+        The fingerprint of what was read; empty if the two passes read different texts.
+    """
     passes = 1 if tokenizer or settings.tokenizer == "byte" else 2
     on_read = _meter(progress, passes * sum(source.size for source in sources)) if progress else None
+    hashed, trained_on = hashing(sources)
     if tokenizer is None:
         tokenizer = train_tokenizer(
             settings.tokenizer,
-            _read(settings, sources, on_read),
+            _read(settings, hashed, on_read),
             vocab_size=settings.vocab_size,
             min_frequency=settings.min_frequency,
         )
+    hashed, encoded = hashing(sources)
     with (folder / "ids").open("wb", buffering=PAGE) as file:
         writer = _Writer(tokenizer, file)
-        for text, ids in _parts(tokenizer, _read(settings, sources, on_read), settings.documents is not None):
+        for text, ids in _parts(tokenizer, _read(settings, hashed, on_read), settings.documents is not None):
             writer.write(text, ids)
         writer.flush()
     (folder / "tokenizer").write_bytes(tokenizer.to_bytes())
-    record = {
-        "tokenizer": tokenizer.kind,
-        "tokens": writer.tokens,
-        "characters": writer.characters,
-        "unknown": dict(writer.unknown.most_common()),
-        "documents": settings.documents is not None,
-    }
-    (folder / "corpus.json").write_text(json.dumps(record), encoding="utf-8")
+    record = _Record(
+        tokenizer=tokenizer.kind,
+        tokens=writer.tokens,
+        characters=writer.characters,
+        unknown=dict(writer.unknown.most_common()),
+        documents=settings.documents is not None,
+        checksum="",
+    )
+    record = replace(record, checksum=_checksum(folder, record))
+    (folder / "corpus.json").write_text(json.dumps(asdict(record)), encoding="utf-8")
+    same = passes == 1 or trained_on.digest() == encoded.digest()
+    return encoded.hexdigest() if same else ""
 
 
 def _parts(tokenizer: Tokenizer, texts: Iterator[str], documents: bool) -> Iterator[tuple[str, Ids]]:

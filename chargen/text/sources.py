@@ -7,6 +7,7 @@ import codecs
 import contextlib
 import functools
 import glob
+import hashlib
 import io
 import os
 import shutil
@@ -71,8 +72,8 @@ def resolve(inputs: Sequence[str], *, kinds: Sequence[str] = ("text",)) -> list[
     """Find the files that a user's inputs stand for.
 
     A folder stands for its text files at any depth, sorted, without hidden and binary ones; links to other folders
-    are not followed. In a pattern, `**` stands for such folders at any depth. Each real file is given once, however many
-    inputs and links lead to it. A file wins over a corpus of the same name.
+    are not followed. In a pattern, `**` stands for such folders at any depth. Each real file is given once, however
+    many inputs and links lead to it. A file wins over a corpus of the same name.
 
     Args:
         inputs: Files, folders, patterns, `-` for standard input, named corpora.
@@ -93,14 +94,34 @@ def fingerprint(sources: Sequence[Source]) -> str:
 
     Files are separated by NUL, which no text contains, so that the hash depends on where each ends.
     """
-    import hashlib
-
-    digest = hashlib.sha256()
-    for number, source in enumerate(sources):
-        digest.update(b"\0" if number else b"")
-        for block in source.blocks():
-            digest.update(block)
+    hashed, digest = hashing(sources)
+    for source in hashed:
+        for _ in source.blocks():
+            pass
     return digest.hexdigest()
+
+
+def hashing(sources: Sequence[Source]) -> tuple[list[Source], hashlib._Hash]:
+    """The same sources, and the state of a hash that gets what is read of them.
+
+    When all were read once, in order, it is the hash of `fingerprint`.
+    """
+    digest = hashlib.sha256()
+    return [_Hashed(source.name, source.path, digest, number > 0) for number, source in enumerate(sources)], digest
+
+
+@dataclass(frozen=True)
+class _Hashed(Source):
+    """A source whose content goes into a hash while it is read."""
+
+    digest: hashlib._Hash
+    after_another: bool
+
+    def blocks(self, on_read: OnRead | None = None, *, size: int = BLOCK) -> Iterator[bytes]:
+        self.digest.update(b"\0" if self.after_another else b"")
+        for block in super().blocks(on_read, size=size):
+            self.digest.update(block)
+            yield block
 
 
 def read_text(sources: Sequence[Source], encoding: str = "utf-8", on_read: OnRead | None = None) -> Iterator[str]:
