@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import contextlib
 import csv
 import platform
+import threading
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -121,6 +124,23 @@ def test_fetched_files_are_prepared_and_asked_for_once(monkeypatch: pytest.Monke
     assert sorted(paths[0].parent.iterdir()) == sorted(paths)
     assert fetch("ptb-char") == paths and len(asked) == 3
     assert [source.path for source in resolve(["ptb-char"])] == paths[:1]
+
+
+def test_a_corpus_fetched_twice_at_once_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    both = threading.Barrier(2)
+
+    def download(address: str, path: Path, **_: object) -> None:
+        asked.append(address)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait(0.3)  # both come here, unless one waits for the other
+        path.write_text("To be")
+
+    monkeypatch.setattr(corpora, "download", download)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(fetch, ["tinyshakespeare"] * 2)
+    assert first == second and first[0].read_text() == "To be"
+    assert len(asked) == 1 and list(first[0].parent.iterdir()) == first
 
 
 def test_archives_are_unpacked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import socket
 import threading
@@ -26,11 +27,22 @@ class Server:
     address: str = ""
     cuts: list[int] = field(default_factory=list)
     ranges: bool = True  # whether it can begin in the middle
+    raw: bytes = b""  # sent instead of an answer
+    endless: bool = False  # whether the file never ends
     asked: list[str | None] = field(default_factory=list)  # the Range of each request
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         wanted = handler.headers["Range"]
         self.asked.append(wanted)
+        if self.raw:
+            handler.wfile.write(self.raw)
+            return
+        if self.endless:
+            handler.send_response(200)
+            handler.end_headers()
+            with contextlib.suppress(OSError):  # the client had enough
+                while True:
+                    handler.wfile.write(CONTENT)
         if handler.path != "/file":
             handler.send_error(404)
             return
@@ -117,6 +129,62 @@ def test_a_server_without_the_file_says_so(server: Server, tmp_path: Path) -> No
     with pytest.raises(ChargenError, match="/none cannot be downloaded, the server answers 404 Not Found"):
         download(server.address.replace("/file", "/none"), tmp_path / "file", digest=SHA256)
     assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("size", [1000, len(CONTENT) - 1, None])
+@pytest.mark.parametrize("endless", [True, False])
+def test_more_than_expected_is_not_written(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int | None, endless: bool
+) -> None:
+    server.endless = endless
+    monkeypatch.setattr(module, "MOST_BYTES", 70_000)
+    told: list[int] = []
+    with pytest.raises(ChargenError, match=f"gave more than the {size or 70_000:,} bytes expected: nothing of it"):
+        download(
+            server.address,
+            tmp_path / "file",
+            digest=SHA256,
+            size=size,
+            progress=lambda so_far, _: told.append(so_far),
+        )
+    assert max(told) <= (size or 70_000)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_known_size_tells_that_the_connection_was_cut(server: Server, tmp_path: Path) -> None:
+    server.raw = b"HTTP/1.1 200 OK\r\n\r\n" + CONTENT[:10]
+    with pytest.raises(ChargenError, match=r"was cut 4 times \(after 10 of 256,000 bytes\)"):
+        download(server.address, tmp_path / "file", digest=SHA256, size=len(CONTENT))
+
+
+def test_nothing_is_written_through_a_link(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "mine").write_bytes(b"mine")
+    (tmp_path / "file.part").symlink_to("mine")
+    with pytest.raises(ChargenError, match=r"file\.part is no file of chargen's but a link.*delete it"):
+        download(server.address, tmp_path / "file", digest=SHA256)
+    assert (tmp_path / "mine").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize(
+    ("raw", "sentence"),
+    [
+        (b"200 OK\r\nContent-Length: abc\r\n\r\nhello", "gave another file than expected"),
+        (b"200 OK\r\nContent-Length: -5\r\n\r\nhello", "gave another file than expected"),
+        (b"416 No\r\n\r\n", "cannot be downloaded, the server answers 416 No"),
+        (b"302 Found\r\n\r\n", "cannot be downloaded, the server answers 302 Found"),
+        (b"302 Found\r\nLocation: http://[bad\r\n\r\n", "leads to none"),
+        (b"302 Found\r\nLocation: http://" + b"a" * 300 + b".com\r\n\r\n", "leads to none"),
+    ],
+)
+def test_odd_answers_are_one_sentence(server: Server, tmp_path: Path, raw: bytes, sentence: str) -> None:
+    server.raw = b"HTTP/1.1 " + raw
+    with pytest.raises(ChargenError, match=sentence):
+        download(server.address, tmp_path / "file", digest=SHA256)
+
+
+def test_an_address_that_is_none_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ChargenError, match="nonsense is no web address"):
+        download("nonsense", tmp_path / "file", digest=SHA256)
 
 
 def test_no_server_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,7 +48,7 @@ class Download:
     def write(self, path: Path, progress: Progress | None) -> None:
         """Fetch the file to `path`; a broken download resumes."""
         downloaded = path.with_name(self.address.rpartition("/")[2] + ".download")
-        download(self.address, downloaded, digest=self.digest, progress=progress)
+        download(self.address, downloaded, digest=self.digest, size=self.size, progress=progress)
         try:
             self.prepare(downloaded, path)
         finally:
@@ -103,7 +103,7 @@ def find_corpus(name: str) -> NamedCorpus:
 def fetch(name: str, progress: Progress | None = None) -> list[Path]:
     """Make or download the files of a corpus that are missing.
 
-    A file appears under its name only when it is complete.
+    A file appears under its name only when it is complete. If another process is at it, wait until it is done.
 
     Args:
         name: The corpus.
@@ -116,15 +116,22 @@ def fetch(name: str, progress: Progress | None = None) -> list[Path]:
         ChargenError: There is no such corpus, or a file cannot be made or downloaded.
     """
     corpus = find_corpus(name)
-    for file, path in zip(corpus.files, corpus.paths, strict=True):
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-            try:
-                file.write(unfinished, progress)
-                unfinished.replace(path)
-            finally:
-                unfinished.unlink(missing_ok=True)
+    if corpus.fetched:
+        return corpus.paths
+    from filelock import FileLock
+
+    data_folder().mkdir(parents=True, exist_ok=True)
+    with FileLock(data_folder() / f".{name}.lock"):
+        for file, path in zip(corpus.files, corpus.paths, strict=True):
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+                unfinished.unlink(missing_ok=True)  # writing to a link would write elsewhere
+                try:
+                    file.write(unfinished, progress)
+                    unfinished.replace(path)
+                finally:
+                    unfinished.unlink(missing_ok=True)
     return corpus.paths
 
 
