@@ -18,8 +18,9 @@ import time
 from pathlib import Path
 
 import click
-from classify_quality import baseline_pipeline, fasttext_model, names, sst2, write
+from classify_quality import baseline_pipeline, fasttext_model, write
 from conditions import apply_isa, conditions, neighbours, processor
+from labelled_sets import names, sst2
 
 from chargen.training.options import ClassifierOptions
 from chargen.training.start import start

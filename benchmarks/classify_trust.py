@@ -14,8 +14,9 @@ from pathlib import Path
 
 import click
 import numpy as np
-from classify_quality import data, sst2, write
+from classify_quality import write
 from conditions import apply_isa, conditions, neighbours, processor
+from labelled_sets import data, sst2
 from sklearn.metrics import roc_auc_score
 
 from chargen.classification.labeller import Labeller, threshold_of
