@@ -37,7 +37,7 @@ def choose_device(name: str) -> torch.device:
             index = int(os.environ.get("LOCAL_RANK", "0")) if device.index is None else device.index
             device = torch.device("cuda", index)
             torch.cuda.set_device(device)
-        torch.zeros(1, device=device)
+        torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError, AttributeError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
         raise ChargenError(f"the device {name!r} cannot be used ({reason}): try --device cpu or auto") from error

@@ -18,6 +18,7 @@ PACKAGE = Path(chargen.__file__).parent
 # Each room may import the rooms before it in this list, and its own files.
 ROAD = [
     "errors",
+    "declared",
     "kinds",
     "hardware",
     "workers",
@@ -38,6 +39,7 @@ ROAD = [
 ]
 WITHOUT_TORCH = (
     "errors",
+    "declared",
     "kinds",
     "workers",
     "text",

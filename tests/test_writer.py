@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -269,3 +270,30 @@ def test_a_model_without_a_line_break_begins_from_nothing(tmp_path: Path) -> Non
     writer = TextWriter(write_run(tmp_path / "run", config, tokenizer))
     assert writer.score("ab").log_probs[0] == pytest.approx(-math.log(tokenizer.vocab_size))
     assert np.abs(writer.embed(["ab"])).max() > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"prompt": 5}, "prompt is 5, but must be a text"),
+        ({"length": "10"}, "length is '10', but must be a whole number"),
+        ({"length": 2.5}, "length is 2.5, but must be a whole number"),
+        ({"seed": "x"}, "seed is 'x', but must be a whole number"),
+        ({"temperature": "hot"}, "temperature is 'hot', but must be a number"),
+        ({"top_k": 2.5}, "top k is 2.5, but must be a whole number"),
+        ({"stop": 3}, "stop is 3, but must be a sequence of texts"),
+        ({"allow": 3}, "allow is 3, but must be a text"),
+        ({"temprature": 1}, "there is no option temprature: is temperature meant"),
+    ],
+)
+def test_arguments_of_a_wrong_type_are_a_sentence(writer: TextWriter, arguments: Any, sentence: str) -> None:
+    with pytest.raises(ChargenError, match=re.escape(sentence)):
+        writer.generate(**arguments)
+
+
+@pytest.mark.parametrize("texts", ["abc", [None], None, 3])
+def test_what_is_no_sequence_of_texts_is_not_embedded(writer: TextWriter, texts: Any) -> None:
+    with pytest.raises(ChargenError, match=r"texts is .*but must be a sequence of texts"):
+        writer.embed(texts)
+    with pytest.raises(ChargenError, match=r"text is .*but must be a text"):
+        writer.score(None)  # type: ignore[arg-type]

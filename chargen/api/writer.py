@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from chargen.declared import as_declared, check_names
+from chargen.errors import ChargenError
 from chargen.generation.constraints import start_ids, token_bias
 from chargen.generation.engines.choice import choose_engine
 from chargen.generation.generate import generate
@@ -31,7 +34,7 @@ class TextWriter:
     """A trained language model that writes text and tells how likely a text is."""
 
     def __init__(self, run: Run) -> None:
-        """`run`: of a language model, as `checkpoint.find_run` gives it; ChargenError when it is damaged."""
+        """`run`: of a language model, as `runs.search.find_run` gives it; ChargenError when it is damaged."""
         config = run.model_config(LanguageModelConfig)
         self.tokenizer = run.tokenizer()
         self.engine = choose_engine(config, run.weights())
@@ -65,15 +68,17 @@ class TextWriter:
         Raises:
             ChargenError: A setting is out of range, or the model never saw a character of the prompt.
         """
+        check_names(sampling, [field.name for field in fields(Sampling)])
+        allow = as_declared("allow", "str | None", allow)
         pieces = generate(
             self.engine,
             self.tokenizer,
-            prompt,
-            length=length,
+            as_declared("prompt", "str", prompt),
+            length=as_declared("length", "int", length),
             sampling=Sampling(**sampling),
-            bias=token_bias(self.tokenizer, allow=allow, forbid=forbid),
-            seed=seed,
-            stop=(stop,) if isinstance(stop, str) else stop,
+            bias=token_bias(self.tokenizer, allow=allow, forbid=as_declared("forbid", "str", forbid)),
+            seed=as_declared("seed", "int | None", seed),
+            stop=as_declared("stop", "tuple[str, ...]", stop),
             documents=self.documents,
             scored=False,
         )
@@ -88,7 +93,7 @@ class TextWriter:
 
     def score(self, text: str) -> Score:
         """How likely the model finds each symbol of a text, in nats."""
-        return score(self.engine, self.tokenizer, text, documents=self.documents)
+        return score(self.engine, self.tokenizer, as_declared("text", "str", text), documents=self.documents)
 
     def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Each text as a vector: the mean of the last layer's outputs after each of its symbols.
@@ -104,6 +109,9 @@ class TextWriter:
         >>> writer.embed(["Once upon a time", "The end"]).shape  # doctest: +SKIP
         (2, 256)
         """
+        if isinstance(texts, str):
+            raise ChargenError("texts is a single text, but must be a sequence of texts: put it into a list")
+        texts = as_declared("texts", "tuple[str, ...]", texts)
         vectors = np.zeros((len(texts), self.engine.output_size), np.float32)
         before = start_ids(self.tokenizer, self.documents, line_break=True)
         state = self.engine.start(1)

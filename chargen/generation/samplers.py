@@ -10,12 +10,13 @@ A filter sets the logits of the tokens it drops to -inf, so the next filter work
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from chargen.declared import as_declared
 from chargen.errors import ChargenError
 
 Array = npt.NDArray[np.float64]
@@ -49,6 +50,9 @@ class Sampling:
     repetition_window: int = 64  # number of last tokens that count as recent
 
     def __post_init__(self) -> None:
+        for declared in fields(self):
+            value = as_declared(declared.name, str(declared.type), getattr(self, declared.name))
+            object.__setattr__(self, declared.name, value)
         if not (self.temperature == 0 or COLDEST <= self.temperature < math.inf):
             raise ChargenError(
                 f"temperature is {self.temperature}, but must be 0 (always the likeliest) or at least {COLDEST}"

@@ -7,9 +7,9 @@ for `--config` and `--resume`. Each field is an option of `chargen train`, with 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
-from difflib import get_close_matches
 from typing import Any, ClassVar, TypeVar
 
+from chargen.declared import as_declared, check_names
 from chargen.errors import ChargenError
 from chargen.kinds import CLASSIFIER, LANGUAGE_MODEL, kind_of
 from chargen.runs.folder import Run
@@ -22,7 +22,6 @@ from chargen.training.ranges import (
     FRACTION,
     NOT_NEGATIVE,
     POSITIVE,
-    as_declared,
     check_range,
     one_of,
     option,
@@ -78,7 +77,7 @@ class Options:
 
     def __post_init__(self) -> None:
         for declared in fields(self):
-            value = as_declared(declared, getattr(self, declared.name))
+            value = as_declared(declared.name, str(declared.type), getattr(self, declared.name))
             object.__setattr__(self, declared.name, value)
             check_range(declared, value)
 
@@ -261,11 +260,7 @@ def make_options(kind: type[AnyOptions], **given: Any) -> AnyOptions:
     Traceback (most recent call last):
     chargen.errors.ChargenError: there is no option hiden_size: is hidden_size meant?
     """
-    known = [declared.name for declared in fields(kind)]
-    for name in given.keys() - known:
-        nearest = RENAMED_OPTIONS.get(name) or next(iter(get_close_matches(name, known, 1)), None)
-        hint = f": is {nearest} meant?" if nearest in known else f": there are {', '.join(known)}"
-        raise ChargenError(f"there is no option {name}{hint}")
+    check_names(given, [declared.name for declared in fields(kind)], renamed=RENAMED_OPTIONS)
     return kind(**given)
 
 
