@@ -74,7 +74,7 @@ def test_a_threshold_leaves_out_what_is_not_sure() -> None:
 def test_texts_unlike_training_are_flagged_where_n_grams_can_tell() -> None:
     found = call("classify", "-m", "./mail", "--json", "good film 1", "ΩΩΩ ЖЖЖ")
     assert [json.loads(line)["familiar"] for line in found.stdout.splitlines()] == [True, False]
-    assert found.stderr.splitlines()[-1] == "unlike anything that ./mail was trained with: 1 of the texts"
+    assert found.stderr.splitlines()[-1] == "unlike anything that ./mail was trained on: 1 of the texts"
     assert call("classify", "-m", "./mail", "--threshold", "0.01", "ΩΩΩ ЖЖЖ").stdout.startswith("unsure\t")
     silent = call("classify", "-m", "./plain", "--json", "ΩΩΩ ЖЖЖ")
     assert "familiar" not in json.loads(silent.stdout) and "unlike" not in silent.stderr
@@ -117,8 +117,12 @@ def test_runs_of_old_have_no_record_to_find_a_threshold_in(folder: Path, monkeyp
             2,
             "--threshold sets the threshold, so --target-accuracy has no use with it",
         ),
-        (("-f", "mail.tsv", "--explain"), 2, "a table has no room for --explain: add --json, or leave it out"),
-        (("-m", "./odd", "--threshold", "0.5"), 1, "has a label 'unsure' of its own, so --threshold cannot say it"),
+        (("-f", "mail.tsv", "--explain"), 2, "a table has no room for --explain: add --json, or leave --explain out"),
+        (
+            ("-m", "./odd", "--threshold", "0.5"),
+            1,
+            "has a label 'unsure', the word that --threshold would answer with",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(arguments: tuple[str, ...], code: int, sentence: str) -> None:

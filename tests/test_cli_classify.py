@@ -72,7 +72,7 @@ def test_measuring_reads_the_columns_of_training(run: Path) -> None:
     measured = call("evaluate", "-m", "./mail", "test.csv", "--json")
     figures = json.loads(measured.stdout)
     assert [row["examples"] for row in figures["labels"]] == [12, 12] and figures["rows_dropped"] == 1
-    assert measured.stderr == "rows without text left out: 1\n"
+    assert measured.stderr == "rows without text, left out: 1\n"
     write("other.csv", ("words", "mood"), ("good", "1"))
     assert call("evaluate", "-m", "./mail", "other.csv", code=1).stderr == (
         "chargen: other.csv has no column 'spam': name one of words, mood with --label-column\n"
@@ -207,7 +207,7 @@ def test_tables_that_do_not_fit_are_refused_before_anything_is_written() -> None
     assert "has no column 'text'" in call("classify", "-m", "./mail", *both, code=1).stderr
     Path("new.txt").write_text("good\n")
     mixed = ("classify", "-m", "./mail", "--file", "mail.csv", "--file", "new.txt")
-    assert "not tables of the same columns: label one at a time, or with --json" in call(*mixed, code=1).stderr
+    assert "not tables with the same columns: label one file at a time, or use --json" in call(*mixed, code=1).stderr
     assert len(call(*mixed, "--json").stdout.splitlines()) == len(ROWS) + 1
     for wrong, why in ((("good",), "has no use without --file"), (("--file", "new.txt"), "is for tables")):
         refusal = call("classify", "-m", "./mail", "--text-column", "x", *wrong, code=2)
@@ -246,7 +246,7 @@ def test_a_run_of_whole_files_labels_whole_files() -> None:
     assert load_run(Path("films-run")).config["data"]["whole_files"]
     shown = call("classify", "-m", "./films-run", "--file", "films", "--file", "films/bad/0.txt").stdout.splitlines()
     names = [line.split("\t")[0] for line in shown]
-    assert len(names) == 17 and names[0] == "films/bad/0.txt" == names[-1] and shown[0] == shown[-1]
+    assert len(names) == len({*names}) == 16 and names[0] == "films/bad/0.txt"  # each file once
     piped = call("classify", "-m", "./films-run", given="fine film\n\nnumber 1, fine\n").stdout
     assert piped.startswith("standard input\t") and piped.count("\n") == 1
     record = json.loads(call("classify", "-m", "./films-run", "--file", "films/good/1.txt", "--json").stdout)

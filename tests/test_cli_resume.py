@@ -78,7 +78,7 @@ def test_a_resumed_run_is_the_one_that_was_meant() -> None:
     assert "to checkpoints/book" in call("train", "./book.txt", "--resume", "--steps", "5").stderr
     Path("other.txt").write_text(SENTENCE * 30)
     other = ("train", "other.txt", "--resume", "--out", "checkpoints/book")
-    assert "book was trained on book.txt, and --resume goes on with that" in refused(*other, code=2)
+    assert "book was trained on book.txt, and --resume continues with that" in refused(*other, code=2)
     config = ("--config", "checkpoints/book/config.json", "--out", "new")
     for arguments in (("--resume", "--out", "checkpoints/book"), config):
         sentence = refused("train", "--task", "classify", *arguments, code=2)

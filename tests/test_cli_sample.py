@@ -96,8 +96,9 @@ def test_every_sampling_option_reaches_the_sampler(text_run: str) -> None:
 
 def test_help_names_the_defaults_that_hold() -> None:
     help_text = " ".join(written("--help").split())
-    assert f"0 the likeliest. [default: {Sampling().temperature}]" in help_text
-    assert f"just written. [default: {Sampling().repetition_window}]" in help_text
+    assert f"0 always takes the likeliest token. [default: {Sampling().temperature}]" in help_text
+    assert f"become less likely. [default: {Sampling().repetition_penalty:g}]" in help_text
+    assert f"count as recent. [default: {Sampling().repetition_window}]" in help_text
 
 
 @pytest.mark.parametrize(
@@ -252,7 +253,7 @@ def test_an_end_symbol_can_be_kept_out(documents_run: str, text_run: str) -> Non
     assert json.loads(written("-m", documents_run, "--end", "document", "--json"))["end"] == "document"
     refused = sample("-m", text_run, "--end", "document")
     assert refused.exit_code == 1
-    assert "where nothing ends" in refused.stderr
+    assert "without documents that end" in refused.stderr
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
+import click
 import pytest
 from builders import SENTENCE
 from commands import SMALL, call, refused
@@ -14,9 +15,19 @@ from processes import run_python
 
 from chargen.cli.train import command as train_command
 from chargen.cli.training_bar import progress_line as progress_of
+from chargen.models.config import POOLINGS
 from chargen.runs.folder import load_run
+from chargen.text.documents import DOCUMENT_MODES
+from chargen.text.tokenizers.registry import KINDS
 from chargen.training.events import Step
-from chargen.training.options import ClassifierOptions, LanguageModelOptions
+from chargen.training.options import (
+    METRICS,
+    OPTIMIZERS,
+    PRECISIONS,
+    SIZES,
+    ClassifierOptions,
+    LanguageModelOptions,
+)
 
 pytestmark = pytest.mark.usefixtures("workplace")
 
@@ -165,6 +176,18 @@ def test_every_option_of_a_training_can_be_typed_and_nothing_else() -> None:
     fields_of = {field.name for kind in (LanguageModelOptions, ClassifierOptions) for field in fields(kind)}
     of_the_command = {"task", "out", "overwrite", "resume", "config", "quiet", "log"}
     assert typed == fields_of | of_the_command
+
+
+@pytest.mark.parametrize(
+    ("name", "choices"),
+    [
+        *(("size", SIZES), ("optimizer", OPTIMIZERS), ("precision", PRECISIONS), ("metric", METRICS)),
+        *(("pooling", POOLINGS), ("tokenizer", KINDS), ("documents", DOCUMENT_MODES)),
+    ],
+)
+def test_the_choices_of_an_option_are_those_of_the_library(name: str, choices: tuple[str, ...]) -> None:
+    (option,) = (parameter for parameter in train_command.params if parameter.name == name)
+    assert isinstance(option.type, click.Choice) and tuple(option.type.choices) == choices
 
 
 def test_help_is_instant_and_complete() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chargen.classification.explaining import explain, spans_of, strongest_ngrams, without_each
-from chargen.cli.showing import coloured, strongest
+from chargen.cli.showing import colour_explanation, strongest_spans
 from chargen.models.ngrams import NgramClassifier
 from chargen.text.labelled import LabelledSet
 from chargen.text.ngrams import BATCH_CHARACTERS, Vocabulary, count_ngrams
@@ -103,7 +103,7 @@ def test_an_irrelevant_word_hardly_weighs(fitted: tuple[NgramClassifier, Labelle
 
 def test_colours_and_lists_show_the_same() -> None:
     why = [("so\n", 0.001), ("good ", 2.0), ("bad", -1.0)]
-    assert click.unstyle(coloured(why)) == r"so\ngood bad"
-    assert coloured(why).count("\x1b[0m") == 2
-    assert strongest(why) == ["+2.00 good", "-1.00 bad"]
-    assert coloured([("so", 0.01)]) == "so" and coloured([]) == ""
+    assert click.unstyle(colour_explanation(why)) == r"so\ngood bad"
+    assert colour_explanation(why).count("\x1b[0m") == 2
+    assert strongest_spans(why) == ["+2.00 good", "-1.00 bad"]
+    assert colour_explanation([("so", 0.01)]) == "so" and colour_explanation([]) == ""

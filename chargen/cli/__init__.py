@@ -1,4 +1,4 @@
-"""The command line: each command parses, calls and shows. Nothing imports it, and it imports late."""
+"""The command line. Commands parse options, call the library and print; they import what they need when they run."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typing import Any, NoReturn
 import click
 
 import chargen
-from chargen.cli.command import nearest
+from chargen.cli.command import did_you_mean
 from chargen.cli.output import visible
 from chargen.errors import ChargenError, ReportedError
 
 COMMANDS = {
-    "train": "Train a language model, or a classifier, on your text.",
+    "train": "Train a language model or a classifier on your text.",
     "sample": "Write new text with a trained model.",
-    "write": "Write with a trained model, in turns.",
-    "score": "See how surprised a model is by a text.",
+    "write": "Write a text in turns with a trained model.",
+    "score": "Show how likely a model finds each token of a text.",
     "classify": "Label texts with a trained classifier.",
     "evaluate": "Measure a run on a text or on labelled data.",
     "check": "See whether the files of a run are whole.",
@@ -29,34 +29,34 @@ COMMANDS = {
 
 
 class Commands(click.Group):
-    """A group that imports a command's module only when that command runs, so that `--help` is instant."""
+    """A group that imports a command's module only when it is needed, so that `--help` is instant."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The verbs, in the order a newcomer meets them."""
+        """The commands, in the order a newcomer meets them."""
         return list(COMMANDS)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The verb that is called; UsageError, naming the nearest, for one that there is none of."""
+        """The command that is called; UsageError, with the most similar name, if there is none."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            ctx.fail(f"No such command {args[0]!r}{nearest(args[0], COMMANDS)}.")
+            ctx.fail(f"No such command {args[0]!r}{did_you_mean(args[0], COMMANDS)}.")
         return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The verb's command, or None."""
+        """Import a command; None if there is none of that name."""
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = importlib.import_module(f"chargen.cli.{cmd_name}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list of verbs, without importing any."""
+        """Write the list of commands to the help without importing any."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a verb; what cannot be done is one sentence on standard error and exit code 1."""
+        """Run a command; an error is one sentence on standard error and exit code 1."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -65,54 +65,53 @@ class Commands(click.Group):
             sys.exit(1)
         except (ChargenError, OSError) as error:
             if isinstance(error, OSError) and error.errno == errno.EPIPE:
-                raise  # click ends quietly when the reader has gone
-            _fail(_sentence(error), debug=ctx.params["debug"])
+                raise  # click exits quietly when the reader has closed the pipe
+            _fail(_message(error), debug=ctx.params["debug"])
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:
-            if _lacks_memory(error):
+            if _is_out_of_memory(error):
                 _fail(
                     "there is not enough memory: train with a smaller --batch-size, --sequence-length or --size; "
                     "write fewer --samples at once, or with a narrower --beam",
                     **ctx.params,
                 )
-            what = str(error).strip().partition("\n")[0]
+            first_line = str(error).strip().partition("\n")[0]
             _fail(
-                f"this failed unexpectedly ({type(error).__name__}: {what}): see where with chargen --debug",
+                f"this failed unexpectedly ({type(error).__name__}: {first_line}): see where with chargen --debug",
                 **ctx.params,
             )
 
 
-def _fail(sentence: str, *, debug: bool) -> NoReturn:
-    """Say what could not be done, and in which process where there are several, and end with 1."""
+def _fail(message: str, *, debug: bool) -> NoReturn:
+    """Print an error message and exit with 1; a process of rank 1 or more adds its rank."""
     if debug:
         traceback.print_exc()
     rank = int(os.environ.get("RANK", "0"))
-    click.echo(f"chargen{f' (process {rank})' if rank else ''}: {visible(sentence)}", err=True)
+    click.echo(f"chargen{f' (process {rank})' if rank else ''}: {visible(message)}", err=True)
     sys.exit(1)
 
 
-def _lacks_memory(error: Exception) -> bool:
-    """Whether Python, NumPy or torch found too little memory; torch is not imported to tell."""
-    told = any(words in str(error) for words in ("not enough memory", "can't allocate memory"))
-    return told or isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether Python, NumPy or torch ran out of memory, without importing torch."""
+    is_cpu_allocation = any(words in str(error) for words in ("not enough memory", "can't allocate memory"))
+    return is_cpu_allocation or isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 
-def _sentence(error: Exception) -> str:
-    """What a person reads of an error."""
+def _message(error: Exception) -> str:
+    """An error as the user reads it; one of the operating system's with advice."""
     if not isinstance(error, OSError) or error.strerror is None:
         return str(error)
-    where = f" {error.filename}" if error.filename else ""
     advice = {
         errno.ENOSPC: "free some space; nothing saved before is lost",
-        errno.EACCES: "choose a folder or file you may use, with --out for a run or CHARGEN_DATA for corpora",
+        errno.EACCES: "choose a folder or file that you may use, with --out for a run or CHARGEN_DATA for corpora",
         errno.EEXIST: "name another folder with --out",
         errno.ENOTDIR: "name another folder with --out",
-        errno.EROFS: "choose a folder you may write, with --out for a run or CHARGEN_DATA for corpora",
+        errno.EROFS: "choose a folder that you may write to, with --out for a run or CHARGEN_DATA for corpora",
     }
-    what = f"{error.strerror.lower()}:{where}" if where else error.strerror.lower()
+    problem = error.strerror.lower() + (f": {error.filename}" if error.filename else "")
     hint = advice.get(error.errno or 0)
-    return f"{what} ({hint})" if hint else what
+    return f"{problem} ({hint})" if hint else problem
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

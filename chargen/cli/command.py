@@ -1,4 +1,4 @@
-"""A command whose options stand in groups, and which says in a sentence when two of them contradict."""
+"""A click command whose help groups the options, and which checks rules between them."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-SPELLINGS = {  # of options and arguments that are not called as they are typed
+SPELLINGS = {  # options and arguments whose parameter name differs from what is typed
     **{"prompt": "PROMPT", "texts": "TEXT", "inputs": "INPUT", "data": "DATA"},
     **{"as_json": "--json", "start_from": "--from", "files": "--file", "tied": "--tied/--untied"},
 }
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def flag(name: str) -> str:
-    """An option or argument as a person types it.
+    """Spell an option or argument as the user types it.
 
     >>> flag("hidden_size"), flag("as_json"), flag("start_from"), flag("prompt")
     ('--hidden-size', '--json', '--from', 'PROMPT')
@@ -27,55 +27,62 @@ def flag(name: str) -> str:
 
 
 @dataclass(frozen=True)
-class Without:
-    """One option under which others have no use."""
+class Excludes:
+    """A rule: one option makes others pointless."""
 
     option: str
-    does: str  # why: what the option does
+    does: str  # what the option does, which is the reason
     others: frozenset[str]
 
     def check(self, typed: set[str], ctx: click.Context) -> None:
-        """UsageError when the option and one of the others are typed."""
-        if self.option in typed and (idle := sorted(typed & self.others)):
+        """Raise UsageError if both the option and one of the others are typed."""
+        if self.option in typed and (excluded := sorted(typed & self.others)):
             raise click.UsageError(
-                f"{flag(self.option)} {self.does}, so {flag(idle[0])} has no use with it: leave one of them out", ctx
+                f"{flag(self.option)} {self.does}, so {flag(excluded[0])} has no use with it: leave one of them out",
+                ctx,
             )
 
 
 @dataclass(frozen=True)
 class Needs:
-    """One option that has no use without another."""
+    """A rule: one option is pointless without another."""
 
     option: str
     others: tuple[str, ...]
 
     def check(self, typed: set[str], ctx: click.Context) -> None:
-        """UsageError when the option is typed and none of the others is."""
+        """Raise UsageError if the option is typed and none of the others is."""
         if self.option in typed and not typed & {*self.others}:
-            what = "give both or none" if len(self.others) == 1 else "give one of them"
+            advice = "give both or none" if len(self.others) == 1 else "give one of them"
             raise click.UsageError(
-                f"{flag(self.option)} has no use without {' or '.join(map(flag, self.others))}: {what}", ctx
+                f"{flag(self.option)} has no use without {' or '.join(map(flag, self.others))}: {advice}", ctx
             )
 
 
-def without(option: str, does: str, *others: str) -> Without:
-    """A `Without` of options by name."""
-    return Without(option, does, frozenset(others))
+def excludes(option: str, does: str, *others: str) -> Excludes:
+    """Make the rule that `option` goes without each of `others`.
+
+    Args:
+        option: Its parameter name.
+        does: What the option does, for the message: "--json {does}, so --heat has no use with it".
+        *others: Parameter names.
+    """
+    return Excludes(option, does, frozenset(others))
 
 
 def needs(option: str, *others: str) -> Needs:
-    """A `Needs` of options by name."""
+    """Make the rule that `option` goes only with one of `others`, by parameter name."""
     return Needs(option, others)
 
 
 class Command(click.Command):
-    """A command with groups of options, rules between them, and answers for flags that have gone."""
+    """A command with groups of options, rules between them, and messages for removed flags."""
 
     def __init__(
         self,
         *arguments: Any,
         groups: Mapping[str, Iterable[str]] | None = None,
-        rules: Sequence[Without | Needs] = (),
+        rules: Sequence[Excludes | Needs] = (),
         gone: Mapping[str, str] | None = None,
         **settings: Any,
     ) -> None:
@@ -83,52 +90,52 @@ class Command(click.Command):
 
         Args:
             *arguments: As for `click.Command`.
-            groups: Names of options under a heading each, for the help; the rest comes last.
-            rules: Checked when the command line is read.
-            gone: What is said of flags that are there no more, by flag.
+            groups: Parameter names of options, by heading of the help; options in no group come last.
+            rules: Rules between options, checked when the command line is parsed.
+            gone: Removed flags, each with the end of the sentence "--flag …" that says what to use instead.
             **settings: As for `click.Command`.
         """
         super().__init__(*arguments, **settings)
         self.groups, self.rules, self.gone = groups or {}, rules, gone or {}
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the command line; UsageError for what it cannot be."""
+        """Parse the command line; UsageError for a removed flag or a broken rule."""
         try:
             rest = super().parse_args(ctx, args)
         except click.NoSuchOption as error:
             if error.option_name in self.gone:
                 raise click.UsageError(f"{error.option_name} {self.gone[error.option_name]}", ctx) from error
             raise
-        given = {name for name in ctx.params if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT}
+        typed = {name for name in ctx.params if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT}
         for rule in self.rules:
-            rule.check(given, ctx)
+            rule.check(typed, ctx)
         return rest
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options group by group, each option once."""
+        """Write the options to the help, group by group."""
         options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
-        records = {option.name: record for option in options if (record := option.get_help_record(ctx))}
-        grouped = {title: [records.pop(name) for name in names] for title, names in self.groups.items()}
-        for title, rows in {**grouped, "Other options" if grouped else "Options": list(records.values())}.items():
+        rest = {option.name: record for option in options if (record := option.get_help_record(ctx))}
+        grouped = {title: [rest.pop(name) for name in names] for title, names in self.groups.items()}
+        for title, rows in {**grouped, "Other options" if grouped else "Options": list(rest.values())}.items():
             with formatter.section(title):
                 formatter.write_dl(rows)
 
 
-def add_options(*declared: Callable[[Any], Any]) -> Callable[[Decorated], Decorated]:
-    """A decorator that gives a command options in this order."""
+def add_options(*options: Callable[[Any], Any]) -> Callable[[Function], Function]:
+    """Make one decorator of several `click.option` decorators; the help keeps their order."""
 
-    def decorate(command: Decorated) -> Decorated:
-        for option in reversed(declared):
-            command = option(command)
-        return command
+    def decorate(function: Function) -> Function:
+        for option in reversed(options):  # as stacked decorators are applied
+            function = option(function)
+        return function
 
     return decorate
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint on what was perhaps meant; no text where nothing is near.
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A hint at the most similar known name; empty if none is similar.
 
-    >>> nearest("trian", ["train", "sample"])
+    >>> did_you_mean("trian", ["train", "sample"])
     ' (did you mean train?)'
     """
     found = get_close_matches(name, list(known), 1)

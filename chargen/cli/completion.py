@@ -1,4 +1,7 @@
-"""What the shell offers when Tab is pressed after an option or argument: runs, corpora, files. Imports no NumPy."""
+"""Parameter types that complete runs, tasks, cells and inputs when the user presses Tab.
+
+This module imports no NumPy, so that completion is instant.
+"""
 
 from __future__ import annotations
 
@@ -19,69 +22,69 @@ class RunName(click.types.StringParamType):
     name = "run"
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """The runs there are, or folders."""
+        """Complete with the runs under `checkpoints/`, or with folders if no run matches."""
         runs = sorted(config.parent.name for config in Path("checkpoints").glob("*/config.json"))
-        return _among(runs, incomplete) or [CompletionItem(incomplete, type="dir")]
+        return _matching(runs, incomplete) or [CompletionItem(incomplete, type="dir")]
 
 
 class Task(click.types.StringParamType):
-    """What a training is to make, by its name; the kind of run comes out."""
+    """What to train, by the name of the task; converted to the kind of run."""
 
     name = "task"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The kind of run."""
+        """Convert a task to its kind of run; usage error for an unknown task."""
         kinds = {kind.task: kind.name for kind in KINDS.values()}
         return kinds[click.Choice(list(kinds)).convert(value, param, ctx)]
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
-        """The names, as the help shows them."""
+        """The choices, as the help shows them."""
         return f"[{'|'.join(kind.task for kind in KINDS.values())}]"
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """The tasks there are."""
-        return _among([kind.task for kind in KINDS.values()], incomplete)
+        """Complete with the tasks."""
+        return _matching([kind.task for kind in KINDS.values()], incomplete)
 
 
 class CellName(click.types.StringParamType):
-    """A cell by its name."""
+    """A recurrent cell, by name."""
 
     name = "cell"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The name, if a cell has it."""
+        """Check the name; usage error for an unknown cell."""
         from chargen.models.specs import SPECS
 
         return click.Choice(list(SPECS)).convert(value, param, ctx)
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
-        """The names, as the help shows them."""
+        """The choices, as the help shows them."""
         from chargen.models.specs import SPECS
 
         return f"[{'|'.join(SPECS)}]"
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """The cells there are."""
+        """Complete with the cells."""
         from chargen.models.specs import SPECS
 
-        return _among(SPECS, incomplete)
+        return _matching(SPECS, incomplete)
 
 
 class Input(click.types.StringParamType):
-    """A text: a file, a folder, a pattern, - or a named corpus."""
+    """A text: a file, a folder, a pattern, `-` for standard input, or a named corpus."""
 
     name = "input"
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Files, or named corpora where no file begins so."""
+        """Complete with files, or with named corpora if no file matches."""
         from chargen.text.corpora import CORPORA
 
         files = [CompletionItem(incomplete, type="file")]
-        begun = Path(incomplete)
-        there = any(begun.parent.glob(f"{escape(begun.name)}*"))
-        return files if there else _among(CORPORA, incomplete) or files
+        path = Path(incomplete)
+        is_file = any(path.parent.glob(f"{escape(path.name)}*"))
+        return files if is_file else _matching(CORPORA, incomplete) or files
 
 
-def _among(names: Iterable[str], incomplete: str) -> list[CompletionItem]:
-    """The names that begin so, but for those that a shell would not take literally."""
+def _matching(names: Iterable[str], incomplete: str) -> list[CompletionItem]:
+    """The names that begin so, except those that a shell would not take literally."""
     return [CompletionItem(name) for name in names if name.startswith(incomplete) and shlex.quote(name) == name]

@@ -1,4 +1,4 @@
-"""`chargen corpus`: the named corpora, and what is in a text."""
+"""`chargen corpus`: list and fetch the named corpora, and count what is in a text."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from chargen.cli.output import json_line
 from chargen.text import corpora
 from chargen.text.corpora import CORPORA, NamedCorpus
 
-SHOWN = 8  # symbols, of the most and of the least frequent
+SHOWN = 8  # characters to show, of the most and of the least frequent
 
 
 @click.group(name="corpus")
 def command() -> None:
     """List, fetch and inspect the named corpora.
 
-    A corpus can be named wherever a file can: chargen train tinyshakespeare. They are kept in the folder data,
-    or in the one that CHARGEN_DATA names.
+    A corpus can be named wherever a file can: chargen train tinyshakespeare. Corpora are kept in the folder data/,
+    or in the folder that the environment variable CHARGEN_DATA names.
     """
 
 
 @command.command(name="list")
 def list_corpora() -> None:
-    """Show the named corpora, and which are here.
+    """List the named corpora, and which of them are fetched.
 
     chargen corpus list
     """
@@ -42,8 +42,8 @@ def list_corpora() -> None:
 def fetch(names: tuple[str, ...]) -> None:
     """Download corpora and print the paths of their files.
 
-    The built-in ones are made. A download that was broken off goes on where it ended, and a file that is not
-    the expected one is not kept.
+    Built-in corpora are made from your own Python. An interrupted download continues where it stopped. A file whose
+    checksum is wrong is deleted.
 
     chargen corpus fetch tinyshakespeare
     """
@@ -52,24 +52,24 @@ def fetch(names: tuple[str, ...]) -> None:
     for corpus in [corpora.find_corpus(name) for name in names]:
         with tqdm(desc=corpus.name, unit="B", unit_scale=True, disable=None, leave=False) as bar:
 
-            def show(so_far: int, total: int | None, bar: tqdm = bar) -> None:
+            def update(downloaded: int, total: int | None, bar: tqdm = bar) -> None:
                 bar.total = total
-                bar.update(so_far - bar.n)
+                bar.update(downloaded - bar.n)
 
-            paths = corpora.fetch(corpus.name, show)
+            paths = corpora.fetch(corpus.name, update)
         for path in paths:
             click.echo(path)
 
 
 @command.command()
 @click.argument("inputs", type=Input(), metavar="[INPUT]...", nargs=-1)
-@click.option("--encoding", default="utf-8", show_default=True, help="How the text is encoded.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with the count of every symbol.")
+@click.option("--encoding", default="utf-8", show_default=True, help="Encoding of the text.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with the count of every character.")
 def stats(inputs: tuple[str, ...], encoding: str, as_json: bool) -> None:
-    """Show what is in a text, and what xz makes of it.
+    """Count characters and lines of a text, and measure how far xz compresses it.
 
-    An INPUT is a file, a folder, a pattern, - for standard input, or a named corpus; with none, it is
-    python-docs. A model worth its weights needs fewer bits per character than xz.
+    An INPUT is a file, a folder, a pattern, - for standard input, or a named corpus; the default is python-docs.
+    A good model needs fewer bits per character than xz.
 
     chargen corpus stats book.txt
     """
@@ -81,26 +81,26 @@ def stats(inputs: tuple[str, ...], encoding: str, as_json: bool) -> None:
     sources = resolve(inputs or ["python-docs"], kinds=("text", "labelled"))
     size = sum(source.size for source in sources)
     with tqdm(total=size, unit="B", unit_scale=True, disable=None, leave=False) as bar:
-        found = text_stats(sources, encoding, bar.update)
+        counted = text_stats(sources, encoding, bar.update)
     if as_json:
-        click.echo(json_line(asdict(found)), nl=False)
+        click.echo(json_line(asdict(counted)), nl=False)
         return
-    ranked = list(found.counts.items())
-    click.echo(f"characters        {found.characters:,}")
-    click.echo(f"lines             {found.lines:,}")
-    click.echo(f"longest line      {found.longest_line:,} characters")
+    ranked = list(counted.counts.items())
+    click.echo(f"characters        {counted.characters:,}")
+    click.echo(f"lines             {counted.lines:,}")
+    click.echo(f"longest line      {counted.longest_line:,} characters")
     click.echo(f"distinct symbols  {len(ranked):,}")
-    click.echo(f"most frequent     {_shares(ranked[:SHOWN], found.characters)}")
-    click.echo(f"least frequent    {_times(ranked[: -SHOWN - 1 : -1])}")
-    click.echo(f"compressed by xz  {found.xz_bits_per_character:.3f} bits per character")
+    click.echo(f"most frequent     {_fractions(ranked[:SHOWN], counted.characters)}")
+    click.echo(f"least frequent    {_counts(ranked[: -SHOWN - 1 : -1])}")
+    click.echo(f"compressed by xz  {counted.xz_bits_per_character:.3f} bits per character")
 
 
-def _shares(ranked: list[tuple[str, int]], characters: int) -> str:
-    return "  ".join(f"{symbol!r} {count / characters:.1%}" for symbol, count in ranked)
+def _fractions(ranked: list[tuple[str, int]], characters: int) -> str:
+    return "  ".join(f"{character!r} {count / characters:.1%}" for character, count in ranked)
 
 
-def _times(ranked: list[tuple[str, int]]) -> str:
-    return "  ".join(f"{symbol!r} {count:,}" for symbol, count in ranked)
+def _counts(ranked: list[tuple[str, int]]) -> str:
+    return "  ".join(f"{character!r} {count:,}" for character, count in ranked)
 
 
 def _row(corpus: NamedCorpus) -> tuple[str, ...]:

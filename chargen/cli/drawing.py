@@ -1,4 +1,4 @@
-"""What `chargen sample`, `write` and `score` share: how tokens are drawn, and what draws them."""
+"""Options that `chargen sample`, `write` and `score` share: how to draw tokens, and with which engine."""
 
 from __future__ import annotations
 
@@ -22,39 +22,74 @@ if TYPE_CHECKING:
     from chargen.runs.folder import Run
     from chargen.text.tokenizers.base import Tokenizer
 
+SAMPLING = ("temperature", "top_k", "top_p", "min_p", "typical", "repetition_penalty", "repetition_window")
+CHOOSING = {*SAMPLING, "seed"}  # no use where no token is drawn
+GROUPS = {  # of the help of `sample` and `write`, after the options that are their own
+    "Text": ("stop", "allow", "forbid", "logit_bias", "seed", "end"),
+    "Sampling": SAMPLING,
+    "Engine": ("engine", "device"),
+}
 WINDOW_RULE = needs("repetition_window", "repetition_penalty")
-CHOOSING = {"temperature", "top_k", "top_p", "min_p", "typical", "repetition_penalty", "repetition_window", "seed"}
-
 
 model_option = click.option(
-    "-m", "--model", type=RunName(), help="A run: its name under checkpoints/, or a path.  [default: the newest]"
+    "-m",
+    "--model",
+    type=RunName(),
+    help="A run: its name under checkpoints/, or its path.  [default: the newest language model]",
 )
 drawing_options = add_options(
     click.option(
-        "-t", "--temperature", type=float, help="Below 1 safer, above 1 wilder, 0 the likeliest.  [default: 0.8]"
+        "-t",
+        "--temperature",
+        type=float,
+        help="Below 1 is safer, above 1 wilder; 0 always takes the likeliest token.  [default: 0.8]",
     ),
-    click.option("--top-k", type=int, help="Choose among the K likeliest tokens."),
-    click.option("--top-p", type=float, help="Choose among the fewest tokens that have this probability together."),
+    click.option("--top-k", type=int, metavar="K", help="Draw from the K likeliest tokens."),
     click.option(
-        "--min-p", type=float, help="Choose among tokens with at least this fraction of the likeliest's probability."
+        "--top-p",
+        type=float,
+        metavar="P",
+        help="Draw from the fewest tokens whose probabilities sum to P.",
     ),
-    click.option("--typical", type=float, help="As --top-p, of the tokens nearest to the expected surprise."),
-    click.option("--repetition-penalty", type=float, help="Above 1: what has just been written becomes less likely."),
-    click.option("--repetition-window", type=int, help="Tokens that count as just written.  [default: 64]"),
-    click.option("--stop", multiple=True, metavar="TEXT", help=r"End before this text; repeatable; \n: line break."),
-    click.option("--allow", metavar="CHARACTERS", help=r"Write these characters only; \n and \t as in --stop."),
-    click.option("--forbid", default="", metavar="CHARACTERS", help="Write none of these characters."),
+    click.option(
+        "--min-p", type=float, metavar="P", help="Draw from the tokens at least P times as likely as the likeliest."
+    ),
+    click.option(
+        "--typical",
+        type=float,
+        metavar="P",
+        help="Like --top-p, but keep the tokens whose surprise is nearest to the expected.",
+    ),
+    click.option(
+        "--repetition-penalty",
+        type=float,
+        help="Above 1, tokens that were written recently become less likely.  [default: 1]",
+    ),
+    click.option("--repetition-window", type=int, help="Number of tokens that count as recent.  [default: 64]"),
+    click.option(
+        "--stop",
+        multiple=True,
+        metavar="TEXT",
+        help=r"Stop before this text, in which \n is a line break and \t a tab; repeatable.",
+    ),
+    click.option("--allow", metavar="CHARACTERS", help=r"Write only these characters; \n and \t as in --stop."),
+    click.option(
+        "--forbid", default="", metavar="CHARACTERS", help=r"Write none of these characters; \n and \t as in --stop."
+    ),
     click.option(
         "--logit-bias",
         multiple=True,
         metavar="TEXT=NUMBER",
-        help="Make one token likelier, or with -2 rarer; repeatable.",
+        help="Add a number to the logit of the token TEXT: e=2 makes e likelier, e=-2 rarer; repeatable.",
     ),
-    click.option("--seed", type=int, help="Same seed and engine, same text.  [default: another each time]"),
+    click.option(
+        "--seed", type=int, help="The same seed and engine give the same text.  [default: a new seed each time]"
+    ),
     click.option(
         "--end",
         type=click.Choice(["document", "length"]),
-        help="Documents: stop at the end symbol, or never write one.  [default: document, where the model has them]",
+        help="Stop where the model ends the document, or only at --length.  [default: document, for a model trained "
+        "on documents]",
     ),
 )
 engine_options = add_options(
@@ -63,15 +98,15 @@ engine_options = add_options(
         type=click.Choice(["auto", "numpy", "torch"]),
         default="auto",
         show_default=True,
-        help="auto: numpy; for much text in many samples torch, in bfloat16 where the hardware has it.",
+        help="auto is numpy, but torch for much text in many samples, in bfloat16 where the hardware has it.",
     ),
-    click.option("--device", help="For the engine torch: cpu, cuda, …  [default: the GPU, if there is one]"),
+    click.option("--device", help="cpu, cuda, …; for the engine torch.  [default: the GPU, if there is one]"),
 )
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """What a person asks of how tokens are drawn, and of what draws them."""
+class DrawingOptions:
+    """How to draw tokens, as typed; None: not typed."""
 
     temperature: float | None
     top_k: int | None
@@ -88,19 +123,24 @@ class Drawing:
     end: str | None
 
     @classmethod
-    def taken_from(cls, options: dict[str, Any]) -> Drawing:
-        """Its options, which are taken out of those that were typed."""
+    def pop_from(cls, options: dict[str, Any]) -> DrawingOptions:
+        """Remove the drawing options from the options of a command, and return them."""
         return cls(**{field.name: options.pop(field.name) for field in fields(cls)})
 
     def sampling(self) -> Sampling:
-        """How the logits become probabilities."""
+        """The settings that turn logits into probabilities."""
         from chargen.generation.samplers import Sampling
 
         settings = {field.name: getattr(self, field.name) for field in fields(Sampling)}
         return Sampling(**{name: value for name, value in settings.items() if value is not None})
 
     def bias(self, run: Run, tokenizer: Tokenizer) -> np.ndarray:
-        """What is added to the logits (V,)."""
+        """Make the bias (V,) to add to the logits, from the options allow, forbid, logit_bias and end.
+
+        Raises:
+            ChargenError: A text is no single token of the model, or `--end document` is asked of a model that was
+                trained on one stream of text.
+        """
         from chargen.errors import ChargenError
         from chargen.generation.constraints import token_bias
         from chargen.text.records import TextRecord
@@ -109,48 +149,59 @@ class Drawing:
             tokenizer,
             allow=None if self.allow is None else unescape(self.allow),
             forbid=unescape(self.forbid),
-            add=_sums(_named_number(text) for text in self.logit_bias),
+            add=_sum_by_token(_parse_bias(text) for text in self.logit_bias),
         )
         if self.end == "document" and not run.data(TextRecord).framed:
             raise ChargenError(
-                f"{run.name} was trained on one stream of text, where nothing ends: leave --end document out"
+                f"{run.name} was trained on one stream of text, without documents that end: leave --end document out"
             )
         if self.end == "length":
             bias[tokenizer.eos_id] = -math.inf
         return bias
 
     def stops(self) -> tuple[str, ...]:
-        """The texts that end a sample."""
+        """The texts before which a sample stops, unescaped."""
         return tuple(map(unescape, self.stop))
 
 
 def any_seed(seed: int | None) -> int:
-    """The seed that was typed, or another each time."""
+    """Return the seed that was typed, or a random one for None."""
     return int.from_bytes(os.urandom(4), "big") if seed is None else seed
 
 
 def engine_of(run: Run, kind: str, device: str | None, samples: int = 1, characters: int = 0) -> Engine:
-    """The engine that is asked for, or that suits so many samples of so many characters together."""
+    """Make the engine that a command asks for.
+
+    Args:
+        run: A language model.
+        kind: auto, numpy or torch.
+        device: For torch; None: the GPU, if there is one.
+        samples: Number of texts to write at once, which decides what `auto` means.
+        characters: Length of all samples together, which also does.
+
+    Raises:
+        UsageError: A device is typed for the engine numpy.
+    """
     from chargen.generation.engines.choice import choose_engine
     from chargen.models.config import LanguageModelConfig
 
     if kind == "numpy" and device is not None:
-        raise click.UsageError("--device is for the engine torch: leave it out, or choose --engine torch")
+        raise click.UsageError("--device is for the engine torch: leave it out, or use --engine torch")
     config = run.model_config(LanguageModelConfig)
     return choose_engine(config, run.weights(), kind, device, samples=samples, characters=characters)
 
 
-def _sums(pairs: Iterable[tuple[str, float]]) -> dict[str, float]:
+def _sum_by_token(biases: Iterable[tuple[str, float]]) -> dict[str, float]:
     total: dict[str, float] = {}
-    for name, number in pairs:
-        total[name] = total.get(name, 0.0) + number
+    for token, bias in biases:
+        total[token] = total.get(token, 0.0) + bias
     return total
 
 
-def _named_number(text: str) -> tuple[str, float]:
-    """TEXT=NUMBER as what it says; TEXT may hold `=` too."""
-    name, _, number = text.rpartition("=")
+def _parse_bias(text: str) -> tuple[str, float]:
+    """Split TEXT=NUMBER at its last `=`, since TEXT may contain one."""
+    token, _, number = text.rpartition("=")
     try:
-        return unescape(name), float(number)
+        return unescape(token), float(number)
     except ValueError:
         raise click.BadParameter(f"{text!r} is not TEXT=NUMBER, as in e=-2", param_hint="--logit-bias") from None

@@ -1,4 +1,4 @@
-"""`chargen evaluate`: the figures of a run."""
+"""`chargen evaluate`: measure a run and print its metrics."""
 
 from __future__ import annotations
 
@@ -21,33 +21,43 @@ GROUPS = {
     "Data": ("model", "encoding", "text_column", "label_column"),
     "Language models": ("dynamic", "dynamic_rate"),
     "Classifiers": ("mistakes", "explain", "plot"),
+    "Device and output": ("device", "as_json"),
 }
 
 
 @click.command(cls=Command, groups=GROUPS, rules=RULES)
 @click.argument("data", nargs=-1, type=Input(), metavar="[DATA]...")
 @click.option(
-    "-m", "--model", type=RunName(), help="A run: its name under checkpoints/, or a path.  [default: the newest]"
+    "-m", "--model", type=RunName(), help="A run: its name under checkpoints/, or its path.  [default: the newest]"
 )
-@click.option("--encoding", help="How DATA is encoded.  [default: as the training text]")
+@click.option("--encoding", help="Encoding of DATA.  [default: as in training]")
 @click.option(
-    "--text-column", multiple=True, help="Column of the texts; repeatable for classifiers.  [default: as in training]"
+    "--text-column",
+    multiple=True,
+    help="Column of the texts in DATA; repeatable for classifiers.  [default: as in training]",
 )
-@click.option("--label-column", help="Column of the labels.  [default: as in training]")
+@click.option("--label-column", help="Column of the labels in DATA.  [default: as in training]")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, …")
-@click.option("--dynamic", is_flag=True, help="Let the language model go on learning from the text as it reads it.")
-@click.option("--dynamic-rate", type=float, help="How fast, with --dynamic.  [default: 0.0002]")
 @click.option(
-    "--mistakes", type=click.IntRange(min=1), metavar="N", help="Show the N wrong labels that were the most probable."
+    "--dynamic", is_flag=True, help="Let the model go on learning from DATA while it reads it (dynamic evaluation)."
+)
+@click.option("--dynamic-rate", type=float, help="Learning rate of --dynamic.  [default: 0.0002]")
+@click.option(
+    "--mistakes",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Show the N mistakes that the classifier was most sure of.",
 )
 @click.option(
-    "--explain", is_flag=True, help="Show the n-grams, in DATA or the training texts, that speak most for each label."
+    "--explain",
+    is_flag=True,
+    help="Show the n-grams of DATA, or of the training texts, that speak most for each label.",
 )
 @click.option(
     "--plot",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Draw the confusion matrix and the calibration curve: .png, .svg, .pdf, …",
+    help="Draw the confusion matrix and the calibration curve to a .png, .svg, .pdf, … file.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(
@@ -62,11 +72,12 @@ def command(
     as_json: bool,
     **reading: Any,
 ) -> None:
-    """Measure a run on DATA, or on what it held out of its own text.
+    """Measure a run on DATA, or on the part of its own text that it held out.
 
-    A language model: nats, perplexity and bits per character, beside what xz needs for the same text. A
-    classifier: accuracy with its 95 % interval, macro-F1, nats, the same of its two parts alone, a table of labels,
-    who is taken for whom, and whether labels are right as often as their probabilities say.
+    For a language model: nats per token, perplexity and bits per character, and for comparison the bits per character
+    of xz. For a classifier: accuracy with its 95% interval, macro-F1 and nats, also of the network and of the n-grams
+    alone; then a table of labels, which labels are taken for which, and whether labels are right as often as their
+    probabilities say.
 
     \b
     chargen evaluate test.txt
@@ -86,7 +97,7 @@ def command(
         require_plot(plot)
     adaptation = Adaptation() if dynamic_rate is None else Adaptation(rate=dynamic_rate)
     with _reading_bar() as progress:
-        figures = evaluate(
+        metrics = evaluate(
             run,
             data,
             device=device,
@@ -96,35 +107,35 @@ def command(
             explain=explain,
             **reading,
         )
-    for note in figures.get("guessed", ()):
+    for note in metrics.get("guessed", ()):
         click.echo(note, err=True)
-    if figures.get("rows_dropped"):
-        click.echo(f"rows without text left out: {figures['rows_dropped']:,}", err=True)
+    if metrics.get("rows_dropped"):
+        click.echo(f"rows without text, left out: {metrics['rows_dropped']:,}", err=True)
     if plot:
-        plot_classifier(figures, plot)
+        plot_classifier(metrics, plot)
         click.echo(f"plot: {plot}", err=True)
     if as_json:
-        click.echo(json_line({"model": run.name, **figures}), nl=False)
+        click.echo(json_line({"model": run.name, **metrics}), nl=False)
     else:
-        kind_of(run.kind).get("show")(run, figures)
+        kind_of(run.kind).get("show")(run, metrics)
 
 
-def _check_labels(run: Run, asked: Mapping[str, object]) -> None:
-    """ChargenError for a flag about labels where the run has none."""
+def _check_labels(run: Run, flags: Mapping[str, object]) -> None:
+    """Raise ChargenError for a flag about labels if the run has none."""
     from chargen.errors import ChargenError
     from chargen.kinds import kind_of
 
     kind = kind_of(run.kind)
-    for flag, value in asked.items():
+    for flag, value in flags.items():
         if value and not kind.has_labels:
             raise ChargenError(f"{flag} is for classifiers, and {run.name} is a {kind.title}: leave it out")
 
 
 @contextmanager
 def _reading_bar() -> Iterator[Callable[[float], object]]:
-    """A bar that shows the fraction it is told."""
+    """Yield a function that moves a progress bar to a fraction, 0 to 1."""
     from tqdm import tqdm
 
-    form = "reading {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
-    with tqdm(total=1.0, bar_format=form, delay=1.0, disable=None, leave=False) as bar:
+    bar_format = "reading {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
+    with tqdm(total=1.0, bar_format=bar_format, delay=1.0, disable=None, leave=False) as bar:
         yield lambda fraction: bar.update(fraction - bar.n)

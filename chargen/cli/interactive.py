@@ -1,4 +1,4 @@
-"""A person and a model write in turns, by lines or by choosing."""
+"""The user and a model write a text in turns, either line by line or by choosing the next piece."""
 
 from __future__ import annotations
 
@@ -16,16 +16,25 @@ from chargen.generation.generate import check_turn
 if TYPE_CHECKING:
     from chargen.generation.session import Session
 
-SUGGESTIONS = 5
+SUGGESTIONS = 5  # shown at once
 LONGEST_SUGGESTION = 16  # characters
-HELP = r"a number takes what it stands for, Enter the first; other text is yours (\n: line break, \1: 1); Ctrl-D ends"
+HELP = r"type a number to take that piece, Enter for the first, or your own text (\n: line break, \1: 1); Ctrl-D ends"
 
 
 def talk(session: Session, prompt: str, length: int, stop: tuple[str, ...], line_break: str) -> None:
-    """Read a line, go on from it, and so on until there are no more; the model remembers all of it.
+    """Read a line from the user, let the model continue, and so on until the input ends.
 
-    line_break: what the model reads after a line of the person's, and after a turn of its own that does not end with
-    one. Ctrl-C ends a turn; between turns, all. ChargenError for a length, a stop text or a prompt that cannot be.
+    Ctrl-C ends the model's turn, or between turns the command.
+
+    Args:
+        session: Remembers everything that both wrote.
+        prompt: The user's first line; if empty, it is read too.
+        length: Most characters in a turn of the model.
+        stop: Texts that end a turn.
+        line_break: What the model reads after a line of the user, and after its own turn if it ends within a line.
+
+    Raises:
+        ChargenError: The length or a stop text is out of range, or the model cannot read the prompt.
     """
     check_turn(length, stop)
     if prompt:
@@ -37,7 +46,7 @@ def talk(session: Session, prompt: str, length: int, stop: tuple[str, ...], line
 
 
 def _turn(session: Session, length: int, stop: tuple[str, ...], line_break: str) -> None:
-    """The model's part, as it is written."""
+    """Let the model write its part, and show it as it is drawn."""
     text, shown = "", for_reader()
     try:
         for piece in session.write(length, stop):
@@ -54,10 +63,16 @@ def _turn(session: Session, length: int, stop: tuple[str, ...], line_break: str)
 
 
 def co_write(session: Session, prompt: str) -> None:
-    """Show the likeliest next pieces with their probabilities, take the person's choice or text, and so on.
+    """Show the likeliest next pieces with their probabilities, read the user's choice or own text, and so on.
 
-    The text they wrote goes to standard output in the end, even if that is Ctrl-C. ChargenError for a prompt that the
-    model cannot read.
+    The whole text goes to standard output at the end, even after Ctrl-C.
+
+    Args:
+        session: Remembers the text.
+        prompt: How the text begins.
+
+    Raises:
+        ChargenError: The model cannot read the prompt.
     """
     session.read(prompt)
     click.echo(HELP, err=True)
@@ -72,11 +87,11 @@ def co_write(session: Session, prompt: str) -> None:
 
 
 def _addition(session: Session, text: str) -> str | None:
-    """What the person adds to the text, chosen or typed; None when they end it."""
+    """What the user adds to the text, chosen or typed; None if the input ends."""
     suggestions = session.suggest(SUGGESTIONS, LONGEST_SUGGESTION)
     click.echo(f"\n{text[-200:]}▏", err=True)
-    for number, one in enumerate(suggestions, start=1):
-        click.echo(f"  {number}  {math.exp(one.log_prob):6.1%}  {one.text!r}", err=True)
+    for number, suggestion in enumerate(suggestions, start=1):
+        click.echo(f"  {number}  {math.exp(suggestion.log_prob):6.1%}  {suggestion.text!r}", err=True)
     answer = next(_lines("+ "), None)
     if answer is None:
         return None
@@ -87,7 +102,7 @@ def _addition(session: Session, text: str) -> str | None:
 
 
 def _read(session: Session, text: str) -> bool:
-    """Whether the model can read a text; if not, it says why."""
+    """Let the model read a text; if it cannot, print why and return False."""
     try:
         session.read(text)
     except ChargenError as error:
@@ -96,10 +111,10 @@ def _read(session: Session, text: str) -> bool:
     return True
 
 
-def _lines(sign: str) -> Iterator[str]:
-    """The lines that a person types."""
+def _lines(prompt_sign: str) -> Iterator[str]:
+    """Yield the lines that the user types."""
     while True:
-        click.echo(sign, nl=False, err=True)
+        click.echo(prompt_sign, nl=False, err=True)
         line = sys.stdin.readline()
         if not line:
             click.echo(err=True)

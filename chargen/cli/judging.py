@@ -1,4 +1,4 @@
-"""What is said of texts: how much of them is copied from the training text, and how likely they are."""
+"""How much of a text is copied from the training text, and how likely a model finds each token of it."""
 
 from __future__ import annotations
 
@@ -23,47 +23,65 @@ from chargen.text.text_data import read_like
 from chargen.text.tokenizers.base import Tokenizer
 
 
-def judge(run: Run, copied_length: int | None) -> Callable[[list[str]], list[Originality]]:
-    """A function that tells how much of texts is copied; ChargenError if the training text is not there as it was."""
-    length = length_of(copied_length)
+def originality_judge(run: Run, copied_length: int | None) -> Callable[[list[str]], list[Originality]]:
+    """Make a function that finds out how much of some texts is copied.
+
+    Args:
+        run: A language model, whose training text is read again.
+        copied_length: Characters of the shortest part that counts as copied; None: the default.
+
+    Raises:
+        ChargenError: The length is out of range, or the training text is gone or has changed.
+    """
+    length = min_length(copied_length)
     check_length(length)
     sources, record = resolve(run.training_inputs()), run.data(TextRecord)
     run.check_unchanged(replace(record, fingerprint=fingerprint(sources)))
-    between = "\0" if record.framed else ""  # since no run goes from one document to the next
-    return lambda written: originality(written, (part + between for part in read_like(record, sources)), length)
+    between = "\0" if record.framed else ""  # so that no copied part spans two documents
+    return lambda texts: originality(texts, (part + between for part in read_like(record, sources)), length)
 
 
-def length_of(copied_length: int | None) -> int:
-    """Characters of the shortest run that counts as copied, as asked for or by default."""
+def min_length(copied_length: int | None) -> int:
+    """Characters of the shortest part that counts as copied: `copied_length`, or the default for None."""
     return LENGTH if copied_length is None else copied_length
 
 
 def print_score(run: Run, engine: Engine, tokenizer: Tokenizer, file: str, form: str) -> None:
-    """Print how likely each symbol of a file's text is, as lines, json or heat, and what that comes to."""
+    """Print the log-probabilities of a file's text, and the averages to standard error.
+
+    Args:
+        run: A language model; it says how to read the file, as documents or as one stream.
+        engine: Its engine.
+        tokenizer: Its tokenizer.
+        file: A file, or `-` for standard input.
+        form: lines, json or heat.
+    """
     record = run.data(TextRecord)
     nats, characters, unknown = 0.0, 0, Counter[str]()
     texts = read_like(record, resolve([file]))
     for text in texts if record.framed else ["".join(texts)]:
         scores = score(engine, tokenizer, text, documents=record.framed)
         ids, log_probs = scores
-        symbols = spelled(tokenizer, scores)
+        tokens = spelled(tokenizer, scores)
         if form == "json":
-            told = {"model": run.name, "text": text, "tokens": len(ids), "log_probability": log_probs.sum()}
-            sys.stdout.write(json_line(told | {"symbols": list(symbols)}))
+            shown = {"model": run.name, "text": text, "tokens": len(ids), "log_probability": log_probs.sum()}
+            sys.stdout.write(json_line(shown | {"symbols": list(tokens)}))
         elif form == "heat":
-            shown = (showing.warm(symbol, -value) for symbol, value in symbols)
-            sys.stdout.write("".join(shown).removesuffix("\n") + "\n")
+            coloured = (showing.colour_by_surprise(token, -log_prob) for token, log_prob in tokens)
+            sys.stdout.write("".join(coloured).removesuffix("\n") + "\n")
         else:
-            for symbol, value in symbols:
-                sys.stdout.write(f"{value:.4f}\t{json.dumps(symbol, ensure_ascii=False)}\n")
+            for token, log_prob in tokens:
+                sys.stdout.write(f"{log_prob:.4f}\t{json.dumps(token, ensure_ascii=False)}\n")
         nats -= log_probs.sum()
         characters += tokenizer.count_characters(ids)
         unknown.update(tokenizer.unknown(text))
     sys.stdout.flush()
     click.echo(
         f"{run.name}: {characters:,} characters, {nats / characters:.4f} nats or "
-        f"{nats / characters / math.log(2):.4f} bits a character",
+        f"{nats / characters / math.log(2):.4f} bits per character",
         err=True,
     )
     if unknown:
-        click.echo(f"scored as unknown, for the model never saw them: {unknown.total():,} characters", err=True)
+        click.echo(
+            f"scored as the unknown token, since the model never saw them: {unknown.total():,} characters", err=True
+        )

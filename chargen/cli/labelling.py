@@ -1,4 +1,4 @@
-"""Texts to label, as files have them, and their labels, in the form of the files."""
+"""Read texts to label from files, and write their labels in the format of the files."""
 
 from __future__ import annotations
 
@@ -20,35 +20,49 @@ if TYPE_CHECKING:
     from chargen.text.records import LabelledRecord
     from chargen.text.tables import Table
 
-    Row = list[str] | dict[str, Any] | str | None  # of CSV and TSV, of other tables; a file's name; none for a line
-    Write = Callable[[str, Row, "Answer | None"], None]  # told each text, its row, and its label unless it is blank
+    # Cells of CSV and TSV, a record of other tables, the name of a whole file, or None for a line.
+    Row = list[str] | dict[str, Any] | str | None
+    Write = Callable[[str, Row, "Answer | None"], None]  # takes a text, its row, and its answer; None if it is blank
 
-UNSURE = "unsure"  # instead of a label
+UNSURE = "unsure"  # printed instead of a label
 
 
 class Answer(NamedTuple):
-    """What there is to show of a text."""
+    """The answer for one text."""
 
     verdict: Verdict
     sure: bool
-    why: Explanation | None  # only if asked for
+    why: Explanation | None  # None without --explain
 
     def labels(self, top: int) -> list[tuple[str, float]]:
-        """The likeliest labels and their probabilities, the first being UNSURE where that is the answer."""
+        """The `top` likeliest labels with their probabilities; the first is UNSURE if the answer is not sure."""
         (label, probability), *others = list(self.verdict.probabilities.items())[:top]
         return [(label if self.sure else UNSURE, probability), *others]
 
 
-class Opened(NamedTuple):
-    """Texts to label."""
+class OpenTexts(NamedTuple):
+    """Texts to label, read while they are labelled."""
 
-    texts: int  # how many
-    tables: list[Table | None]  # one per file; None for a file of lines
+    total: int  # number of texts
+    tables: list[Table | None]  # one per file; None if it is no table
     rows: Iterator[tuple[str, Row]]  # each text with its row
 
 
-def open_files(files: Iterable[str], encoding: str, text_column: Sequence[str], recorded: LabelledRecord) -> Opened:
-    """The texts of files; `recorded` says how the run read its own."""
+def open_files(
+    files: Iterable[str], encoding: str, text_column: Sequence[str], recorded: LabelledRecord
+) -> OpenTexts:
+    """Open files of texts to label.
+
+    Args:
+        files: Paths, or `-` for standard input.
+        encoding: Of all of them.
+        text_column: Columns of the texts in tables, as typed; if empty, found by looking.
+        recorded: How the run read its training texts.
+
+    Raises:
+        UsageError: A column is named, but no file is a table.
+        ChargenError: A file cannot be read.
+    """
     from chargen.text.columns import open_texts, row_text
     from chargen.text.documents import read_lines
     from chargen.text.sources import Source, read_source, resolve
@@ -69,11 +83,11 @@ def open_files(files: Iterable[str], encoding: str, text_column: Sequence[str], 
             yield from zip(read_lines(source, encoding), repeat(None))
 
     def read() -> Iterator[tuple[str, Row]]:
-        for source, found in zip(sources, opened, strict=True):
-            if found is None:
+        for source, table_and_columns in zip(sources, opened, strict=True):
+            if table_and_columns is None:
                 yield from texts_of(source)
                 continue
-            table, indices = found
+            table, indices = table_and_columns
             for _, cells in table.rows():
                 row = cells if table.dialect else dict(zip(table.columns, cells, strict=True))
                 yield row_text(cells, indices), row
@@ -82,21 +96,29 @@ def open_files(files: Iterable[str], encoding: str, text_column: Sequence[str], 
         found[0].count if found else 1 if recorded.whole_files else sum(1 for _ in read_lines(source, encoding))
         for source, found in zip(sources, opened, strict=True)
     ]
-    return Opened(sum(counts), [found and found[0] for found in opened], read())
+    return OpenTexts(sum(counts), [found and found[0] for found in opened], read())
 
 
 def writer_for(tables: Sequence[Table | None], top: int) -> Write:
-    """What writes each text's likeliest labels in the form of the files; ChargenError where that is not one form."""
+    """Make the function that writes each answer in the format of the files.
+
+    Args:
+        tables: One per file; None if it is no table.
+        top: How many labels to write per text.
+
+    Raises:
+        ChargenError: The files have different formats or columns.
+    """
     from chargen.errors import ChargenError
 
     if not any(tables):
         return _line_writer(top)
-    forms = {(table.columns, table.dialect) if table and table.dialect else table and "JSON" for table in tables}
-    if len(forms) > 1:
-        raise ChargenError("the files are not tables of the same columns: label one at a time, or with --json")
+    formats = {(table.columns, table.dialect) if table and table.dialect else table and "JSON" for table in tables}
+    if len(formats) > 1:
+        raise ChargenError("the files are not tables with the same columns: label one file at a time, or use --json")
     names = list(dict.fromkeys(name for table in tables if table for name in table.columns))
-    numbers = ("", *(f"_{number}" for number in range(2, top + 1)))
-    added = [_new_name(f"{name}{number}", names) for number in numbers for name in ("label", "probability")]
+    suffixes = ("", *(f"_{number}" for number in range(2, top + 1)))
+    added = [_new_name(f"{name}{suffix}", names) for suffix in suffixes for name in ("label", "probability")]
     assert tables[0]
     return _row_writer(tables[0], added) if tables[0].dialect else _record_writer(added)
 
@@ -108,27 +130,34 @@ def _new_name(name: str, names: Sequence[str]) -> str:
 
 
 def _line_writer(top: int) -> Write:
-    """A line of labels and probabilities; what explains them follows, in colour at a terminal."""
-    from chargen.cli.showing import coloured, strongest
+    """Write a line of labels and probabilities per text, then the explanation, in colour on a terminal."""
+    from chargen.cli.showing import colour_explanation, strongest_spans
 
     shown = for_reader()
     in_colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
     def write(text: str, row: Row, answer: Answer | None) -> None:
         cells, below = [escape(row)] if isinstance(row, str) else [], ""
-        found = [(escape(label), f"{probability:.4f}") for label, probability in answer.labels(top)] if answer else []
-        cells += chain.from_iterable(found or [("", "")] * top)
+        labels = (
+            [(escape(label), f"{probability:.4f}") for label, probability in answer.labels(top)] if answer else []
+        )
+        cells += chain.from_iterable(labels or [("", "")] * top)
         if answer and answer.why is not None and in_colour:
-            below = coloured(answer.why) + "\n"
+            below = colour_explanation(answer.why) + "\n"
         elif answer and answer.why is not None:
-            cells += strongest(answer.why)
+            cells += strongest_spans(answer.why)
         sys.stdout.write("\t".join(map(shown, cells)) + "\n" + below)
 
     return write
 
 
 def json_writer(top: int | None, threshold: float | None) -> Write:
-    """A JSON object a text; `unsure` is there with a threshold, `familiar` where the run has n-grams."""
+    """Make the function that writes one JSON object per text.
+
+    Args:
+        top: How many labels to write; None: all.
+        threshold: If not None, each object has `unsure`. It has `familiar` if the run has n-grams.
+    """
 
     def write(text: str, row: Row, answer: Answer | None) -> None:
         record: dict[str, Any] = {"file": row} if isinstance(row, str) else {}
@@ -148,7 +177,7 @@ def json_writer(top: int | None, threshold: float | None) -> Write:
 
 
 def _row_writer(table: Table, added: Sequence[str]) -> Write:
-    """Rows as the table has them: where quotation marks are characters, nothing is quoted."""
+    """Write rows in the dialect of the table: where it does not quote, labels are escaped instead."""
     assert table.dialect
     quoted = table.dialect.quoted
     quoting: Any = {"quoting": csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE, "quotechar": '"' if quoted else None}
@@ -160,16 +189,16 @@ def _row_writer(table: Table, added: Sequence[str]) -> Write:
         assert isinstance(row, list)
         cells = [""] * len(added)
         if answer:
-            found = answer.labels(len(added) // 2)
-            cells[::2] = [label if quoted else escape(label) for label, _ in found]
-            cells[1::2] = [f"{probability:.4f}" for _, probability in found]
+            labels = answer.labels(len(added) // 2)
+            cells[::2] = [label if quoted else escape(label) for label, _ in labels]
+            cells[1::2] = [f"{probability:.4f}" for _, probability in labels]
         writer.writerow([*row, *cells])
 
     return write
 
 
 def _finite(value: Any) -> Any:
-    """A value as JSON allows it: without infinite numbers and those that are none."""
+    """Replace infinite numbers and NaN, which JSON does not allow, by None."""
     if isinstance(value, dict):
         return {name: _finite(own) for name, own in value.items()}
     if isinstance(value, list):
@@ -178,13 +207,13 @@ def _finite(value: Any) -> Any:
 
 
 def _record_writer(added: Sequence[str]) -> Write:
-    """A JSON object a row; what JSON has no type for, such as a date, is text, and what is no number null."""
+    """Write one JSON object per row; values without a JSON type, such as dates, become strings, and NaN null."""
 
     def write(text: str, row: Row, answer: Answer | None) -> None:
         assert isinstance(row, dict)
         record = _finite(row)
-        found = [cell for pair in answer.labels(len(added) // 2) for cell in pair] if answer else [None] * len(added)
-        record |= zip(added, found, strict=True)
+        cells = [cell for pair in answer.labels(len(added) // 2) for cell in pair] if answer else [None] * len(added)
+        record |= zip(added, cells, strict=True)
         sys.stdout.write(json_line(record, default=str))
 
     return write

@@ -1,4 +1,4 @@
-"""What commands that write text share."""
+"""Helpers of commands that write text to standard output."""
 
 from __future__ import annotations
 
@@ -17,26 +17,34 @@ CONTROLS = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u202a-\\u202e\\u2066-
 
 @contextmanager
 def reader_may_leave() -> Iterator[None]:
-    """End quietly when what reads standard output, such as `head`, has had enough."""
+    """End quietly when the reader of standard output, such as `head`, closes the pipe."""
     try:
         yield
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit fails
 
 
 def escape(text: str) -> str:
-    r"""The text with line breaks, tabs and backslashes as `\n`, `\t` and `\\`, so that it fits on a line."""
+    r"""Write line breaks, tabs and backslashes as `\n`, `\t` and `\\`, so that a text fits on one line.
+
+    >>> print(escape("two\tlines\n"))
+    two\tlines\n
+    """
     return text.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t")
 
 
 def unescape(text: str) -> str:
-    r"""The text with `\n`, `\t` and `\\` as line break, tab and backslash, which are hard to type in a shell."""
-    return re.sub(r"\\([nt\\])", lambda found: {"n": "\n", "t": "\t"}.get(found[1], "\\"), text)
+    r"""Undo `escape`, for line breaks and tabs that are hard to type in a shell.
+
+    >>> unescape(escape("a\\b\n")) == "a\\b\n"
+    True
+    """
+    return re.sub(r"\\([nt\\])", lambda match: {"n": "\n", "t": "\t"}.get(match[1], "\\"), text)
 
 
 def show_anything() -> None:
-    """Let standard input and output replace what they cannot read or show, so that it does not end the text."""
+    """Make standard input and output replace characters that they cannot decode or encode, instead of failing."""
     for stream in (sys.stdin, sys.stdout):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")

@@ -1,4 +1,4 @@
-"""`chargen sample`: text to standard output as it is written, everything else to standard error."""
+"""`chargen sample`: write text to standard output as it is drawn, and everything else to standard error."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from chargen.cli import drawing
-from chargen.cli.command import Command, needs, without
-from chargen.cli.drawing import Drawing
+from chargen.cli.command import Command, excludes, needs
+from chargen.cli.drawing import DrawingOptions
 from chargen.cli.output import json_line, reader_may_leave, show_anything
 
 if TYPE_CHECKING:
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from chargen.runs.folder import Run
     from chargen.text.tokenizers.base import Tokenizer
 
-STREAM_LENGTH = 500
-DOCUMENT_LENGTH = 10_000  # where a model that never ends a document is stopped
-SEPARATORS = {"line": "", "blank-line": "\n"}  # between samples of such documents; all others get a rule
+STREAM_LENGTH = 500  # characters
+DOCUMENT_LENGTH = 10_000  # characters, in case the model never ends a document
+SEPARATORS = {"line": "", "blank-line": "\n"}  # between samples, by kind of documents; others get RULE
 RULE = "-" * 40 + "\n"
 JUDGING = {"originality", "show_copied", "copied_length"}
 RULES = [
-    without("beam", "writes the one likeliest text", "samples", "stop", "logit_bias", "heat", "verbose",
+    excludes("beam", "writes the one likeliest text", "samples", "stop", "logit_bias", "heat", "verbose",
             *drawing.CHOOSING, *JUDGING),
-    without("as_json", "prints JSON", "heat", "show_copied"),
-    without("show_copied", "shows what is copied", "heat"),
+    excludes("as_json", "prints JSON", "heat", "show_copied"),
+    excludes("show_copied", "shows what is copied", "heat"),
     drawing.WINDOW_RULE,
     needs("copied_length", "originality", "show_copied"),
 ]  # fmt: skip
@@ -43,16 +43,16 @@ GONE = {
     "--co-write": "is a command of its own now: chargen write --choose",
 }
 GROUPS = {
-    "Text": ("model", "length", "samples", "beam", "stop", "allow", "forbid", "logit_bias", "seed", "end"),
-    "Sampling": (*("temperature", "top_k", "top_p", "min_p", "typical", "repetition_penalty", "repetition_window"),),
+    "Text": ("model", "length", "samples", "beam", *drawing.GROUPS["Text"]),
+    "Sampling": drawing.GROUPS["Sampling"],
     "Report": ("originality", "show_copied", "copied_length", "heat", "raw", "as_json", "verbose"),
-    "Engine": ("engine", "device"),
+    "Engine": drawing.GROUPS["Engine"],
 }
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What is to be written, and how it is shown."""
+class SampleOptions:
+    """What to write and how to show it, as typed; None: not typed."""
 
     prompt: str
     length: int | None
@@ -66,11 +66,11 @@ class Wanted:
     as_json: bool
     verbose: bool
 
-    def characters(self, drawn: Drawing, framed: bool) -> int:
-        """Characters of a text, at most."""
+    def max_characters(self, drawing_options: DrawingOptions, framed: bool) -> int:
+        """The most characters to write in one sample; `framed`: the model was trained on documents."""
         if self.length is not None:
             return self.length
-        return DOCUMENT_LENGTH if framed and drawn.end != "length" else STREAM_LENGTH
+        return DOCUMENT_LENGTH if framed and drawing_options.end != "length" else STREAM_LENGTH
 
 
 @click.command(cls=Command, groups=GROUPS, rules=RULES, gone=GONE)
@@ -80,23 +80,27 @@ class Wanted:
     "-l",
     "--length",
     type=int,
-    help=f"Characters to write.  [default: {STREAM_LENGTH}; documents until they end, at most {DOCUMENT_LENGTH}]",
+    help=f"Most characters to write.  [default: {STREAM_LENGTH}; {DOCUMENT_LENGTH} if the model ends its documents]",
 )
 @drawing.drawing_options
-@click.option("-n", "--samples", type=int, default=1, show_default=True, help="Texts to write, one after another.")
-@click.option("--beam", type=int, metavar="W", help="Write the likeliest text that keeping W beginnings finds.")
+@click.option("-n", "--samples", type=int, default=1, show_default=True, help="Number of texts to write.")
+@click.option("--beam", type=int, metavar="W", help="Write the likeliest text that a beam search of width W finds.")
 @drawing.engine_options
 @click.option("--originality", is_flag=True, help="Report how much of the text is copied from the training text.")
-@click.option("--show-copied", is_flag=True, help="The same, with the copied runs marked.")
+@click.option("--show-copied", is_flag=True, help="Like --originality, and mark the copied parts in the text.")
 @click.option(
-    "--copied-length", type=int, help="Characters of the shortest run that counts as copied.  [default: 20]"
+    "--copied-length", type=int, help="Count parts of at least this many characters as copied.  [default: 20]"
 )
-@click.option("--heat", is_flag=True, help="Colour the text by how surprised the model is.")
-@click.option("--raw", is_flag=True, help="Give control characters to a terminal as they are, not spelled out.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object a text: text, log-probability, seconds, …")
-@click.option("-v", "--verbose", is_flag=True, help="Report run, seed and speed even if no terminal shows it.")
+@click.option("--heat", is_flag=True, help="Colour the text by how much it surprises the model.")
+@click.option("--raw", is_flag=True, help="Pass control characters on to a terminal as they are.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object per text, with log-probability, seconds, …"
+)
+@click.option(
+    "-v", "--verbose", is_flag=True, help="Report run, seed and speed even if standard error is not a terminal."
+)
 def command(model: str | None, engine: str, device: str | None, **options: Any) -> None:
-    """Write new text with a language model, going on from PROMPT.
+    """Write new text with a language model, starting from PROMPT.
 
     \b
     chargen sample "Once upon a time" --length 1000
@@ -107,74 +111,78 @@ def command(model: str | None, engine: str, device: str | None, **options: Any) 
     from chargen.runs.search import find_run
     from chargen.text.records import TextRecord
 
-    run, drawn = find_run(model, LANGUAGE_MODEL), Drawing.taken_from(options)
-    wanted, framed = Wanted(**options), run.data(TextRecord).framed
-    characters = wanted.samples * wanted.characters(drawn, framed)
-    chosen = drawing.engine_of(run, engine, device, wanted.samples, characters)
+    run, drawing_options = find_run(model, LANGUAGE_MODEL), DrawingOptions.pop_from(options)
+    sample_options, framed = SampleOptions(**options), run.data(TextRecord).framed
+    characters = sample_options.samples * sample_options.max_characters(drawing_options, framed)
+    writer = drawing.engine_of(run, engine, device, sample_options.samples, characters)
     show_anything()
     with reader_may_leave():
-        if wanted.beam is None:
-            _sample(run, chosen, wanted, drawn)
+        if sample_options.beam is None:
+            _sample(run, writer, sample_options, drawing_options)
         else:
-            _search(run, chosen, wanted, drawn, wanted.beam)
+            _search(run, writer, sample_options, drawing_options, sample_options.beam)
 
 
-def _sample(run: Run, engine: Engine, wanted: Wanted, drawn: Drawing) -> None:
-    """Write texts, and how that went."""
+def _sample(run: Run, engine: Engine, options: SampleOptions, drawing_options: DrawingOptions) -> None:
+    """Write samples, then report on them."""
     from chargen.cli import judging, showing
     from chargen.text.records import TextRecord
 
-    began = time.perf_counter()
-    seed, tokenizer = drawing.any_seed(drawn.seed), run.tokenizer()
-    is_judged = wanted.originality or wanted.show_copied
-    judge = judging.judge(run, wanted.copied_length) if is_judged else None
-    pieces = showing.one_after_another(_pieces(run, engine, tokenizer, wanted, drawn, seed))
+    start_time = time.perf_counter()
+    seed, tokenizer = drawing.any_seed(drawing_options.seed), run.tokenizer()
+    is_judged = options.originality or options.show_copied
+    judge = judging.originality_judge(run, options.copied_length) if is_judged else None
+    pieces = showing.in_sample_order(_pieces(run, engine, tokenizer, options, drawing_options, seed))
     separator = SEPARATORS.get(run.data(TextRecord).documents or "", RULE)
-    if wanted.as_json:
-        records = showing.records(pieces, {"model": run.name, "seed": seed, "prompt": wanted.prompt}, began)
-        written = _print_records(records, judge)
-    elif wanted.show_copied:
-        written = ["".join(piece.text for piece in own) for _, own in groupby(pieces, key=attrgetter("sample"))]
+    if options.as_json:
+        records = showing.records(pieces, {"model": run.name, "seed": seed, "prompt": options.prompt}, start_time)
+        texts = _print_records(records, judge)
+    elif options.show_copied:
+        texts = ["".join(piece.text for piece in own) for _, own in groupby(pieces, key=attrgetter("sample"))]
     else:
-        written = showing.print_text(
-            pieces, wanted.prompt, separator, heat=tokenizer if wanted.heat else None, raw=wanted.raw
-        )
+        heat = tokenizer if options.heat else None
+        texts = showing.print_text(pieces, options.prompt, separator, heat=heat, raw=options.raw)
     sys.stdout.flush()
-    seconds = time.perf_counter() - began
-    if judge and not wanted.as_json:
-        for number, (text, found) in enumerate(zip(written, judge(written), strict=True)):
-            if wanted.show_copied:
-                rule = separator if number else ""
-                click.echo(rule + wanted.prompt + showing.marked(text, found), color=True)
-            click.echo(showing.describe(text, found, judging.length_of(wanted.copied_length)), err=True)
-    if wanted.verbose or sys.stderr.isatty():
-        characters = sum(map(len, written))
-        speed = f"{characters:,} characters in {seconds:.2f} s, {characters / seconds:,.0f} a second"
+    seconds = time.perf_counter() - start_time
+    if judge and not options.as_json:
+        for number, (text, judged) in enumerate(zip(texts, judge(texts), strict=True)):
+            if options.show_copied:
+                above = separator if number else ""
+                click.echo(above + options.prompt + showing.mark_copied(text, judged), color=True)
+            click.echo(showing.describe_copied(text, judged, judging.min_length(options.copied_length)), err=True)
+    if options.verbose or sys.stderr.isatty():
+        characters = sum(map(len, texts))
+        speed = f"{characters:,} characters in {seconds:.2f} s, {characters / seconds:,.0f} per second"
         click.echo(f"{run.name}, seed {seed}: {speed}", err=True)
 
 
 def _print_records(
     records: Iterator[dict[str, Any]], judge: Callable[[list[str]], list[Originality]] | None
 ) -> list[str]:
-    """Print a JSON object a sample, as it comes or, judged, when all are there; gives their texts."""
-    written = []
+    """Print one JSON object per sample and return their texts; with a judge, print only when all are written."""
+    texts = []
     if judge:
-        waiting = list(records)
-        judged = judge([record["text"] for record in waiting])
+        unjudged = list(records)
+        judged = judge([record["text"] for record in unjudged])
         records = (
             record | {"copied": found.fraction, "longest_copied": record["text"][slice(*found.longest)]}
-            for record, found in zip(waiting, judged, strict=True)
+            for record, found in zip(unjudged, judged, strict=True)
         )
     for record in records:
         sys.stdout.write(json_line(record))
-        written.append(record["text"])
-    return written
+        texts.append(record["text"])
+    return texts
 
 
 def _pieces(
-    run: Run, engine: Engine, tokenizer: Tokenizer, wanted: Wanted, drawn: Drawing, seed: int
+    run: Run,
+    engine: Engine,
+    tokenizer: Tokenizer,
+    options: SampleOptions,
+    drawing_options: DrawingOptions,
+    seed: int,
 ) -> Iterator[Piece]:
-    """The pieces of text that are asked for."""
+    """Draw the pieces of all samples."""
     from chargen.generation.generate import generate
     from chargen.text.records import TextRecord
 
@@ -182,37 +190,37 @@ def _pieces(
     return generate(
         engine,
         tokenizer,
-        wanted.prompt,
-        length=wanted.characters(drawn, framed),
-        sampling=drawn.sampling(),
-        bias=drawn.bias(run, tokenizer),
+        options.prompt,
+        length=options.max_characters(drawing_options, framed),
+        sampling=drawing_options.sampling(),
+        bias=drawing_options.bias(run, tokenizer),
         seed=seed,
-        samples=wanted.samples,
-        stop=drawn.stops(),
+        samples=options.samples,
+        stop=drawing_options.stops(),
         documents=framed,
-        scored=wanted.as_json or wanted.heat,
+        scored=options.as_json or options.heat,
     )
 
 
-def _search(run: Run, engine: Engine, wanted: Wanted, drawn: Drawing, width: int) -> None:
-    """Write the likeliest continuation that a beam finds."""
+def _search(run: Run, engine: Engine, options: SampleOptions, drawing_options: DrawingOptions, width: int) -> None:
+    """Write the likeliest continuation that a beam search finds."""
     from chargen.generation.session import Session
     from chargen.text.records import TextRecord
 
-    began, tokenizer, framed = time.perf_counter(), run.tokenizer(), run.data(TextRecord).framed
-    session = Session(engine, tokenizer, documents=framed, bias=drawn.bias(run, tokenizer))
-    session.read(wanted.prompt)
-    best = session.search(width, wanted.characters(drawn, framed))
-    if wanted.as_json:
+    start_time, tokenizer, framed = time.perf_counter(), run.tokenizer(), run.data(TextRecord).framed
+    session = Session(engine, tokenizer, documents=framed, bias=drawing_options.bias(run, tokenizer))
+    session.read(options.prompt)
+    best = session.search(width, options.max_characters(drawing_options, framed))
+    if options.as_json:
         record = {
             "model": run.name,
-            "prompt": wanted.prompt,
+            "prompt": options.prompt,
             "text": best.text,
             "tokens": len(best.ids),
             "log_probability": best.log_prob,
             "end": "document" if best.ids[-1] == tokenizer.eos_id else "length",
-            "seconds": time.perf_counter() - began,
+            "seconds": time.perf_counter() - start_time,
         }
         click.echo(json_line(record), nl=False)
     else:
-        click.echo(wanted.prompt + best.text)
+        click.echo(options.prompt + best.text)

@@ -1,26 +1,29 @@
-"""`chargen score`: how surprised a language model is by a text."""
+"""`chargen score`: how likely a language model finds each token of a text."""
 
 from __future__ import annotations
 
 import click
 
 from chargen.cli import drawing
-from chargen.cli.command import Command, without
+from chargen.cli.command import Command, excludes
 from chargen.cli.output import reader_may_leave, show_anything
 
+RULES = [excludes("as_json", "prints JSON", "heat")]
+GROUPS = {"Text": ("model",), "Report": ("heat", "as_json"), "Engine": drawing.GROUPS["Engine"]}
 
-@click.command(cls=Command, rules=[without("as_json", "prints JSON", "heat")])
+
+@click.command(cls=Command, groups=GROUPS, rules=RULES)
 @click.argument("file", default="-")
 @drawing.model_option
-@click.option("--heat", is_flag=True, help="Show the text, coloured by how surprised the model is.")
+@click.option("--heat", is_flag=True, help="Show the text, coloured by how much it surprises the model.")
 @click.option(
-    "--json", "as_json", is_flag=True, help="Print a JSON object a text, with each token's log-probability."
+    "--json", "as_json", is_flag=True, help="Print one JSON object per text, with the log-probability of each token."
 )
 @drawing.engine_options
 def command(file: str, model: str | None, heat: bool, as_json: bool, engine: str, device: str | None) -> None:
-    """Print the log-probability (nats) of each token of a text in FILE, by default of standard input.
+    """Print the log-probability, in nats, of each token of the text in FILE (default: standard input).
 
-    What it comes to is told on standard error.
+    The averages, in nats and bits per character, go to standard error.
 
     \b
     chargen score other.txt

@@ -1,4 +1,4 @@
-"""`chargen train`: options in, events shown."""
+"""`chargen train`: train a run with the options that are typed, and show its events."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from chargen.cli.command import Command, flag, without
+from chargen.cli.command import Command, excludes, flag
 from chargen.cli.completion import CellName, Input, RunName, Task
 from chargen.cli.training_bar import encoding_bar, show_training
 from chargen.kinds import LANGUAGE_MODEL, kind_of
@@ -41,121 +41,159 @@ GROUPS = {
     ),
     "Device and output": ("device", "precision", "log", "quiet"),
 }
-AS_LONG_AS = ("minutes", "epochs", "steps", "device", "precision")  # what may change when a run goes on
+RESUMABLE = ("minutes", "epochs", "steps", "device", "precision")  # options that may change when a run is resumed
 
 
 @click.command(
     cls=Command,
     groups=GROUPS,
-    rules=[without("resume", "goes on with a run as it is", "overwrite", "config")],
+    rules=[excludes("resume", "continues a run as it is", "overwrite", "config")],
     gone={flag(old): f"is called {flag(new)} now" for old, new in RENAMED_OPTIONS.items()},
 )
 @click.argument("inputs", type=Input(), metavar="[INPUT]...", nargs=-1)
-@click.option("--task", type=Task(), help=f"[default: {LANGUAGE_MODEL}]")
+@click.option("--task", type=Task(), help=f"What to train.  [default: {LANGUAGE_MODEL}]")
 @click.option(
-    "-o", "--out", type=click.Path(path_type=Path), help="The run's folder.  [default: checkpoints/<input>]"
+    "-o", "--out", type=click.Path(path_type=Path), help="Folder for the run.  [default: checkpoints/<input>]"
 )
-@click.option("--overwrite", is_flag=True, help="Replace the run that is there.")
-@click.option("--resume", is_flag=True, help="Go on with a run; with a larger budget, also with a finished one.")
+@click.option("--overwrite", is_flag=True, help="Replace the run that is in the folder.")
+@click.option("--resume", is_flag=True, help="Continue a run; with a larger budget, also a finished one.")
 @click.option(
-    "--from", "start_from", type=RunName(), metavar="RUN", help="Begin with another run's encoder and tokenizer."
+    "--from",
+    "start_from",
+    type=RunName(),
+    metavar="RUN",
+    help="Start from the encoder and tokenizer of another run.",
 )
-@click.option("--config", type=click.Path(path_type=Path), help="Replay a run's config.json, but for what is typed.")
-@click.option("--minutes", type=float, help="Train for so long.  [default: 3, if no other limit is set]")
-@click.option("--epochs", type=float, help="Most passes over the text.  [default: more for a longer text]")
 @click.option(
-    "--steps", type=int, help="Updates of the weights; the same options, --shards too, then give the same weights."
+    "--config",
+    type=click.Path(path_type=Path),
+    help="Take the options from a run's config.json; options that are typed override it.",
+)
+@click.option("--minutes", type=float, help="Train for this long.  [default: 3, if no other limit is set]")
+@click.option("--epochs", type=float, help="Most passes over the text.  [default: chosen by the length of the text]")
+@click.option(
+    "--steps",
+    type=int,
+    help="Most updates of the weights; the same options, --shards included, then give the same weights.",
 )
 @click.option(
     "--val",
     type=Input(),
     multiple=True,
     metavar="INPUT",
-    help="Measure on this text, not on part of the input; repeatable.",
+    help="Validate on this text instead of part of the input; repeatable.",
 )
 @click.option(
     "--val-fraction",
     type=float,
-    help="Part held out to measure on.  [default: the last 0.1; of labelled texts 0.2, less of many]",
+    help="Fraction of the input to hold out for validation.  [default: the last 0.1; of labelled texts 0.2, or less "
+    "if there are many]",
 )
 @click.option(
     "--tokenizer",
     type=click.Choice(["char", "byte", "bpe", "unigram"]),
-    help="[default: char; for classifiers unigram, if most words in texts held out are known]",
+    help="What a token is.  [default: char; for classifiers unigram, if most words of held-out texts are known]",
 )
-@click.option("--vocab-size", type=int, help="Tokens at most.  [default: all characters; pieces that suit the text]")
-@click.option("--min-frequency", type=int, help="Rarer characters become the unknown token.  [default: 1]")
-@click.option("--encoding", help="How the text is encoded.  [default: utf-8]")
+@click.option(
+    "--vocab-size",
+    type=int,
+    help="Most tokens in the vocabulary.  [default: all characters, or as many pieces as suit the text]",
+)
+@click.option(
+    "--min-frequency", type=int, help="Characters that occur less often become the unknown token.  [default: 1]"
+)
+@click.option("--encoding", help="Encoding of the text.  [default: utf-8]")
 @click.option(
     "--documents",
     type=click.Choice(["line", "blank-line", "file", "jsonl"]),
-    help="The text is a collection: each of these begins and ends on its own.  [default: one stream of text]",
+    help="Train on separate documents: one per line, up to each blank line, one per file, or one per JSON line.  "
+    "[default: one stream of text]",
 )
 @click.option(
     "--text-column",
     multiple=True,
-    help="Column of the texts, in tables and JSON lines; repeatable for classifiers, which join them.",
+    help="Column of the texts in tables and JSON lines; repeatable for classifiers, which join the columns.",
 )
-@click.option("--label-column", help="Column of the labels; needed where two columns fit equally well.")
-@click.option("--size", help="auto, tiny, small, medium or large.  [default: auto, by budget and device]")
-@click.option("--cell", type=CellName(), help="[default: gru]")
-@click.option("--num-layers", type=int, help="Recurrent layers.")
-@click.option("--hidden-size", type=int, help="Units per layer.")
-@click.option("--embedding-size", type=int, help="Embedding size.")
-@click.option("--tied/--untied", default=None, help="Use one matrix for embedding and projection.")
-@click.option("--bidirectional/--unidirectional", default=None, help="Read from both ends.")
+@click.option("--label-column", help="Column of the labels; needed if several columns fit equally well.")
+@click.option(
+    "--size",
+    type=click.Choice(["auto", "tiny", "small", "medium", "large"]),
+    help="Size of the network.  [default: auto, which suits budget and device]",
+)
+@click.option("--cell", type=CellName(), help="Recurrent cell.  [default: gru]")
+@click.option("--num-layers", type=int, help="Recurrent layers.  [default: by --size]")
+@click.option("--hidden-size", type=int, help="Units per layer.  [default: by --size]")
+@click.option("--embedding-size", type=int, help="Embedding size.  [default: by --size]")
+@click.option("--tied/--untied", default=None, help="Use one matrix for the embedding and the output projection.")
+@click.option("--bidirectional/--unidirectional", default=None, help="Read texts from both ends.")
 @click.option(
     "--pooling",
-    help="What of the outputs is judged: final, mean, max or concat.  [default: max; mean with --probe]",
+    type=click.Choice(["final", "mean", "max", "concat"]),
+    help="How the outputs of all steps become one vector per text.  [default: max; mean with --probe]",
 )
-@click.option("--max-length", type=int, help="Tokens of a text that are read.  [default: 1000]")
+@click.option("--max-length", type=int, help="Most tokens to read of a text.  [default: 1000]")
 @click.option(
     "--crop",
     type=int,
-    help="Tokens of a text that a step reads, a random stretch.  [default: what there is time for]",
+    help="Most tokens that a training step reads of a text, from a random place on.  [default: as many as there is "
+    "time for]",
 )
-@click.option("--ngrams/--no-ngrams", default=None, help="Combine the network with n-grams.  [default: --ngrams]")
+@click.option(
+    "--ngrams/--no-ngrams", default=None, help="Combine the network with an n-gram classifier.  [default: --ngrams]"
+)
 @click.option(
     "--adapt/--no-adapt",
     default=None,
-    help="Learn the texts' language before their labels.  [default: where n-grams tell little]",
+    help="Learn the language of the texts before their labels.  [default: if n-grams alone tell little]",
 )
 @click.option(
     "--probe",
     is_flag=True,
     default=None,
-    help="Leave the encoder that --from names as it is, and fit a sparse logistic regression to its outputs.",
+    help="Keep the encoder of --from as it is, and fit a sparse logistic regression to its outputs.",
 )
-@click.option("--balance", is_flag=True, default=None, help="Rare labels count as much as common ones.")
-@click.option("--metric", help="What decides which weights are kept: loss, accuracy or macro-f1.  [default: loss]")
-@click.option("--batch-size", type=int, help="Parallel streams, or texts a step.")
+@click.option(
+    "--balance", is_flag=True, default=None, help="Give all labels the same weight, however many texts each has."
+)
+@click.option(
+    "--metric",
+    type=click.Choice(["loss", "accuracy", "macro-f1"]),
+    help="Keep the weights that are best by this metric on held-out texts.  [default: loss]",
+)
+@click.option("--batch-size", type=int, help="Streams, or texts of a classifier, per step.")
 @click.option(
     "--shards",
     type=int,
-    help="Parts of a batch that cores compute side by side; the same number gives the same weights on any number of "
-    "cores.  [default: one per core, of at least 16 streams or texts]",
+    help="Parts of a batch to compute in parallel; the same number gives the same weights on any number of cores.  "
+    "[default: one per core, of at least 16 streams or texts]",
 )
 @click.option("--sequence-length", type=int, help="Truncated BPTT length.")
-@click.option("--optimizer", help="muon or adamw.")
+@click.option("--optimizer", type=click.Choice(["muon", "adamw"]), help="[default: muon]")
 @click.option("--learning-rate", type=float, help="Peak learning rate.")
 @click.option("--weight-decay", type=float, help="Decay of matrices per step, times the learning rate.")
-@click.option("--clip", type=float, help="Largest joint norm of the gradients.")
+@click.option("--clip", type=float, help="Clip gradients to this joint norm.")
 @click.option("--dropout", type=float, help="Dropout between layers and after the last (0 to below 1).")
 @click.option("--dropout-input", type=float, help="Dropout before the first layer (0 to below 1).")
-@click.option("--dropout-embedding", type=float, help="Dropout of whole tokens (0 to below 1).")
+@click.option("--dropout-embedding", type=float, help="Dropout of whole tokens of the vocabulary (0 to below 1).")
 @click.option("--weight-drop", type=float, help="Dropout of recurrent weights (0 to below 1).")
-@click.option("--activation-reg", type=float, help="Weight of the outputs' mean square in the loss.")
-@click.option("--temporal-reg", type=float, help="Weight of the mean square of their change from step to step.")
-@click.option("--patience", type=int, help="Stop after so many evaluations without a better one.")
-@click.option("--seed", type=int, help="[default: 0]")
-@click.option("--device", help="auto, cpu, cuda, …  [default: auto]")
-@click.option("--precision", help="auto, fp32 or bf16.  [default: auto, bf16 where it is measured to be faster]")
-@click.option("--log", type=click.Choice(["tensorboard"]), help="Also write the run's figures for TensorBoard.")
-@click.option("-q", "--quiet", is_flag=True, help="Show nothing but the last line.")
-def command(**given: Any) -> None:
+@click.option("--activation-reg", type=float, help="Weight in the loss of the outputs' mean square.")
+@click.option(
+    "--temporal-reg", type=float, help="Weight in the loss of the mean square of the outputs' change per step."
+)
+@click.option("--patience", type=int, help="Stop after this many evaluations without improvement.")
+@click.option("--seed", type=int, help="Seed of all random numbers.  [default: 0]")
+@click.option("--device", help="cpu, cuda, …  [default: auto, the GPU if there is one]")
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16"]),
+    help="Number format.  [default: auto, bf16 if it is measured to be faster]",
+)
+@click.option("--log", type=click.Choice(["tensorboard"]), help="Also write the metrics for TensorBoard.")
+@click.option("-q", "--quiet", is_flag=True, help="Show only the last line.")
+def command(**options: Any) -> None:
     """Train a language model on text, or a classifier on labelled texts.
 
-    An INPUT is a file, a folder, a pattern, - for standard input, or a named corpus; with none, it is one made
+    An INPUT is a file, a folder, a pattern, - for standard input, or a named corpus; the default is a corpus made
     from your own Python.
 
     \b
@@ -164,15 +202,15 @@ def command(**given: Any) -> None:
     chargen train reviews.csv --task classify
     chargen train reviews.csv --task classify --from book
     """
-    kind = given.pop("task")
-    out, quiet, log = given.pop("out"), given.pop("quiet"), given.pop("log")
-    overwrite, resume, config = given.pop("overwrite"), given.pop("resume"), given.pop("config")
-    asked = {name: value for name, value in given.items() if value not in (None, ())}
+    kind = options.pop("task")
+    out, quiet, log = options.pop("out"), options.pop("quiet"), options.pop("log")
+    overwrite, resume, config = options.pop("overwrite"), options.pop("resume"), options.pop("config")
+    typed = {name: value for name, value in options.items() if value not in (None, ())}
     with _interruptible() as stop:
         if resume:
-            events = _resume(asked, kind, out, stop, quiet)
+            events = _resume(typed, kind, out, stop, quiet)
         else:
-            events = _start(asked, kind, out, config, overwrite, stop, quiet)
+            events = _start(typed, kind, out, config, overwrite, stop, quiet)
         if log:
             from chargen.training.tensorboard import logged
 
@@ -183,7 +221,7 @@ def command(**given: Any) -> None:
 
 
 def _start(
-    asked: dict[str, Any],
+    typed: dict[str, Any],
     kind: str | None,
     out: Path | None,
     config: Path | None,
@@ -198,12 +236,12 @@ def _start(
 
     record: dict[str, Any] = {}
     if config:
-        recorded, record = _read_config(config)
-        _refuse_other_kind(kind, recorded, str(config))
-        kind = recorded
+        recorded_kind, record = _read_config(config)
+        _refuse_other_kind(kind, recorded_kind, str(config))
+        kind = recorded_kind
     kind = kind or LANGUAGE_MODEL
-    _refuse_foreign(asked, kind)
-    record = replay_options(record, asked)
+    _refuse_foreign(typed, kind)
+    record = replay_options(record, typed)
     record.setdefault("inputs", (kind_of(kind).default_input,))
     options = from_record(options_type(kind), record)
     with encoding_bar(quiet) as encoding:
@@ -211,7 +249,7 @@ def _start(
 
 
 def _resume(
-    asked: dict[str, Any], kind: str | None, out: Path | None, stop: Callable[[], bool], quiet: bool
+    typed: dict[str, Any], kind: str | None, out: Path | None, stop: Callable[[], bool], quiet: bool
 ) -> Iterator[Event]:
     from chargen.runs.folder import is_run, load_run
     from chargen.runs.search import find_run
@@ -220,49 +258,49 @@ def _resume(
     from chargen.training.setup import Hooks
     from chargen.training.start import default_folder, resume
 
-    changed = asked.keys() - {*AS_LONG_AS, "inputs"}
+    changed = typed.keys() - {*RESUMABLE, "inputs"}
     if changed:
         raise click.UsageError(
-            f"{flag(min(changed))} cannot change when a run goes on: leave it out, or begin another with --from"
+            f"{flag(min(changed))} cannot change when a run is resumed: leave it out, or start another with --from"
         )
-    if out is None and "inputs" in asked:
-        out = default_folder(LanguageModelOptions(inputs=asked["inputs"]))
+    if out is None and "inputs" in typed:
+        out = default_folder(LanguageModelOptions(inputs=typed["inputs"]))
     run = load_run(out) if out and is_run(out) else find_run(str(out) if out else None, kind)
     _refuse_other_kind(kind, run.kind, run.name)
-    known = options_of(run, Options).inputs
-    if [Path(text).resolve() for text in asked.get("inputs", known)] != [Path(text).resolve() for text in known]:
+    inputs = options_of(run, Options).inputs
+    if [Path(text).resolve() for text in typed.get("inputs", inputs)] != [Path(text).resolve() for text in inputs]:
         raise click.UsageError(
-            f"{run.name} was trained on {', '.join(known)}, and --resume goes on with that: leave INPUT out, or "
+            f"{run.name} was trained on {', '.join(inputs)}, and --resume continues with that: leave INPUT out, or "
             f"train on another text with --from {run.name}"
         )
-    budget = Budget(asked.get("minutes"), asked.get("epochs"), asked.get("steps"))
+    budget = Budget(typed.get("minutes"), typed.get("epochs"), typed.get("steps"))
     with encoding_bar(quiet) as encoding:
         yield from resume(
-            run, budget, device=asked.get("device"), precision=asked.get("precision"), hooks=Hooks(stop, encoding)
+            run, budget, device=typed.get("device"), precision=typed.get("precision"), hooks=Hooks(stop, encoding)
         )
 
 
 def _read_config(path: Path) -> tuple[str, dict[str, Any]]:
-    """The kind and the options in a run's config.json."""
+    """Read the kind and the options from a run's config.json."""
     from chargen.errors import ChargenError
 
     try:
         config = json.loads(path.read_bytes())
         return config["kind"], config["options"]
     except (ValueError, KeyError, TypeError) as error:
-        raise ChargenError(f"{path} is no config.json of a run: name one that chargen wrote") from error
+        raise ChargenError(f"{path} is not the config.json of a run: name one that chargen wrote") from error
 
 
-def _refuse_other_kind(asked: str | None, kind: str, name: str) -> None:
-    if asked not in (None, kind):
+def _refuse_other_kind(wanted: str | None, kind: str, name: str) -> None:
+    if wanted not in (None, kind):
         raise click.UsageError(f"{name} is a {kind_of(kind).title}, which contradicts --task: leave --task out")
 
 
-def _refuse_foreign(asked: dict[str, Any], kind: str) -> None:
+def _refuse_foreign(typed: dict[str, Any], kind: str) -> None:
     from chargen.training.options import options_type
 
     own = {field.name for field in fields(options_type(kind))}
-    foreign = sorted(asked.keys() - own)
+    foreign = sorted(typed.keys() - own)
     if foreign:
         raise click.UsageError(
             f"{flag(foreign[0])} is not for a {kind_of(kind).title}: leave it out, or choose another --task"
@@ -271,22 +309,25 @@ def _refuse_foreign(asked: dict[str, Any], kind: str) -> None:
 
 @contextmanager
 def _interruptible() -> Iterator[Callable[[], bool]]:
-    """A function that tells whether SIGINT or SIGTERM came; before its first call, and twice, they end all."""
+    """Yield a function that returns whether SIGINT or SIGTERM has arrived.
+
+    A second signal interrupts at once, and so does one before the first call, when there is nothing to save yet.
+    """
     received: list[int] = []
-    asked = False
+    is_training = False
 
     def stop() -> bool:
-        nonlocal asked
-        asked = True
+        nonlocal is_training
+        is_training = True
         return bool(received)
 
-    def note(number: int, frame: FrameType | None) -> None:
-        if received or not asked:  # a text that is being prepared leaves nothing to save
+    def handle(number: int, frame: FrameType | None) -> None:
+        if received or not is_training:
             raise KeyboardInterrupt
         received.append(number)
-        click.echo("chargen: saving; once more to stop at once", err=True)
+        click.echo("chargen: saving; interrupt again to stop at once", err=True)
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield stop
     finally:

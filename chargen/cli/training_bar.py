@@ -1,4 +1,4 @@
-"""A training as it is shown: a bar, a line per evaluation, what it came to."""
+"""How a training is shown: a progress bar, a line per evaluation, and the result."""
 
 from __future__ import annotations
 
@@ -17,12 +17,20 @@ from chargen.kinds import kind_of
 if TYPE_CHECKING:
     from chargen.training.events import Done, Evaluated, Event, Started, Step
 
-SMOOTHING = 0.05  # of the loss that the bar shows
+SMOOTHING = 0.05  # weight of the newest loss in the moving average that the bar shows
 BAR = "{percentage:3.0f}%|{bar}| {desc}"
 
 
 def show_training(events: Iterator[Event], quiet: bool) -> Done | None:
-    """Draw a training as it goes on standard error; gives its last event."""
+    """Show a training on standard error while it runs.
+
+    Args:
+        events: The training's events; reading them runs it.
+        quiet: Show only the result.
+
+    Returns:
+        The last event, or None if there is none.
+    """
     from tqdm import tqdm
 
     from chargen.training.distributed import launched_rank
@@ -43,38 +51,43 @@ def show_training(events: Iterator[Event], quiet: bool) -> Done | None:
                 case Note() if not quiet:
                     bar.write(f"chargen: {visible(event.text)}", file=sys.stderr)
                 case Started() if not quiet:
-                    bar.write(_beginning(event), file=sys.stderr)
+                    bar.write(_start_line(event), file=sys.stderr)
                 case Evaluated() if not quiet:
-                    bar.write(_evaluation(event), file=sys.stderr)
+                    bar.write(_evaluation_line(event), file=sys.stderr)
                     if event.best and (kind := kind_of(event.run.kind)).preview:
                         bar.write(_indented(visible(kind.get("preview")(event.run))), file=sys.stderr)
                 case Done():
                     done = event
     if done is not None and launched_rank() == 0:
-        click.echo(_ending(done), err=True)
+        click.echo(_result(done), err=True)
     return done
 
 
-def _beginning(event: Started) -> str:
+def _start_line(event: Started) -> str:
     from chargen.models.config import ModelConfig
 
     encoder = event.run.model_config(ModelConfig).encoder
     shape = f"{encoder.cell} {encoder.num_layers}x{encoder.hidden_size}, {event.parameters:,} parameters"
-    again = f", going on from step {event.resumed_step:,}" if event.resumed_step else ""
-    return f"chargen: {shape}, to {event.run.path}{again}"
+    resumed = f", going on from step {event.resumed_step:,}" if event.resumed_step else ""
+    return f"chargen: {shape}, to {event.run.path}{resumed}"
 
 
 def progress_line(event: Step, loss: float) -> str:
-    """Time, loss and speed, as they stand beside the bar."""
+    """Time spent and left, loss and speed, as shown beside the bar.
+
+    Args:
+        event: The newest step.
+        loss: Smoothed loss, in nats per token.
+    """
     from tqdm import tqdm
 
     bits = f", {event.bits / event.loss * loss:.3f} bits/char" if event.bits is not None and event.loss else ""
-    left = event.seconds * max(0.0, 1 / event.fraction - 1)  # of all sittings, which tqdm knows nothing of
+    left = event.seconds * max(0.0, 1 / event.fraction - 1)  # tqdm does not count the time before a run was resumed
     times = "<".join(map(tqdm.format_interval, (event.seconds, left)))
     return f"{times}, loss {loss:.3f}{bits}, {event.tokens / event.seconds:,.0f} tokens/s"
 
 
-def _figures(record: dict[str, Any]) -> str:
+def _metrics(record: dict[str, Any]) -> str:
     if "accuracy" in record:
         return f"accuracy {record['accuracy']:.4f}, macro-F1 {record['macro_f1']:.4f}, loss {record['val_loss']:.4f}"
     if "val_bpc" not in record:
@@ -85,9 +98,9 @@ def _figures(record: dict[str, Any]) -> str:
     )
 
 
-def _evaluation(event: Evaluated) -> str:
+def _evaluation_line(event: Evaluated) -> str:
     record = event.record
-    line = f"step {record['step']:,}, {record['seconds']:.0f} s: {_figures(record)}"
+    line = f"step {record['step']:,}, {record['seconds']:.0f} s: {_metrics(record)}"
     return line if event.best else f"{line}, not the best"
 
 
@@ -95,36 +108,42 @@ def _indented(text: str) -> str:
     return "\n".join(f"    {line}" for line in text.splitlines() if line.strip())
 
 
-def _ending(event: Done) -> str:
+def _result(event: Done) -> str:
     summary, run = event.summary, event.run
     cost = f"{summary['seconds']:.0f} s, {summary['tokens_per_second']:,.0f} tokens/s"
     if summary["stopped"] == "interrupted":
         again = f"chargen train --resume --out {shlex.quote(str(run.path))}"
         return f"interrupted after {cost}, saved in {run.path}: {again}"
-    lines = [f"{_figures(summary)} on held-out text; {cost}"]
+    lines = [f"{_metrics(summary)} on held-out text; {cost}"]
     if "accuracy_interval" in summary:
         low, high = summary["accuracy_interval"]
         lines.append(f"  measured on {summary['texts']:,} texts: accuracy {low:.3f} to {high:.3f} (95% interval)")
     if "ngrams" in summary:
         alone = (("n-grams", summary["ngrams"]), ("the network", summary["network"]))
-        lines += [f"  {name} alone: {_figures(figures)}" for name, figures in alone]
+        lines += [f"  {name} alone: {_metrics(metrics)}" for name, metrics in alone]
     lines.append(f"next: {kind_of(run.kind).use.format(shlex.quote(run.name))}")
     return "\n".join(lines)
 
 
 @contextmanager
 def encoding_bar(quiet: bool) -> Iterator[Callable[[float], object]]:
-    """A bar for the text's preparation, there only while that goes on, and only if it takes a while."""
+    """Yield a function that shows the progress of preparing the text, from 0 to 1, if that takes more than a second.
+
+    Args:
+        quiet: Show nothing.
+    """
     from tqdm import tqdm
 
-    form = "preparing {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
-    bars: list[tqdm] = []
+    bar_format = "preparing {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
+    bars: list[tqdm] = []  # made at the first call, so that no time before it counts
 
-    def show(share: float) -> None:
+    def show(fraction: float) -> None:
         if not bars:
-            bars.append(tqdm(total=1.0, bar_format=form, delay=1.0, disable=True if quiet else None, leave=False))
-        bars[0].update(share - bars[0].n)
-        if share >= 1:
+            bars.append(
+                tqdm(total=1.0, bar_format=bar_format, delay=1.0, disable=True if quiet else None, leave=False)
+            )
+        bars[0].update(fraction - bars[0].n)
+        if fraction >= 1:
             bars[0].close()
 
     try:

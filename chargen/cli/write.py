@@ -1,4 +1,4 @@
-"""`chargen write`: a person and a model write a text in turns."""
+"""`chargen write`: the user and a language model write a text in turns."""
 
 from __future__ import annotations
 
@@ -7,31 +7,34 @@ from typing import Any
 import click
 
 from chargen.cli import drawing
-from chargen.cli.command import Command, without
-from chargen.cli.drawing import Drawing
+from chargen.cli.command import Command, excludes
+from chargen.cli.drawing import DrawingOptions
 from chargen.cli.output import reader_may_leave, show_anything
 
-TURN_LENGTH = 200
+TURN_LENGTH = 200  # characters
 RULES = [
-    without("choose", "lets you write", "length", "stop", "logit_bias", *drawing.CHOOSING),
+    excludes("choose", "lets you write", "length", "stop", "logit_bias", *drawing.CHOOSING),
     drawing.WINDOW_RULE,
 ]
+GROUPS = {**drawing.GROUPS, "Text": ("model", "choose", "length", *drawing.GROUPS["Text"])}
 
 
-@click.command(cls=Command, rules=RULES)
+@click.command(cls=Command, groups=GROUPS, rules=RULES)
 @click.argument("prompt", default="")
 @drawing.model_option
-@click.option("--choose", is_flag=True, help="Choose among the likeliest next pieces, or type your own.")
-@click.option("-l", "--length", type=int, help=f"Characters of the model's turn.  [default: {TURN_LENGTH}]")
+@click.option("--choose", is_flag=True, help="Choose the next piece from the likeliest, or type your own.")
+@click.option("-l", "--length", type=int, help=f"Most characters in a turn of the model.  [default: {TURN_LENGTH}]")
 @drawing.drawing_options
 @drawing.engine_options
 def command(
     prompt: str, model: str | None, choose: bool, length: int | None, engine: str, device: str | None, **options: Any
 ) -> None:
-    """Write with a language model in turns, going on from PROMPT: a line by you, then --length characters by it.
+    """Write a text in turns with a language model, starting from PROMPT.
 
-    With --choose, it shows the likeliest next pieces, and you take one or type your own; the text goes to standard
-    output in the end. Ctrl-D ends.
+    You type a line, the model writes up to --length characters, and so on. Ctrl-D ends.
+
+    With --choose, the model shows the likeliest next pieces, and you choose one or type your own. The whole text is
+    written to standard output at the end.
 
     \b
     chargen write "Dear"
@@ -43,15 +46,15 @@ def command(
     from chargen.runs.search import find_run
     from chargen.text.records import TextRecord
 
-    run, drawn = find_run(model, LANGUAGE_MODEL), Drawing.taken_from(options)
+    run, drawing_options = find_run(model, LANGUAGE_MODEL), DrawingOptions.pop_from(options)
     documents, tokenizer = run.data(TextRecord).documents, run.tokenizer()
     session = Session(
         drawing.engine_of(run, engine, device),
         tokenizer,
         documents=documents is not None,
-        sampling=drawn.sampling(),
-        bias=drawn.bias(run, tokenizer),
-        seed=drawing.any_seed(drawn.seed),
+        sampling=drawing_options.sampling(),
+        bias=drawing_options.bias(run, tokenizer),
+        seed=drawing.any_seed(drawing_options.seed),
     )
     show_anything()
     with reader_may_leave():
@@ -59,4 +62,5 @@ def command(
             interactive.co_write(session, prompt)
             return
         line_break = "" if documents == "line" or tokenizer.unknown("\n") else "\n"
-        interactive.talk(session, prompt, TURN_LENGTH if length is None else length, drawn.stops(), line_break)
+        turn_length = TURN_LENGTH if length is None else length
+        interactive.talk(session, prompt, turn_length, drawing_options.stops(), line_break)

@@ -185,14 +185,14 @@ def load_tensors(path: Path, content: bytes | None = None) -> tuple[Weights, dic
         raise ChargenError(
             f"{path} is damaged ({shorten(str(error))}): train the run again, or restore the file"
         ) from error
-    if not isinstance(metadata, dict):
-        raise ChargenError(f"{path} is damaged (its facts are no object): train the run again, or restore the file")
     written = facts.get(CHECKSUM)
     if written is not None and written != _digest_of_tensors(tensors, facts.get("chargen", "{}")):
-        raise ChargenError(
-            f"{path} is damaged (its checksum is another one): train the run again, or restore the file"
-        )
-    return tensors, metadata
+        reason = "its checksum is another one"
+    elif not isinstance(metadata, dict) or facts.keys() - {"chargen", "format", CHECKSUM}:
+        reason = "its facts are none of chargen's"
+    else:
+        return tensors, metadata
+    raise ChargenError(f"{path} is damaged ({reason}): train the run again, or restore the file")
 
 
 def _digest_of_tensors(tensors: Mapping[str, np.ndarray], facts: str) -> str:
