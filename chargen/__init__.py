@@ -1,4 +1,4 @@
-"""Recurrent language models: train them on any text, write with them, classify with them."""
+"""Recurrent language models: train them on any text, then write new text or classify texts with them."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ __all__ = [
     "train_classifier",
 ]
 
-# Where each name lives; it is loaded on first use, so that `import chargen` and `chargen --help` are instant.
-_HOMES = {
+# The module of each name, imported on first use, so that `import chargen` and `chargen --help` are instant.
+_MODULES = {
     "ChargenError": "chargen.errors",
     "TextClassifier": "chargen.api.classifier",
     "TextEmbedder": "chargen.api.embedder",
@@ -44,9 +44,9 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'chargen' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return getattr(importlib.import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:

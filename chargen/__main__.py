@@ -1,4 +1,4 @@
-"""`python -m chargen` is `chargen`; `torchrun -m chargen` needs it."""
+"""Run the command line as `python -m chargen`, or in several processes with `torchrun -m chargen`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from chargen.cli import main
 if __name__ == "__main__":
     try:
         main(prog_name="chargen")
-    except SystemExit as end:
+    except SystemExit as exit_request:
         if "WORLD_SIZE" not in os.environ:
             raise
-        # All is written by now; torch's threads between processes, taken down after it, now and then abort.
+        # Skip Python's shutdown: everything is written, and torch's communication threads sometimes abort in it.
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(end.code if isinstance(end.code, int) else int(end.code is not None))
+        os._exit(exit_request.code if isinstance(exit_request.code, int) else int(exit_request.code is not None))

@@ -30,7 +30,7 @@ class Kind:
     prepare: str  # (options, Context) -> Prepared
     load: str  # (Run) -> what `chargen.load` returns
     embed: str  # (Run) -> an object whose `embed` turns texts into vectors
-    evaluate: str  # (Run, options, inputs, Measuring) -> metrics
+    evaluate: str  # (Run, options, inputs, EvaluationSettings) -> metrics
     show: str  # (Run, metrics): prints them
     preview: str | None = None  # (Run) -> text shown at each evaluation
     has_labels: bool = False

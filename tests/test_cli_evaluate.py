@@ -66,7 +66,7 @@ def test_a_run_without_n_grams_has_no_parts_to_compare() -> None:
     found = figures("-m", "./plain", "mail.csv")
     assert not {"network", "ngrams", "mistakes", "strongest_ngrams"} & set(found)
     refusal = call("evaluate", "-m", "./plain", "--explain", code=1).stderr
-    assert refusal == "chargen: ./plain has no n-grams to explain it with: train it again with --ngrams\n"
+    assert refusal == "chargen: ./plain has no n-grams to explain its labels with: train it again with --ngrams\n"
 
 
 def test_people_read_all_of_it() -> None:

@@ -25,7 +25,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 import chargen
 from chargen import ChargenError, TextClassifier, TextEmbedder, TextWriter
-from chargen.api.classifier import NO_OPTIONS
+from chargen.api.classifier import OUTPUT_PARAMETERS
 from chargen.cli import main
 from chargen.models.classifier import Classifier, pool
 from chargen.models.config import ClassifierConfig, LanguageModelConfig, ModelConfig
@@ -59,7 +59,7 @@ def test_parameters_are_the_options_of_training_with_the_same_defaults() -> None
     options = {field.name: field.default for field in fields(ClassifierOptions) if field.name not in of_files}
     parameters = TextClassifier().get_params()
     assert MISSING not in options.values()
-    assert {name: value for name, value in parameters.items() if name not in NO_OPTIONS} == options
+    assert {name: value for name, value in parameters.items() if name not in OUTPUT_PARAMETERS} == options
     described = str(TextClassifier.__doc__).split("Args:")[1].split("Attributes:")[0]
     for name in parameters:
         assert f" {name}" in described

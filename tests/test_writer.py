@@ -18,7 +18,7 @@ from trainings import run_of, small
 
 import chargen
 from chargen import ChargenError, TextWriter
-from chargen.api.writer import EMBEDDED_AT_ONCE, PREVIEW_LENGTH, preview
+from chargen.api.writer import EMBEDDING_BATCH, PREVIEW_LENGTH, preview
 from chargen.evaluation.losses import text_loss
 from chargen.models.config import ClassifierConfig, EncoderConfig, LanguageModelConfig
 from chargen.models.language_model import LanguageModel
@@ -203,7 +203,7 @@ def test_a_documents_score_has_its_end_and_a_streams_has_not(writer: TextWriter,
 
 
 def test_a_vector_does_not_depend_on_the_other_texts(writer: TextWriter) -> None:
-    texts = ["abc" * (1 + n % 9) + "é" * (n % 4) for n in range(2 * EMBEDDED_AT_ONCE + 5)]
+    texts = ["abc" * (1 + n % 9) + "é" * (n % 4) for n in range(2 * EMBEDDING_BATCH + 5)]
     together = writer.embed(texts)
     assert together.shape == (len(texts), 6) and together.dtype == np.float32
     for text, vector in zip(texts, together, strict=True):

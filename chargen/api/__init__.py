@@ -1,1 +1,1 @@
-"""chargen from Python: train, load, evaluate, writer, classifier."""
+"""The Python interface: train, load, evaluate, and the classes for writing, classifying and embedding."""

@@ -1,7 +1,6 @@
-"""scikit-learn estimators: a classifier that is fitted to texts in memory, and texts as vectors for other models.
+"""A scikit-learn classifier of texts, which takes lists, NumPy arrays, and pandas or polars Series of str.
 
-Both take lists, NumPy arrays, and pandas or polars Series of str. torch is imported by `fit` alone. What is pickled
-is a run's files as bytes, never a model.
+Only `fit` imports torch. A pickle holds the files of a run as bytes, never a model.
 """
 
 from __future__ import annotations
@@ -27,55 +26,58 @@ from chargen.runs.memory import RunInMemory, in_memory
 from chargen.text.labelled import LabelledSet
 from chargen.text.records import LabelledRecord
 
-READ_LABEL: dict[str, Callable[[str], Any]] = {"str": str, "int": int, "bool": "True".__eq__}  # as a run records it
-NO_OPTIONS = ("out", "overwrite")  # parameters that are no field of ClassifierOptions
+# How to read a label from its text in a run, by the type of label that the run records.
+PARSE_LABEL: dict[str, Callable[[str], Any]] = {"str": str, "int": int, "bool": "True".__eq__}
+OUTPUT_PARAMETERS = ("out", "overwrite")  # the parameters that are not fields of ClassifierOptions
 
 
-@dataclass(kw_only=True, eq=False, repr=False)  # writes the constructor that scikit-learn asks for
+@dataclass(kw_only=True, eq=False, repr=False)  # makes the constructor that scikit-learn expects
 class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """A recurrent text classifier, combined with n-grams, as a scikit-learn estimator.
+    """A scikit-learn classifier of texts: a recurrent network combined with n-grams.
 
-    `X` is a sequence of N texts (str), `y` one of as many labels, all str, int or bool; predictions have the type of
-    the labels. What is None is chosen by `fit` as `chargen train --task classify` does. With `steps` or `epochs`,
-    and without `minutes`, the same texts and parameters give the same classifier.
+    `X` is a sequence of N texts (str), and `y` a sequence of N labels, all str, int or bool; predictions have the
+    type of the labels. `fit` chooses parameters that are None, as `chargen train --task classify` does. With `steps`
+    or `epochs`, and without `minutes`, the same texts and parameters give the same classifier.
 
     Args:
-        minutes, epochs, steps: Limits of the training; the one reached first counts. Without any: 3 minutes, or less
-            where few epochs take less.
-        val_fraction: Share of each label's texts that is held out to choose the weights and to calibrate the
-            probabilities; by default a fifth, less of many. A label's only text is never held out.
+        minutes, epochs, steps: Limits of the training, which ends at the first one reached. If all are None: 3
+            minutes, or less if a few epochs take less.
+        val_fraction: Fraction of each label's texts to hold out, to choose the weights and to calibrate the
+            probabilities; None: 0.2, or less if there are many. A label's only text is never held out.
         tokenizer: char, byte, bpe or unigram.
-        vocab_size: Its symbols.
-        min_frequency: Characters that occur less often are unknown.
-        size: tiny, small, medium or large, where the next three are None.
+        vocab_size: Most tokens in the vocabulary.
+        min_frequency: Characters that occur less often become the unknown token.
+        size: auto, tiny, small, medium or large; sets those of the next sizes that are None.
         cell: gru, lstm, rnn or rnn-relu.
         num_layers, hidden_size, embedding_size: Recurrent layers, units per layer and direction, embedding size.
         bidirectional: Read texts from both ends.
-        pooling: final, mean, max or concat: how outputs become one vector a text.
-        max_length: Tokens of a text that are read.
-        crop: Tokens of a text that a step of training reads, a random stretch; by default as many as there is
+        pooling: final, mean, max or concat: how the outputs of all steps become one vector per text.
+        max_length: Most tokens to read of a text.
+        crop: Most tokens that a training step reads of a text, from a random position on; None: as many as there is
             time for.
-        probe: Leave the encoder of `start_from` as it is, and fit a sparse logistic regression to its pooled outputs.
-        adapt: Learn the language of the texts before their labels; by default where n-grams tell little.
-        ngrams: Combine the network with an n-gram classifier.
-        balance: Let every label count as much as the others, however many texts it has.
-        metric: loss, accuracy or macro-f1: the weights of which it is best are kept.
-        batch_size, shards: Texts a step, and the parts of it that are computed side by side.
-        optimizer, learning_rate, weight_decay, clip: adamw or muon, its peak rate, its decay, largest gradient norm.
+        probe: Keep the encoder of `start_from` as it is, and fit a sparse logistic regression to its pooled outputs.
+        adapt: Learn the language of the texts before their labels; None: if n-grams alone tell little.
+        ngrams: Combine the network with an n-gram classifier; None: yes.
+        balance: Give all labels the same weight, however many texts each has.
+        metric: loss, accuracy or macro-f1: keep the weights that are best by it on held-out texts.
+        batch_size, shards: Texts per step, and the number of parts of a batch that are computed in parallel.
+        optimizer: muon or adamw.
+        learning_rate, weight_decay: Its peak learning rate, and the decay of matrices per step, times that rate.
+        clip: Largest joint norm of the gradients.
         dropout, dropout_input, dropout_embedding, weight_drop: Dropout (0 to below 1) after each layer, before the
-            first, of whole symbols, of recurrent weights.
-        patience: Evaluations without a better one before the training ends.
-        start_from: A run, by name or path, whose encoder and tokenizer to begin with.
-        seed: Of all that is drawn: the texts held out, weights, batches, dropout.
-        device: cpu, cuda, …; auto.
+            first, of whole tokens of the vocabulary, and of recurrent weights.
+        patience: Stop after this many evaluations without improvement.
+        start_from: A run, by name or path, whose encoder and tokenizer to start from.
+        seed: Seed of all random numbers: held-out texts, weights, batches, dropout.
+        device: cpu, cuda, … or auto.
         precision: fp32, bf16 or auto.
-        out: Folder for the run, which the command line can use; None keeps it in memory only.
+        out: Folder for the run, which the command line can use; None: keep it in memory only.
         overwrite: Replace a run that is in `out`.
 
     Attributes:
         classes_: The labels (K,), sorted.
         run_: The run in memory.
-        summary_: How good it was on the texts held out, as in a run's `summary.json`.
+        summary_: Metrics on the held-out texts, as in a run's `summary.json`.
 
     >>> classifier = TextClassifier(steps=200)
     >>> classifier.fit(["so good", "so bad"] * 50, ["pos", "neg"] * 50).predict(["good"])  # doctest: +SKIP
@@ -123,11 +125,16 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     @classmethod
     def from_run(cls, run: Run | str | Path | None = None) -> TextClassifier:
-        """A fitted classifier from a run, a run's name or its path; the newest classifier's when None is named.
+        """Make a fitted classifier from a run.
 
-        Its parameters are the options that the run was trained with, but for `device` and `out`, so that a clone
-        trains alike, learning the language of the texts first if the run did. ChargenError when there is no such
-        run, or when it is damaged.
+        Its parameters are the options of the run, except `device` and `out`, so that a clone trains in the same way,
+        learning the language of the texts first if the run did.
+
+        Args:
+            run: A run, its name or its path; None: the newest classifier.
+
+        Raises:
+            ChargenError: There is no such run, it is no classifier, or it is damaged.
         """
         run = as_run(run, CLASSIFIER)
         recorded, defaults = run.options, cls().get_params()
@@ -135,27 +142,35 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             from chargen.training.replaying import options_before_language
 
             recorded = options_before_language(recorded)
-        kept = recorded.keys() & defaults.keys() - {"device", *NO_OPTIONS}
+        kept = recorded.keys() & defaults.keys() - {"device", *OUTPUT_PARAMETERS}
         classifier = cls(**{name: recorded[name] for name in sorted(kept)})
-        classifier._take(in_memory(run))
+        classifier._set_run(in_memory(run))
         return classifier
 
     def fit(self, X: Any, y: Any) -> TextClassifier:
-        """Train on texts X (N,) and their labels y (N,).
+        """Train on labelled texts.
 
-        Raises ChargenError, which is a ValueError, for parameters out of range, texts that are no str, labels of
-        other types than str, int and bool, unequal numbers of both, a single label, and labels that all have one
-        text; and when `out` holds a run that may not be overwritten.
+        Args:
+            X: Texts (N,).
+            y: Their labels (N,).
+
+        Returns:
+            The classifier itself.
+
+        Raises:
+            ChargenError: A subclass of ValueError. A parameter is out of range, `X` or `y` has elements of other
+                types, their lengths differ, there is only one label, every label has only one text, or `out` holds a
+                run and `overwrite` is not set.
         """
         texts = as_texts(X)
-        kind, labels = as_labels(y)
+        label_type, labels = as_labels(y)
         if not texts:
             raise ChargenError("X is empty, with 0 sample(s): give texts to learn from")
         if len(texts) != len(labels):
             raise ChargenError(f"X has {len(texts):,} texts, but y {len(labels):,} labels: give one for each text")
         if len(set(labels)) == 1:
             raise ChargenError(f"y has one class only, {labels[0]!r}: a classifier needs at least two labels")
-        self._take(self._train(LabelledSet(texts, list(map(str, labels)), label_type=kind)))
+        self._set_run(self._train(LabelledSet(texts, list(map(str, labels)), label_type=label_type)))
         return self
 
     def _train(self, examples: LabelledSet) -> RunInMemory:
@@ -163,8 +178,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         from chargen.training.options import ClassifierOptions
         from chargen.training.start import start
 
-        asked = {name: value for name, value in self.get_params().items() if name not in NO_OPTIONS}
-        options = ClassifierOptions(inputs=(), **asked)
+        parameters = {name: value for name, value in self.get_params().items() if name not in OUTPUT_PARAMETERS}
+        options = ClassifierOptions(inputs=(), **parameters)
         with tempfile.TemporaryDirectory(prefix="chargen-") as temporary:
             path = Path(temporary) / "run" if self.out is None else Path(self.out)
             for event in start(options, path, overwrite=self.overwrite, examples=examples):
@@ -172,55 +187,91 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                     return in_memory(event.run)
         raise AssertionError("a training ends with Done")
 
-    def _take(self, run: RunInMemory) -> None:
-        """Become the classifier of a run."""
-        read = READ_LABEL[run.data(LabelledRecord).label_type]
-        labels = list(map(read, run.labels()))
+    def _set_run(self, run: RunInMemory) -> None:
+        """Set the fitted attributes from a run."""
+        parse = PARSE_LABEL[run.data(LabelledRecord).label_type]
+        labels = list(map(parse, run.labels()))
         order = sorted(range(len(labels)), key=labels.__getitem__)
         self.run_, self.summary_ = run, run.summary()
         self._labeller: Labeller | None = Labeller(run, self.device)
-        self._labels, self._order = labels, order  # those of the run in its own order, and their order here
+        self._labels, self._order = labels, order  # labels in the order of the run, and the indices that sort them
         self.classes_ = np.array([labels[i] for i in order])
 
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
-        """Probabilities (N, K) of the labels, in the order of `classes_`, of texts X (N,); rows sum to 1."""
+        """Predict the probability of every label.
+
+        Args:
+            X: Texts (N,).
+
+        Returns:
+            Probabilities (N, K), in the order of `classes_`; rows sum to 1.
+        """
         probs: npt.NDArray[np.float64] = self._own_labeller().probabilities(as_texts(X))[:, self._order]
         return probs
 
     def predict(self, X: Any) -> np.ndarray:
-        """The likeliest label (N,) of each of texts X (N,)."""
-        chosen = self.predict_proba(X).argmax(axis=1)  # says so where it is not fitted
+        """Predict labels.
+
+        Args:
+            X: Texts (N,).
+
+        Returns:
+            The likeliest label of each text (N,).
+        """
+        chosen = self.predict_proba(X).argmax(axis=1)  # raises NotFittedError, before classes_ is missed
         return np.asarray(self.classes_[chosen])
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """The accuracy on texts X (N,) of labels y (N,)."""
+        """Measure the accuracy.
+
+        Args:
+            X: Texts (N,).
+            y: Their true labels (N,).
+            sample_weight: Weights of the texts (N,); None: all equal.
+        """
         return float(super().score(X, np.array(as_labels(y)[1]), sample_weight))
 
     def classify(self, texts: Any) -> list[Verdict]:
-        """The label of each text (N,), its probability, and that of every label."""
+        """Label texts, with the probability of every label.
+
+        Args:
+            texts: Texts (N,).
+
+        Returns:
+            One verdict per text (N,); labels have the type that the classifier was fitted with.
+        """
         labeller = self._own_labeller()
-        own = dict(zip(labeller.labels, self._labels, strict=True))
+        typed = dict(zip(labeller.labels, self._labels, strict=True))
         verdicts = labeller.classify(as_texts(texts))
         return [
             verdict._replace(
-                label=own[verdict.label],
-                probabilities={own[label]: share for label, share in verdict.probabilities.items()},
+                label=typed[verdict.label],
+                probabilities={typed[label]: prob for label, prob in verdict.probabilities.items()},
             )
             for verdict in verdicts
         ]
 
     def embed(self, texts: Any) -> npt.NDArray[np.float32]:
-        """Each text (N,) as a vector (N, D): the network's outputs, pooled, as its head reads them.
+        """Embed texts as vectors: the pooled outputs of the network, which are the input of its head.
 
-        D is `hidden_size`, twice that when bidirectional, and three times as much with pooling concat. A text's
-        vector does not depend on the others; the n-grams have no part in it.
+        Args:
+            texts: Texts (N,).
+
+        Returns:
+            Vectors (N, D), each independent of the other texts and of the n-grams. D is `hidden_size`, doubled if
+            bidirectional, and tripled with pooling concat.
         """
         return self._own_labeller().embed(as_texts(texts))
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
-        """Write the run's folder, for `chargen.load` and the command line; only the training state is left out.
+        """Write the run to a folder, for `chargen.load` and the command line. It cannot be resumed from there.
 
-        ChargenError when something is there already and `overwrite` is not asked for.
+        Args:
+            path: The folder.
+            overwrite: Replace a run that is in the folder.
+
+        Raises:
+            ChargenError: The folder holds something, and `overwrite` is not set.
         """
         check_is_fitted(self)
         write_run(self.run_, Path(path), overwrite=overwrite)

@@ -1,4 +1,4 @@
-"""Texts as vectors by a trained run, as scikit-learn calls it."""
+"""A scikit-learn transformer that turns texts into vectors with a trained run."""
 
 from __future__ import annotations
 
@@ -19,11 +19,16 @@ from chargen.runs.memory import in_memory
 
 
 class TextEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Texts as vectors by a trained run, for scikit-learn's Pipelines.
+    """Turn texts into vectors with a trained run, as a step of a scikit-learn Pipeline.
+
+    A language model gives the mean of its outputs (`TextWriter.embed`), a classifier the input of its head
+    (`TextClassifier.embed`).
 
     Args:
-        run: A run, its name or its path; None: the newest. Language models give the mean of their outputs
-            (`TextWriter.embed`), classifiers what their head reads (`TextClassifier.embed`).
+        run: A run, its name or its path; None: the newest.
+
+    Attributes:
+        run_: The run in memory.
 
     >>> from sklearn.linear_model import LogisticRegression
     >>> from sklearn.pipeline import make_pipeline
@@ -34,7 +39,15 @@ class TextEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         self.run = run
 
     def fit(self, X: Any = None, y: Any = None) -> TextEmbedder:
-        """Load the run; nothing is learned from X (N,). ChargenError when there is no such run."""
+        """Load the run; nothing is learned.
+
+        Args:
+            X: Texts (N,); only checked.
+            y: Ignored.
+
+        Raises:
+            ChargenError: There is no such run, or `X` is no sequence of str.
+        """
         if X is not None:
             as_texts(X)
         self.run_ = in_memory(as_run(self.run))
@@ -42,7 +55,14 @@ class TextEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         return self
 
     def transform(self, X: Any) -> npt.NDArray[np.float32]:
-        """The vectors (N, D), float32, of texts X (N,); none depends on the others."""
+        """Embed texts.
+
+        Args:
+            X: Texts (N,).
+
+        Returns:
+            Vectors (N, D), each independent of the other texts.
+        """
         check_is_fitted(self)
         if self._model is None:
             self._model = _embedding_model(self.run_)

@@ -1,4 +1,4 @@
-"""Measuring a run from Python, on a text or on what it held out."""
+"""Measure a run from Python, on a text or on the part of its data that it held out."""
 
 from __future__ import annotations
 
@@ -46,31 +46,31 @@ def evaluate(
     text_column: str | Sequence[str] | None = None,
     label_column: str | None = None,
 ) -> dict[str, Any]:
-    """Measure a run.
+    """Measure a run on a text or on labelled texts.
 
     Args:
         run: A run, its name or its path.
-        inputs: What to measure it on; none: what it held out of its own data.
+        inputs: Files, folders, patterns or named corpora; none: the part of its own data that the run held out.
         device: cpu, cuda, …; auto.
-        dynamic: Let a language model go on learning from the text as it reads it; its own text must be there.
-        progress: Called with the fraction, 0 to 1, of the text that is read, where `dynamic`.
-        mistakes: How many of a classifier's most confident wrong labels to name.
-        explain: Find the n-grams, in `inputs` or the training texts, that speak most for each label.
-        encoding: Of `inputs`; None: as in training, and so are the next two.
-        text_column: The column of texts, or several of a classifier's.
-        label_column: The column of labels.
+        dynamic: Let a language model go on learning from the text while it reads it; this needs its training text.
+        progress: With `dynamic`, called with the fraction of the text read so far, 0 to 1.
+        mistakes: How many mistakes of a classifier to return, those it was most sure of.
+        explain: Return the n-grams of `inputs`, or of the training texts, that speak most for each label.
+        encoding: Encoding of `inputs`; None: as in training.
+        text_column: Column of the texts, or for a classifier several; None: as in training.
+        label_column: Column of the labels; None: as in training.
 
     Returns:
-        Figures by name: of a language model nats per token, bits per character, …; of a classifier accuracy,
+        Metrics by name: for a language model nats per token, bits per character, …; for a classifier accuracy,
         macro-F1, calibration, a row per label, …
 
     Raises:
-        ChargenError: Texts or labels are refused, the run does not know a label, or its own text has changed.
+        ChargenError: The texts or labels cannot be read, a label is new to the run, or its own text has changed.
 
     >>> chargen.evaluate("book", "other.txt")["bits_per_character"]  # doctest: +SKIP
     """
-    given: dict[str, Any] = {"encoding": encoding, "text_column": text_column, "label_column": label_column}
-    reading = {name: value for name, value in given.items() if value not in (None, ())}
+    typed: dict[str, Any] = {"encoding": encoding, "text_column": text_column, "label_column": label_column}
+    reading = {name: value for name, value in typed.items() if value not in (None, ())}
     run = run if isinstance(run, Run) else find_run(str(run))
     inputs = (str(inputs),) if isinstance(inputs, str | Path) else tuple(map(str, inputs))
     options = options_of(run, Options)
@@ -81,14 +81,14 @@ def evaluate(
     if dynamic or not inputs:
         run.training_inputs()  # raises where they are gone
     options = replace(options, **reading)
-    asked = Measuring(device, dynamic, progress, mistakes, explain, reading)
-    figures: dict[str, Any] = kind_of(run.kind).get("evaluate")(run, options, inputs, asked)
-    return figures
+    settings = EvaluationSettings(device, dynamic, progress, mistakes, explain, reading)
+    metrics: dict[str, Any] = kind_of(run.kind).get("evaluate")(run, options, inputs, settings)
+    return metrics
 
 
 @dataclass(frozen=True)
-class Measuring:
-    """What may be asked of an evaluation, see `evaluate`."""
+class EvaluationSettings:
+    """What all evaluations are told, see `evaluate`; `reading` has the encoding and columns that are named."""
 
     device: str
     dynamic: Adaptation | None
@@ -99,12 +99,12 @@ class Measuring:
 
 
 def evaluate_language_model(
-    run: Run, options: LanguageModelOptions, inputs: Sequence[str], asked: Measuring
+    run: Run, options: LanguageModelOptions, inputs: Sequence[str], settings: EvaluationSettings
 ) -> dict[str, Any]:
-    """The figures of a language model."""
-    if asked.mistakes or asked.explain:
-        raise ChargenError(f"{run.name} is a language model and has no labels: ask for no mistakes or n-grams")
-    device, dynamic, progress = asked.device, asked.dynamic, asked.progress
+    """Measure a language model; arguments and result as for `evaluate`."""
+    if settings.mistakes or settings.explain:
+        raise ChargenError(f"{run.name} is a language model and has no labels: leave out mistakes and explain")
+    device, dynamic, progress = settings.device, settings.dynamic, settings.progress
     tokenizer, config = run.tokenizer(), run.model_config(LanguageModelConfig)
     if inputs:
         corpus = encode_corpus(replace(options.corpus, inputs=tuple(inputs)), tokenizer=tokenizer)
@@ -114,39 +114,39 @@ def evaluate_language_model(
         unknown = 0 if tokenizer.unk_id is None else int((ids == tokenizer.unk_id).sum())
     if len(ids) < 2:
         raise ChargenError("the text has a single token, so there is nothing to predict: name a longer one")
-    where = choose_device(device)
-    weights = run.weights()  # which are compared with the config before a model is made of it
-    model = load_weights(LanguageModel(config), weights).to(where)
+    torch_device = choose_device(device)
+    weights = run.weights()  # compared with the config before a model is made of it
+    model = load_weights(LanguageModel(config), weights).to(torch_device)
     if dynamic:
-        own = _own_text(run, options_of(run, LanguageModelOptions)).train
-        figures = dynamic_loss(model, tokenizer, ids, own, dynamic, progress).figures()
+        own_text = _own_text(run, options_of(run, LanguageModelOptions)).train
+        metrics = dynamic_loss(model, tokenizer, ids, own_text, dynamic, progress).figures()
     else:
-        with workers_for(where) as workers:
-            figures = text_loss(model, tokenizer, ids, workers).figures()
-    return figures | {"unknown": unknown, "xz_bits_per_character": xz_bits_per_character(tokenizer, ids)}
+        with workers_for(torch_device) as workers:
+            metrics = text_loss(model, tokenizer, ids, workers).figures()
+    return metrics | {"unknown": unknown, "xz_bits_per_character": xz_bits_per_character(tokenizer, ids)}
 
 
 def _own_text(run: Run, options: LanguageModelOptions) -> TextData:
-    """What a run was trained on, and what it held out; ChargenError when its text has changed."""
+    """Read the text that a run was trained on, split as it was; ChargenError if it has changed."""
     data = load_text(options.corpus, val=options.val, val_fraction=options.val_fraction, tokenizer=run.tokenizer())
     run.check_unchanged(data.record)
     return data
 
 
 def evaluate_classifier(
-    run: Run, options: ClassifierOptions, inputs: Sequence[str], asked: Measuring
+    run: Run, options: ClassifierOptions, inputs: Sequence[str], settings: EvaluationSettings
 ) -> dict[str, Any]:
-    """The figures of a classifier."""
-    if asked.dynamic:
+    """Measure a classifier; arguments and result as for `evaluate`."""
+    if settings.dynamic:
         raise ChargenError(f"{run.name} is a classifier: only a language model adapts to what it reads")
-    mistakes, explain, reading = asked.mistakes, asked.explain, asked.reading
-    classifier = Labeller(run, asked.device)
+    mistakes, explain, reading = settings.mistakes, settings.explain, settings.reading
+    classifier = Labeller(run, settings.device)
     if explain and classifier.ngrams is None:
-        raise ChargenError(f"{run.name} has no n-grams to explain it with: train it again with --ngrams")
+        raise ChargenError(f"{run.name} has no n-grams to explain its labels with: train it again with --ngrams")
     recorded = run.data(LabelledRecord)
     if inputs:
         columns = recorded_columns(recorded)
-        # What was recorded is what these options led to in training, so only what is named now goes before it.
+        # The recorded columns are those that the options led to in training; only columns named now override them.
         named = reading if columns["columns"] else vars(options)
         columns |= {name: named.get(name) for name in ("text_column", "label_column")}
         examples = read_labelled(inputs, **columns, encoding=options.encoding, for_training=False)
@@ -155,28 +155,28 @@ def evaluate_classifier(
         data = load_labelled(options.labelled, recorded)
         run.check_unchanged(data.record(framed=recorded.framed, max_length=recorded.max_length))
         examples, explained = data.validation, data.train.texts
-    if strange := sorted(set(examples.labels) - set(classifier.labels)):
+    if new_labels := sorted(set(examples.labels) - set(classifier.labels)):
         raise ChargenError(
-            f"{run.name} knows no label {strange[0]!r}, only {', '.join(classifier.labels)}: remove such examples"
+            f"{run.name} knows no label {new_labels[0]!r}, only {', '.join(classifier.labels)}: remove such examples"
         )
     labels = classifier.labels
     index = {label: number for number, label in enumerate(labels)}
     truth = np.array([index[label] for label in examples.labels])
     sources = classifier.read(examples.texts)
     if not inputs and not options.val and sources.ngrams is not None:
-        # Those of the run have seen what was held out, once it had served its purpose.
-        unseeing = fit_ngrams(data.train, examples, labels, balance=options.balance)
-        sources = sources._replace(ngrams=unseeing.logits(examples.texts))
+        # The run's own n-grams were fitted to the held-out texts too, after they had served for validation.
+        without_held_out = fit_ngrams(data.train, examples, labels, balance=options.balance)
+        sources = sources._replace(ngrams=without_held_out.logits(examples.texts))
     probs = softmax(classifier.combined(sources))
-    figures = classifier_metrics(probs, truth, labels) | {"rows_dropped": examples.reading.rows_dropped}
+    metrics = classifier_metrics(probs, truth, labels) | {"rows_dropped": examples.reading.rows_dropped}
     if inputs and not columns["columns"]:
-        figures["guessed"] = list(examples.reading.notes)
+        metrics["guessed"] = list(examples.reading.notes)
     if sources.ngrams is not None:
         for name, logits in (("network", sources.network), ("ngrams", sources.ngrams)):
-            # The run has scales for both together; alone, each half of the texts finds the other's.
-            figures[name] = summary_metrics(cross_fitted(logits[None], truth, [1.0]), truth, labels)
+            # The run has scales for the sum only; alone, each half of the texts is scaled by a fit to the other.
+            metrics[name] = summary_metrics(cross_fitted(logits[None], truth, [1.0]), truth, labels)
     if mistakes:
-        figures["mistakes"] = [
+        metrics["mistakes"] = [
             {
                 "probability": float(probs[i].max()),
                 "label": labels[probs[i].argmax()],
@@ -187,7 +187,7 @@ def evaluate_classifier(
         ]
     if explain and classifier.ngrams is not None:
         found = strongest_ngrams(classifier.ngrams, explained)
-        figures["strongest_ngrams"] = {
+        metrics["strongest_ngrams"] = {
             label: [ngram._asdict() for ngram in own] for label, own in zip(labels, found, strict=True)
         }
-    return figures
+    return metrics

@@ -1,4 +1,4 @@
-"""Keyword arguments of functions that take many, for type checkers; a test holds them to the records."""
+"""The keyword arguments of functions that take many, for type checkers; a test compares them with the records."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Names = str | Path | Sequence[str | Path]
 
 
 class Keywords(TypedDict, total=False):
-    """Those of every training, see `training.options.Options`."""
+    """Options of every training: `training.options.Options`."""
 
     encoding: str
     val: Names
@@ -44,7 +44,7 @@ class Keywords(TypedDict, total=False):
 
 
 class LanguageModelKeywords(Keywords, total=False):
-    """See `training.options.LanguageModelOptions`."""
+    """Options of a language model: `training.options.LanguageModelOptions`."""
 
     documents: str | None
     text_column: str
@@ -55,7 +55,7 @@ class LanguageModelKeywords(Keywords, total=False):
 
 
 class ClassifierKeywords(Keywords, total=False):
-    """See `training.options.ClassifierOptions`."""
+    """Options of a classifier: `training.options.ClassifierOptions`."""
 
     text_column: Names
     label_column: str | None
@@ -71,7 +71,7 @@ class ClassifierKeywords(Keywords, total=False):
 
 
 class SamplingKeywords(TypedDict, total=False):
-    """See `generation.samplers.Sampling`."""
+    """Settings of a sampler: `generation.samplers.Sampling`."""
 
     temperature: float
     top_k: int | None
@@ -83,7 +83,7 @@ class SamplingKeywords(TypedDict, total=False):
 
 
 class WritingKeywords(SamplingKeywords, total=False):
-    """See `TextWriter.stream`."""
+    """Keyword arguments of `TextWriter.stream` and `TextWriter.generate`."""
 
     length: int
     seed: int | None

@@ -1,4 +1,4 @@
-"""Loading a run from Python; models write and label without torch, so nothing here imports it."""
+"""Load a run from Python. Writing and classifying need no torch, so nothing here imports it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def load(name: str | Path | None = None) -> Any:
         name: Its name under `checkpoints/`, or its path; None: the newest run.
 
     Returns:
-        A `TextWriter` for a language model, a fitted `TextClassifier` for a classifier. Where you know which,
-        `load_language_model` and `load_classifier` tell a type checker too.
+        A `TextWriter` for a language model, a fitted `TextClassifier` for a classifier. If you know which it is,
+        `load_language_model` and `load_classifier` return the precise type.
 
     Raises:
         ChargenError: There is no such run, or it is damaged.
@@ -33,14 +33,28 @@ def load(name: str | Path | None = None) -> Any:
 
 
 def load_language_model(name: str | Path | None = None) -> TextWriter:
-    """Load a language model by name or path, or with None the newest; ChargenError where there is no such."""
+    """Load a language model.
+
+    Args:
+        name: Its name under `checkpoints/`, or its path; None: the newest language model.
+
+    Raises:
+        ChargenError: There is no such run, it is a classifier, or it is damaged.
+    """
     from chargen.api.writer import TextWriter
 
     return TextWriter(find_run(None if name is None else str(name), LANGUAGE_MODEL))
 
 
 def load_classifier(name: str | Path | None = None) -> TextClassifier:
-    """Load a classifier by name or path, or with None the newest; ChargenError where there is no such."""
+    """Load a classifier.
+
+    Args:
+        name: Its name under `checkpoints/`, or its path; None: the newest classifier.
+
+    Raises:
+        ChargenError: There is no such run, it is a language model, or it is damaged.
+    """
     from chargen.api.classifier import TextClassifier
 
     return TextClassifier.from_run(find_run(None if name is None else str(name), CLASSIFIER))

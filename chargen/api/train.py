@@ -1,4 +1,4 @@
-"""Training from Python: options in, a model out."""
+"""Train a model from Python."""
 
 from __future__ import annotations
 
@@ -31,10 +31,13 @@ def train(
 
     Args:
         *inputs: Files, folders, patterns, named corpora; none: a corpus made from your own Python.
-        out: The run's folder; by default `checkpoints/` and the name of the first input.
-        overwrite: Replace a run that is there.
+        out: Folder for the run; None: `checkpoints/` and the name of the first input.
+        overwrite: Replace a run that is in the folder.
         on_event: Called with each event of the training.
-        **options: Those of `chargen train`, with underscores for hyphens: minutes, hidden_size, documents, …
+        **options: The options of `chargen train`, with underscores for hyphens: minutes, hidden_size, documents, …
+
+    Returns:
+        The trained model, ready to write.
 
     Raises:
         ChargenError: An option is unknown or out of range, `out` holds a run, or the text cannot be trained on.
@@ -53,7 +56,18 @@ def train_classifier(
 ) -> TextClassifier:
     """Train a classifier on labelled texts and load it.
 
-    Args and errors are those of `train`, with the options of `chargen train --task classify`.
+    Args:
+        *inputs: Tables or folders of labelled texts; none: a corpus made from your own Python.
+        out: Folder for the run; None: `checkpoints/` and the name of the first input.
+        overwrite: Replace a run that is in the folder.
+        on_event: Called with each event of the training.
+        **options: The options of `chargen train --task classify`, with underscores for hyphens: minutes, ngrams, …
+
+    Returns:
+        The fitted classifier.
+
+    Raises:
+        ChargenError: An option is unknown or out of range, `out` holds a run, or the texts cannot be trained on.
 
     >>> classifier = chargen.train_classifier("reviews.csv", minutes=3)  # doctest: +SKIP
     """
@@ -62,7 +76,7 @@ def train_classifier(
 
 
 def _run(
-    record: type[Options],
+    options_type: type[Options],
     kind: str,
     inputs: tuple[str | Path, ...],
     out: str | Path | None,
@@ -70,10 +84,10 @@ def _run(
     on_event: Callable[[Event], object] | None,
     options: dict[str, object],
 ) -> Run:
-    """The run of a training, at its end."""
+    """Train, and return the run."""
     named = tuple(map(str, inputs)) or (kind_of(kind).default_input,)
-    asked = make_options(record, inputs=named, **options)
-    for event in start(asked, None if out is None else Path(out), overwrite=overwrite):
+    request = make_options(options_type, inputs=named, **options)
+    for event in start(request, None if out is None else Path(out), overwrite=overwrite):
         if on_event:
             on_event(event)
         if isinstance(event, Done):

@@ -1,4 +1,4 @@
-"""A run's language model, ready to write: what `chargen.load` gives for one."""
+"""A trained language model, as `chargen.load` returns it."""
 
 from __future__ import annotations
 
@@ -26,15 +26,28 @@ if TYPE_CHECKING:
 
     from chargen.api.keywords import SamplingKeywords, WritingKeywords
 
-EMBEDDED_AT_ONCE = 32  # texts
+EMBEDDING_BATCH = 32  # texts
 PREVIEW_LENGTH = 160  # characters shown while a model trains
 
 
 class TextWriter:
-    """A trained language model that writes text and tells how likely a text is."""
+    """A trained language model that writes, scores and embeds text.
+
+    Attributes:
+        tokenizer: Turns text into ids and back.
+        engine: Runs the network, in NumPy.
+        documents: Whether the model was trained on documents, which end, rather than on one stream of text.
+    """
 
     def __init__(self, run: Run) -> None:
-        """`run`: of a language model, as `runs.search.find_run` gives it; ChargenError when it is damaged."""
+        """Load the model of a run.
+
+        Args:
+            run: A run, as `runs.search.find_run` returns it.
+
+        Raises:
+            ChargenError: The run is not of a language model, or is damaged.
+        """
         config = run.model_config(LanguageModelConfig)
         self.tokenizer = run.tokenizer()
         self.engine = choose_engine(config, run.weights())
@@ -54,16 +67,16 @@ class TextWriter:
         """Continue a prompt, piece by piece.
 
         Args:
-            prompt: What the text begins with; not among the pieces.
+            prompt: How the text begins; not repeated in the pieces.
             length: Most characters to write.
-            seed: The same seed gives the same text; None: another each time.
-            stop: A text that ends it, or several.
-            allow: The only characters to write; None: all.
-            forbid: Characters not to write.
+            seed: The same seed gives the same text; None: a new seed each time.
+            stop: Stop before this text, or before any of several.
+            allow: Write only these characters; None: all.
+            forbid: Write none of these characters.
             **sampling: The fields of `Sampling`, such as temperature and top_p.
 
         Returns:
-            Pieces of text, as they are drawn.
+            An iterator over pieces of text, each yielded as soon as it is drawn.
 
         Raises:
             ChargenError: A setting is out of range, or the model never saw a character of the prompt.
@@ -85,25 +98,42 @@ class TextWriter:
         return (piece.text for piece in pieces)
 
     def generate(self, prompt: str = "", **options: Unpack[WritingKeywords]) -> str:
-        """The whole text, prompt included; arguments and errors are those of `stream`.
+        """Continue a prompt, and return the whole text.
+
+        Args:
+            prompt: How the text begins.
+            **options: The other arguments of `stream`.
+
+        Returns:
+            The prompt and its continuation.
+
+        Raises:
+            ChargenError: As for `stream`.
 
         >>> chargen.load("book").generate("Once", length=80, seed=0)  # doctest: +SKIP
         """
         return prompt + "".join(self.stream(prompt, **options))
 
     def score(self, text: str) -> Score:
-        """How likely the model finds each symbol of a text, in nats."""
+        """Score a text token by token.
+
+        Args:
+            text: A whole document, or a stream that begins after a line break. Characters that the model never saw
+                are scored as the unknown token.
+
+        Returns:
+            The ids (T,) of the tokens and the log-probability (T,) of each, in nats.
+        """
         return score(self.engine, self.tokenizer, as_declared("text", "str", text), documents=self.documents)
 
     def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        """Each text as a vector: the mean of the last layer's outputs after each of its symbols.
+        """Embed texts as vectors: the mean of the last layer's outputs over the tokens.
 
         Args:
-            texts: Texts of any lengths, read as whole documents or from after a line break, as in `score`;
-                characters that the model never saw as the unknown symbol.
+            texts: N texts of any length, read as in `score`.
 
         Returns:
-            Vectors (texts, hidden size); zeros for an empty text. None depends on the others.
+            Vectors (N, H), each independent of the other texts; zeros for an empty text.
 
         >>> writer = chargen.load("book")  # doctest: +SKIP
         >>> writer.embed(["Once upon a time", "The end"]).shape  # doctest: +SKIP
@@ -117,12 +147,12 @@ class TextWriter:
         state = self.engine.start(1)
         if len(before):
             _, state = self.engine.read(before[:, None], state)
-        for chosen in batches_by_length(texts, EMBEDDED_AT_ONCE):
+        for chosen in batches_by_length(texts, EMBEDDING_BATCH):
             ids = [self.tokenizer.encode(texts[i]) for i in chosen]
             vectors[chosen] = self.engine.mean_outputs(ids, self.engine.select(state, np.zeros_like(chosen)))
         return vectors
 
 
 def preview(run: Run) -> str:
-    """A short text by the run's weights as they are now."""
+    """Write a short text with the weights that a run has now, to show while it trains."""
     return TextWriter(run).generate(length=PREVIEW_LENGTH, seed=0)

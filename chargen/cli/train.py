@@ -67,9 +67,9 @@ RESUMABLE = ("minutes", "epochs", "steps", "device", "precision")  # options tha
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
-    help="Take the options from a run's config.json; options that are typed override it.",
+    help="Take the options from a run's config.json; options that are typed override them.",
 )
-@click.option("--minutes", type=float, help="Train for this long.  [default: 3, if no other limit is set]")
+@click.option("--minutes", type=float, help="Train for this many minutes.  [default: 3, if no other limit is set]")
 @click.option("--epochs", type=float, help="Most passes over the text.  [default: chosen by the length of the text]")
 @click.option(
     "--steps",
@@ -135,8 +135,8 @@ RESUMABLE = ("minutes", "epochs", "steps", "device", "precision")  # options tha
 @click.option(
     "--crop",
     type=int,
-    help="Most tokens that a training step reads of a text, from a random place on.  [default: as many as there is "
-    "time for]",
+    help="Most tokens that a training step reads of a text, from a random position on.  [default: as many as "
+    "there is time for]",
 )
 @click.option(
     "--ngrams/--no-ngrams", default=None, help="Combine the network with an n-gram classifier.  [default: --ngrams]"
@@ -168,7 +168,7 @@ RESUMABLE = ("minutes", "epochs", "steps", "device", "precision")  # options tha
     "[default: one per core, of at least 16 streams or texts]",
 )
 @click.option("--sequence-length", type=int, help="Truncated BPTT length.")
-@click.option("--optimizer", type=click.Choice(["muon", "adamw"]), help="[default: muon]")
+@click.option("--optimizer", type=click.Choice(["muon", "adamw"]), help="Optimizer.  [default: muon]")
 @click.option("--learning-rate", type=float, help="Peak learning rate.")
 @click.option("--weight-decay", type=float, help="Decay of matrices per step, times the learning rate.")
 @click.option("--clip", type=float, help="Clip gradients to this joint norm.")
