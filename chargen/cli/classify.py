@@ -72,7 +72,7 @@ EXPLAINED_BATCH = 20  # fewer, since an explanation reads each text many times
     "--top",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Show the N likeliest labels.  [default: 1, with --json all]",
+    help="Show the N likeliest labels.  [default: 1; with --json all]",
 )
 @click.option(
     "--threshold",
@@ -84,7 +84,8 @@ EXPLAINED_BATCH = 20  # fewer, since an explanation reads each text many times
     "--target-accuracy",
     type=float,
     metavar="A",
-    help="Like --threshold, with the lowest one at which at least the fraction A of held-out labels was right.",
+    help="Like --threshold, with the lowest P at which at least a fraction A of the held-out texts got the right "
+    "label.",
 )
 @click.option("--explain", is_flag=True, help="Show which words or characters speak for and against the label.")
 @click.option(

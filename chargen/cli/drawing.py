@@ -49,7 +49,7 @@ drawing_options = add_options(
         "--top-p",
         type=float,
         metavar="P",
-        help="Draw from the fewest tokens whose probabilities sum to P.",
+        help="Draw from the fewest tokens whose probabilities sum to at least P.",
     ),
     click.option(
         "--min-p", type=float, metavar="P", help="Draw from the tokens at least P times as likely as the likeliest."
