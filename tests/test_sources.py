@@ -193,7 +193,7 @@ def test_invalid_bytes_are_named_with_their_exact_offset(
         patch.setattr(sources, "BLOCK", size)
         list(read_text([source]))
     assert f"bad.txt is not valid utf-8: byte 0xff at offset {len(text.encode())};" in str(caught.value)
-    assert "--encoding latin-1" in str(caught.value)
+    assert "--encoding cp1252" in str(caught.value)
 
 
 def test_a_text_that_ends_inside_a_character_is_invalid(tmp_path: Path) -> None:
@@ -214,17 +214,50 @@ def test_files_are_joined_as_they_are(tmp_path: Path) -> None:
 
 def test_what_is_no_text_gets_a_sentence(tmp_path: Path) -> None:
     binary = write(tmp_path / "program", b"MZ\0\0")
-    wide = write(tmp_path / "wide.txt", TEXT.encode("utf-16"))
-    for source in (binary, wide):
-        with pytest.raises(ChargenError, match=f"{source.name} is a binary file.*--encoding utf-16"):
-            list(read_text([source]))
+    with pytest.raises(ChargenError, match=r"program is a binary file.*NUL at offset 2.*--encoding utf-16"):
+        list(read_text([binary]))
     with pytest.raises(ChargenError, match=r"there is no text in empty\.txt, empty\.txt"):
         list(read_text([write(tmp_path / "empty.txt", b"")] * 2))
-    for encoding in ("utf-9", "base64"):
-        with pytest.raises(ChargenError, match=f"no text encoding '{encoding}'"):
-            list(read_text([wide], encoding))
-    with pytest.raises(ChargenError, match="is not valid utf-16"):
-        list(read_text([write(tmp_path / "unmarked", "text".encode("utf-16-le"))], "utf-16"))
+
+
+@pytest.mark.parametrize("encoding", ["utf-9", "base64", "rot13", "hex", "zlib", "undefined", "", "utf\0-8"])
+def test_encodings_that_are_none_of_text_are_refused(tmp_path: Path, encoding: str) -> None:
+    with pytest.raises(ChargenError, match=r"Python knows no text encoding .*: try --encoding utf-8"):
+        list(read_text([write(tmp_path / "a.txt", b"text")], encoding))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+@pytest.mark.parametrize("size", [1, 2, 3, 1 << 20])
+def test_a_byte_order_mark_is_believed(
+    tmp_path: Path, encoding: str, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "BLOCK", size)
+    swapped = "\ufeff".encode(f"{encoding}-be") + TEXT.encode(f"{encoding}-be")
+    for content in (TEXT.encode(encoding), swapped):
+        for asked in ("utf-8", "UTF8", "utf-8-sig"):
+            assert "".join(read_text([write(tmp_path / "wide.txt", content)], asked)) == TEXT
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding", "sentence"),
+    [
+        ("text".encode("utf-16-le"), "utf-16", "not valid utf-16 .*: try --encoding utf-16-le$"),
+        ("text".encode("utf-16-le"), "utf-8", r"not valid utf-8 \(NUL at offset 1\), .* try --encoding utf-16-le$"),
+        ("the text".encode("utf-16-be"), "latin-1", r"\(NUL at offset 0\), .* try --encoding utf-16-be$"),
+        ("Größe".encode("utf-16-le"), "utf-8", "looks like utf-16-le: try --encoding utf-16-le$"),
+        (b"so " * 400_000 + b"MZ\0\0\0", "utf-8", "binary file.*NUL at offset 1,200,002"),
+        (b"so " * 400_000 + b"\xff\0\0\0", "utf-8", "binary file.*NUL at offset 1,200,001"),
+        ("a\0b".encode("utf-16"), "utf-16", "binary file, not text in utf-16"),
+        ("“so”".encode("cp1252"), "utf-8", "byte 0x93 at offset 0; .* --encoding cp1252$"),
+        (b"so\x81", "utf-8", "byte 0x81 at offset 2; .* --encoding latin-1$"),
+        (b"so\x81", "cp1252", "not valid cp1252: byte 0x81 at offset 2; .* --encoding utf-8$"),
+        (b"so\\ud800", "unicode_escape", r"U\+D800 is half a surrogate pair"),
+        (b"so+2AA-", "utf-7", r"U\+D800 is half a surrogate pair"),
+    ],
+)
+def test_hints_fit_the_content(tmp_path: Path, content: bytes, encoding: str, sentence: str) -> None:
+    with pytest.raises(ChargenError, match=sentence):
+        list(read_text([write(tmp_path / "a.txt", content)], encoding))
 
 
 @pytest.mark.parametrize("suffix", ["", *COMPRESS])

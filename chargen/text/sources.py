@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import atexit
-import codecs
 import contextlib
 import functools
 import glob
 import hashlib
-import io
 import os
 import shutil
 import stat
@@ -21,6 +19,7 @@ from typing import BinaryIO
 
 from chargen.errors import ChargenError
 from chargen.text import corpora
+from chargen.text.decoding import decode, has_mark
 from chargen.text.packed import BLOCK, COMPRESSED, decompressed, read_packed
 
 SNIFFED = 1 << 13  # bytes read to tell a binary file from text
@@ -148,22 +147,7 @@ def read_text(sources: Sequence[Source], encoding: str = "utf-8", on_read: OnRea
 
 def read_source(source: Source, encoding: str = "utf-8", on_read: OnRead | None = None) -> Iterator[str]:
     """Yield the text of one source as `read_text` does; an empty file yields nothing."""
-    decoder = _decoder(encoding)
-    consumed = 0
-    start = True
-    for block in _and_the_end(source.blocks(on_read, size=BLOCK)):
-        consumed += len(block)
-        try:
-            text = decoder.decode(block, final=not block)
-        except UnicodeError as error:
-            raise _undecodable(source, encoding, error, consumed) from error
-        if "\0" in text:
-            raise _binary(source)
-        if start and text:
-            text = text.removeprefix("\ufeff")
-            start = False
-        if text:
-            yield text
+    return decode(source.blocks(on_read, size=BLOCK), encoding, source.name)
 
 
 def no_text_in(sources: Sequence[Source]) -> ChargenError:
@@ -230,7 +214,7 @@ def _text_files(folder: Path) -> list[Source]:
 
 def _looks_like_text(source: Source) -> bool:
     head = next(source.blocks(size=SNIFFED), b"")
-    return b"\0" not in head or head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return b"\0" not in head or has_mark(head)
 
 
 @functools.cache  # so that standard input can be named twice
@@ -272,38 +256,4 @@ def _missing(given: str) -> ChargenError:
     return ChargenError(
         f"there is no file, folder or corpus {given!r}{hint}: "
         f"name one that exists, or a corpus: {', '.join(corpora.CORPORA)}"
-    )
-
-
-def _decoder(encoding: str) -> io.IncrementalNewlineDecoder:
-    try:
-        "".encode(encoding)  # refuses codecs that are not text encodings, such as base64
-        return io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(), translate=True)
-    except LookupError as error:
-        raise ChargenError(
-            f"Python knows no text encoding {encoding!r}: try --encoding utf-8, latin-1 or utf-16"
-        ) from error
-
-
-def _and_the_end(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    yield from blocks
-    yield b""  # tells the decoder that the input ends
-
-
-def _undecodable(source: Source, encoding: str, error: UnicodeError, consumed: int) -> ChargenError:
-    if not isinstance(error, UnicodeDecodeError):  # UTF-16 without its byte order mark
-        return ChargenError(f"{source.name} is not valid {encoding} ({error}): name its encoding with --encoding")
-    if b"\0" in error.object and "16" not in encoding and "32" not in encoding:
-        return _binary(source)
-    offset = consumed - len(error.object) + error.start
-    instead = "latin-1 or cp1252" if codecs.lookup(encoding).name == "utf-8" else "utf-8"
-    return ChargenError(
-        f"{source.name} is not valid {encoding}: byte 0x{error.object[error.start]:02x} at offset {offset:,}; "
-        f"if it is text, name its encoding, for example --encoding {instead}"
-    )
-
-
-def _binary(source: Source) -> ChargenError:
-    return ChargenError(
-        f"{source.name} is a binary file, not text: name a text file, or try --encoding utf-16 if it is one"
     )
