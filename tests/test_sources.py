@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import bz2
 import gzip
 import hashlib
 import io
@@ -7,6 +8,7 @@ import lzma
 import os
 import sys
 import threading
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from chargen.text.sources import Source, fingerprint, read_text, resolve
 
 TEXT = "Größe\nand some more of it\n" * 50
 COMPRESS: dict[str, Callable[[bytes], bytes]] = {
+    ".bz2": bz2.compress,
     ".gz": gzip.compress,
     ".xz": lzma.compress,
     ".zst": zstandard.compress,
@@ -163,6 +166,56 @@ def test_damaged_files_are_refused_and_never_read_in_part(tmp_path: Path, suffix
     for content in (packed[:-5], packed[:20], b"plain text, no archive"):
         with pytest.raises(ChargenError, match=f"packed{suffix} is damaged, or no {suffix} file"):
             list(read_text([write(tmp_path / f"packed{suffix}", content)]))
+
+
+def pack(path: Path, files: dict[str, bytes]) -> str:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return str(path)
+
+
+def test_an_archive_stands_for_its_text_files(tmp_path: Path) -> None:
+    files = {"d/": b"", "d/b.txt": b"b", "a.txt": TEXT.encode(), "__MACOSX/a.txt": b"no", "d/.DS_Store": b"no"}
+    found = resolve([pack(tmp_path / "all.ZIP", files | {"picture.png": b"\x89PNG\0\0"})])
+    assert [source.name for source in found] == [f"{tmp_path}/all.ZIP/a.txt", f"{tmp_path}/all.ZIP/d/b.txt"]
+    assert [str(source.plain) for source in found] == ["a.txt", "b.txt"]
+    read: list[int] = []
+    assert "".join(read_text(found, on_read=read.append)) == TEXT + "b"
+    assert sum(read) == sum(source.size for source in found)
+    plain = [write(tmp_path / "1", TEXT.encode()), write(tmp_path / "2", b"b")]
+    assert fingerprint(found) == fingerprint(plain)
+    assert resolve([str(tmp_path / "*.ZIP"), str(tmp_path / "all.ZIP")]) == found
+    pack(tmp_path / "all.ZIP", {"a.txt": b"other"})
+    assert list(read_text(resolve([str(tmp_path / "all.ZIP")]))) == ["other"]
+
+
+def test_an_archive_in_a_folder_and_with_a_table(tmp_path: Path) -> None:
+    table = pack(tmp_path / "set.zip", {"set.csv": b"text,label\ngood,pos\nbad,neg\n"})
+    assert read_labelled([table], to_split=False).texts == ["good", "bad"]
+    assert "".join(read_text(resolve([str(tmp_path)]))).startswith("text,label")
+
+
+def test_archives_without_text_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ChargenError, match="has no files in it"):
+        resolve([pack(tmp_path / "a.zip", {"__MACOSX/a.txt": b"no"})])
+    with pytest.raises(ChargenError, match="has only binary files in it"):
+        resolve([pack(tmp_path / "b.zip", {"a.png": b"\0"})])
+    write(tmp_path / "c.zip", b"plain text")
+    with pytest.raises(ChargenError, match=r"c\.zip is damaged, or no \.zip file"):
+        resolve([str(tmp_path / "c.zip")])
+    damaged = pack(tmp_path / "d.zip", {"a.txt": os.urandom(9000).hex().encode()})
+    content = bytearray(Path(damaged).read_bytes())
+    content[4000:4100] = bytes(100)
+    Path(damaged).write_bytes(content)
+    with pytest.raises(ChargenError, match=r"d\.zip/a\.txt is damaged"):
+        list(read_text(resolve([damaged])))
+    locked = bytearray(Path(pack(tmp_path / "e.zip", {"a.txt": b"text"})).read_bytes())
+    locked[6] |= 1
+    locked[locked.index(b"PK\1\2") + 8] |= 1
+    write(tmp_path / "e.zip", bytes(locked))
+    with pytest.raises(ChargenError, match=r"e\.zip/a\.txt cannot be unpacked .*password"):
+        resolve([str(tmp_path / "e.zip")])
 
 
 def test_zstd_without_its_package_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

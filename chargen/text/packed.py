@@ -1,14 +1,22 @@
-"""Compressed files, read as streams."""
+"""Compressed files and zip archives, read as streams."""
 
 from __future__ import annotations
 
+import functools
 import io
-from typing import Any, BinaryIO
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from chargen.errors import ChargenError
 
+if TYPE_CHECKING:
+    from zipfile import ZipFile
+
 BLOCK = 1 << 20  # bytes read at once
-COMPRESSED = (".gz", ".xz", ".zst")
+COMPRESSED = (".bz2", ".gz", ".xz", ".zst")
+ARCHIVE = ".zip"
 
 
 def read_packed(content: Any, size: int, suffix: str, name: str) -> bytes:
@@ -28,7 +36,11 @@ def read_packed(content: Any, size: int, suffix: str, name: str) -> bytes:
 
 def decompressed(stored: BinaryIO, suffix: str, name: str) -> Any:
     """A reader that decompresses a file according to its suffix; `name` is for messages."""
-    match suffix:
+    match suffix.lower():
+        case ".bz2":
+            import bz2
+
+            return bz2.BZ2File(stored)
         case ".gz":
             import gzip
 
@@ -40,6 +52,61 @@ def decompressed(stored: BinaryIO, suffix: str, name: str) -> Any:
         case ".zst":
             return io.BufferedReader(_ZstdFile(stored, name), BLOCK)
     return stored
+
+
+def members(path: Path, name: str) -> list[tuple[str, int]]:
+    """Names and sizes in bytes of an archive's files, sorted, without hidden ones and those that macOS adds.
+
+    Args:
+        path: The archive.
+        name: Of the archive, for messages.
+
+    Raises:
+        ChargenError: The archive is damaged.
+    """
+    with _refusing_damage(name):
+        found = [(info.filename, info.file_size) for info in _archive(path).infolist() if not info.is_dir()]
+    return sorted((file, size) for file, size in found if not any(map(_is_hidden, file.split("/"))))
+
+
+def read_member(path: Path, member: str, size: int, name: str) -> Iterator[bytes]:
+    """Yield the content of one file of an archive in blocks of `size` bytes.
+
+    Raises:
+        ChargenError: The archive is damaged or has a password.
+    """
+    with _refusing_damage(name), _archive(path).open(member) as content:
+        while block := content.read(size):
+            yield block
+
+
+def _is_hidden(part: str) -> bool:
+    return part.startswith(".") or part == "__MACOSX"
+
+
+def _archive(path: Path) -> ZipFile:
+    found = path.stat()
+    return _open_archive(path, found.st_mtime_ns, found.st_size)
+
+
+@functools.lru_cache(maxsize=1)  # since the list of many files takes long to read
+def _open_archive(path: Path, changed: int, size: int) -> ZipFile:
+    import zipfile
+
+    return zipfile.ZipFile(path)
+
+
+@contextmanager
+def _refusing_damage(name: str) -> Iterator[None]:
+    import zipfile
+    import zlib
+
+    try:
+        yield
+    except RuntimeError as error:  # NotImplementedError too, of methods of compression that Python lacks
+        raise ChargenError(f"{name} cannot be unpacked ({error}): unpack it yourself, and name the folder") from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
+        raise ChargenError(f"{name} is damaged, or no {ARCHIVE} file at all ({error}): get it again") from error
 
 
 class _ZstdFile(io.RawIOBase):

@@ -20,7 +20,7 @@ from typing import BinaryIO
 from chargen.errors import ChargenError
 from chargen.text import corpora
 from chargen.text.decoding import decode, has_mark
-from chargen.text.packed import BLOCK, COMPRESSED, decompressed, read_packed
+from chargen.text.packed import ARCHIVE, BLOCK, COMPRESSED, decompressed, members, read_member, read_packed
 
 SNIFFED = 1 << 13  # bytes read to tell a binary file from text
 
@@ -29,35 +29,50 @@ OnRead = Callable[[int], object]  # called with the number of bytes just read, o
 
 @dataclass(frozen=True)
 class Source:
-    """One file of text, perhaps compressed."""
+    """One file of text, perhaps compressed or in a zip archive."""
 
     name: str  # as the user knows it
     path: Path
+    member: str = ""  # name within the archive at `path`
+    member_size: int = 0  # bytes, decompressed
+
+    @property
+    def compressed(self) -> bool:
+        """Whether the content is not as it lies on disk."""
+        return bool(self.member) or self.path.suffix.lower() in COMPRESSED
 
     @property
     def plain(self) -> Path:
         """The file's name without the compression suffix.
 
-        >>> str(Source("a", Path("data/a.csv.gz")).plain)
-        'a.csv'
+        >>> str(Source("a", Path("data/a.csv.gz")).plain), str(Source("a", Path("a.zip"), "data/b.csv").plain)
+        ('a.csv', 'b.csv')
         """
-        return Path(self.path.stem if self.path.suffix in COMPRESSED else self.path.name)
+        if self.member:
+            return Path(Path(self.member).name)
+        return Path(self.path.stem if self.compressed else self.path.name)
 
     @property
     def size(self) -> int:
-        """Bytes on disk (compressed, if the file is)."""
-        return self.path.stat().st_size
+        """Bytes on disk (compressed, if the file is); of an archive's file, those of its content."""
+        return self.member_size if self.member else self.path.stat().st_size
 
     def blocks(self, on_read: OnRead | None = None, *, size: int = BLOCK) -> Iterator[bytes]:
         """Yield the content, decompressed according to its suffix.
 
         Args:
-            on_read: Called with the number of bytes read from disk.
+            on_read: Called with the number of bytes read, of those that `size` counts.
             size: Bytes per block.
 
         Raises:
             ChargenError: The file is damaged.
         """
+        if self.member:
+            for block in read_member(self.path, self.member, size, self.name):
+                if on_read:
+                    on_read(len(block))
+                yield block
+            return
         with self.path.open("rb") as stored, decompressed(stored, self.path.suffix, self.name) as content:
             position = 0
             while block := read_packed(content, size, self.path.suffix, self.name):
@@ -70,9 +85,9 @@ class Source:
 def resolve(inputs: Sequence[str], *, kinds: Sequence[str] = ("text",)) -> list[Source]:
     """Find the files that a user's inputs stand for.
 
-    A folder stands for its text files at any depth, sorted, without hidden and binary ones; links to other folders
-    are not followed. In a pattern, `**` stands for such folders at any depth. Each real file is given once, however
-    many inputs and links lead to it. A file wins over a corpus of the same name.
+    A folder or zip archive stands for its text files at any depth, sorted, without hidden and binary ones; links to
+    other folders are not followed. In a pattern, `**` stands for such folders at any depth. Each real file is given
+    once, however many inputs and links lead to it. A file wins over a corpus of the same name.
 
     Args:
         inputs: Files, folders, patterns, `-` for standard input, named corpora.
@@ -81,10 +96,10 @@ def resolve(inputs: Sequence[str], *, kinds: Sequence[str] = ("text",)) -> list[
     Raises:
         ChargenError: An input has no name, does not exist, is a device, or is a corpus of another kind.
     """
-    found: dict[Path, Source] = {}
+    found: dict[tuple[Path, str], Source] = {}
     for given in inputs:
         for source in _resolve(given, kinds):
-            found.setdefault(source.path.resolve(), source)
+            found.setdefault((source.path.resolve(), source.member), source)
     return list(found.values())
 
 
@@ -106,10 +121,13 @@ def hashing(sources: Sequence[Source]) -> tuple[list[Source], hashlib._Hash]:
     When all were read once, in order, it is the hash of `fingerprint`.
     """
     digest = hashlib.sha256()
-    return [_Hashed(source.name, source.path, digest, number > 0) for number, source in enumerate(sources)], digest
+    hashed = [
+        _Hashed(**vars(source), digest=digest, after_another=number > 0) for number, source in enumerate(sources)
+    ]
+    return [*hashed], digest
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Hashed(Source):
     """A source whose content goes into a hash while it is read."""
 
@@ -165,7 +183,7 @@ def _resolve(given: str, kinds: Sequence[str]) -> list[Source]:
     if path.is_dir():
         return _text_files(path)
     if path.is_file() and not _size_unknown(path):
-        return [Source(given, path)]
+        return _files(path, given)
     if path.exists():  # a pipe, as the shell's <(command) makes one: it can be read only once
         _refuse_device(path.stat(), given)
         with path.open("rb") as stream:
@@ -204,11 +222,27 @@ def _walk(folder: Path) -> Iterator[tuple[str, list[str]]]:
 
 def _text_files(folder: Path) -> list[Source]:
     paths = [Path(parent, name) for parent, names in _walk(folder) for name in names]
-    sources = [Source(str(path), path) for path in sorted(paths) if path.is_file()]
+    sources = [source for path in sorted(paths) if path.is_file() for source in _contents(path, str(path))]
+    return _only_text(sources, f"the folder {folder}")
+
+
+def _files(path: Path, name: str) -> list[Source]:
+    """The file itself, or the text files of an archive."""
+    return [Source(name, path)] if path.suffix.lower() != ARCHIVE else _only_text(_contents(path, name), name)
+
+
+def _contents(path: Path, name: str) -> list[Source]:
+    """The file itself, or all files of an archive."""
+    if path.suffix.lower() != ARCHIVE:
+        return [Source(name, path)]
+    return [Source(f"{name}/{member}", path, member, size) for member, size in members(path, name)]
+
+
+def _only_text(sources: list[Source], where: str) -> list[Source]:
     text = [source for source in sources if _looks_like_text(source)]
     if not text:
         what = "only binary files" if sources else "no files"
-        raise ChargenError(f"the folder {folder} has {what} in it: name one with text files")
+        raise ChargenError(f"{where} has {what} in it: name one with text files")
     return text
 
 

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from chargen.errors import ChargenError
 from chargen.text.delimited import Dialect, find_delimiter, find_dialect, has_header, parse, stripped
 from chargen.text.documents import read_array, read_lines, read_records, well_formed
-from chargen.text.packed import COMPRESSED
 from chargen.text.sources import Source, read_source
 
 if TYPE_CHECKING:
@@ -247,7 +246,7 @@ def _parquet_rows(source: Source) -> Iterator[Row]:
 def _scan_parquet(source: Source) -> pl.LazyFrame:
     import polars as pl
 
-    if source.path.suffix in COMPRESSED:  # rare, since Parquet itself compresses; held in memory whole
+    if source.compressed:  # rare, since Parquet itself compresses; held in memory whole
         return pl.scan_parquet(io.BytesIO(b"".join(source.blocks())))
     return pl.scan_parquet(source.path, glob=False)
 
