@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chargen.errors import ChargenError
+from chargen.text import documents as module
 from chargen.text import sources
 from chargen.text.documents import read_documents, read_lines
 from chargen.text.sources import Source
@@ -52,6 +54,8 @@ def test_json_lines_are_strings_or_have_a_column(tmp_path: Path) -> None:
         ('{"text": 3}', "line 2, has text, but no text in 'text'"),
         ("[1, 2]", r"line 2, is \[1, 2\], but no text"),
         ("{broken", "line 2, is not JSON"),
+        ("[" * 100_000, r"line 2, is not JSON \(it is nested too deeply\)"),
+        ('{"text": ' + "9" * 5000 + "}", r"line 2, is not JSON \(an integer has too many digits\)"),
         (r'"half \ud83d"', "line 2, has half a surrogate pair at character 5"),
     ],
 )
@@ -64,6 +68,45 @@ def test_bad_records_are_named_with_their_line(tmp_path: Path, line: str, senten
 def test_nothing_left_is_an_error(tmp_path: Path, mode: str) -> None:
     with pytest.raises(ChargenError, match="there is no text in blank"):
         documents(tmp_path / "blank", "\n  \n", mode)
+
+
+@pytest.mark.parametrize(
+    ("mode", "text", "sentence"),
+    [
+        (
+            "line",
+            "a\n\n" + "b" * 101 + "\nc\n",
+            r"long, line 3, has 10\d characters or more, .* at most 100: break it",
+        ),
+        ("jsonl", '"a"\n"' + "b" * 100 + '"', "long, line 2, has 10"),
+        ("file", "a\n" * 51, "long has 10"),
+        ("blank-line", "a\n\n" + "b\n" * 52, "long, line 53, ends a paragraph that has 101 characters or more"),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 7])
+def test_a_document_has_a_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, text: str, sentence: str, size: int
+) -> None:
+    monkeypatch.setattr(sources, "BLOCK", size)
+    monkeypatch.setattr(module, "LONGEST", 100)
+    with pytest.raises(ChargenError, match=sentence):
+        documents(tmp_path / "long", text, mode)
+    monkeypatch.setattr(module, "LONGEST", 103)
+    assert documents(tmp_path / "long", text, mode)
+
+
+def test_a_small_file_that_holds_a_line_of_gigabytes_needs_little_memory(tmp_path: Path) -> None:
+    import tracemalloc
+
+    with gzip.open(tmp_path / "bomb.gz", "wb", compresslevel=1) as file:
+        for _ in range(200):
+            file.write(b"a" * (1 << 20))
+    tracemalloc.start()
+    with pytest.raises(ChargenError, match=r"bomb\.gz, line 1, has 6[78],\d+,\d+ characters or more"):
+        list(read_documents([Source("bomb.gz", tmp_path / "bomb.gz")], "line"))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100_000_000
 
 
 def test_an_unknown_mode_lists_those_there_are(tmp_path: Path) -> None:

@@ -138,7 +138,7 @@ def test_measured_numbers_are_no_labels(tmp_path: Path) -> None:
         ("a.csv", "just\none column\n", "a.csv has only one column"),
         ("a.csv", "label,text\npos,good\n,bad\n", "a.csv, line 3, has no label in 'label': add it"),
         ("a.csv", "label,text\npos,good, really\n", "a.csv, line 2, has 3 cells, but the first row has 2"),
-        ("a.csv", 'label,text\npos,"good\nneg,bad\n', r"a.csv is not valid CSV \(unexpected end of data\)"),
+        ("a.csv", 'label,text\npos,"good\nneg,bad\n', r"a.csv is not valid CSV \(line 3: unexpected end of data\)"),
         ("a.jsonl", '{"text": "a", "label": "b"}\n[1]\n', "a.jsonl, line 2, is not a JSON object"),
         ("a.jsonl", '{"text": "a", "label": "b"}\n{\n', "a.jsonl, line 2, is not JSON"),
     ],

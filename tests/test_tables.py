@@ -14,7 +14,7 @@ import pytest
 
 from chargen.errors import ChargenError
 from chargen.runs.files import read_record
-from chargen.text import sources
+from chargen.text import documents, sources
 from chargen.text.columns import Columns
 from chargen.text.labelled import LabelledSet, read_labelled
 from chargen.text.sources import resolve
@@ -86,11 +86,39 @@ def test_json_arrays_hold_what_json_lines_hold(tmp_path: Path, monkeypatch: pyte
         ('[{"text": "a", "label": "b"}] x', "a.json goes on after its JSON array"),
         ('[{"text": "a", "label": "b"},]', "a.json, row 2, is not JSON"),
         ('[{"text": "\\ud83d", "label": "b"}]', "a.json, row 1, has half a surrogate pair"),
+        ("[" * 100_000, r"a.json, row 1, is not JSON \(it is nested too deeply\)"),
+        ("[" + "9" * 5000 + "]", r"a.json, row 1, is not JSON \(an integer has too many digits\)"),
     ],
 )
 def test_broken_json_arrays_get_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:
     with pytest.raises(ChargenError, match=sentence):
         read(tmp_path / "a.json", text)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "sentence"),
+    [
+        (
+            "a.csv",
+            'text,label\na,b\n"' + "c\n" * 60 + '",b\n',
+            r"a\.csv is not valid CSV \(line \d+: a cell of more than 100",
+        ),
+        ("a.csv", "text,label\n" + "c" * 101 + ",b\n", r"a\.csv, line 2, has \d+ characters or more"),
+        (
+            "a.json",
+            '[{"text": "a", "label": "' + "c" * 101 + '"}]',
+            r"a\.json, row 1, is not JSON \(.*\), or has \d+ char",
+        ),
+        ("a.jsonl", '{"text": "' + "c" * 101 + '"}', r"a\.jsonl, line 1, has \d+ characters or more"),
+    ],
+)
+def test_a_cell_has_a_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str, sentence: str
+) -> None:
+    monkeypatch.setattr(sources, "BLOCK", 7)
+    monkeypatch.setattr(documents, "LONGEST", 100)
+    with pytest.raises(ChargenError, match=sentence):
+        read(tmp_path / name, text)
 
 
 def test_parquet(tmp_path: Path) -> None:

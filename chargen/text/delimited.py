@@ -11,13 +11,13 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from chargen.errors import ChargenError
+from chargen.text import documents
 from chargen.text.documents import read_lines
 from chargen.text.sources import Source
 
 TEXT_NAMES = ("text", "sentence", "document", "content", "review", "comment", "message", "body", "x")
 LABEL_NAMES = ("label", "labels", "class", "category", "target", "sentiment", "intent", "topic", "y")
 OTHER_DELIMITERS = ";\t|,"  # tried in this order if the suffix's own delimiter makes no table
-MAX_CELL = 2**31 - 1  # characters; the csv module's own limit is 131,072
 SAMPLE = 100  # rows read to find the delimiter
 
 
@@ -160,12 +160,19 @@ def parse(source: Source, encoding: str, dialect: Dialect, *, blank: bool = Fals
         encoding: Of the file.
         dialect: How rows become cells.
         blank: Yield blank lines too, as rows without cells.
+
+    Raises:
+        csv.Error: A row breaks the rules, or has a cell longer than LONGEST, perhaps since a quote is left open.
     """
-    csv.field_size_limit(MAX_CELL)
+    csv.field_size_limit(documents.LONGEST)  # the csv module's own limit is 131,072
     text = (line + "\n" for line in read_lines(source, encoding))
     quoting: Any = csv.QUOTE_MINIMAL if dialect.quoted else csv.QUOTE_NONE
     reader = csv.reader(text, delimiter=dialect.delimiter, quoting=quoting, strict=True)
-    return ((reader.line_num, row) for row in reader if row or blank)
+    try:
+        yield from ((reader.line_num, row) for row in reader if row or blank)
+    except csv.Error as error:
+        limit = f"a cell of more than {documents.LONGEST:,} characters, which is the limit"
+        raise csv.Error(f"line {reader.line_num}: {limit if 'field limit' in str(error) else error}") from error
 
 
 def has_header(scan: Scan, wanted: Sequence[str], known: bool | None) -> bool | None:

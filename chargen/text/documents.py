@@ -11,6 +11,7 @@ from chargen.text.sources import OnRead, Source, no_text_in, read_source
 
 DOCUMENT_MODES = ("line", "blank-line", "file", "jsonl")
 DECODER = json.JSONDecoder()
+LONGEST = 1 << 26  # characters of a line, document or cell; a small compressed file may hold a line of gigabytes
 
 
 def read_documents(
@@ -32,7 +33,8 @@ def read_documents(
         on_read: Called with the number of bytes read.
 
     Raises:
-        ChargenError: As for `read_text`; JSON is broken or lacks the column; there is no document.
+        ChargenError: As for `read_text`; JSON is broken or lacks the column; a document is longer than LONGEST; there
+            is none.
     """
     if mode not in DOCUMENT_MODES:
         raise ChargenError(f"unknown documents {mode!r}: choose one of {', '.join(DOCUMENT_MODES)}")
@@ -47,17 +49,50 @@ def read_documents(
 
 
 def read_lines(source: Source, encoding: str = "utf-8", on_read: OnRead | None = None) -> Iterator[str]:
-    """Yield the lines of one source without their line breaks."""
+    """Yield the lines of one source without their line breaks.
+
+    Raises:
+        ChargenError: A line is longer than LONGEST.
+    """
     pieces: list[str] = []  # of a line that spans blocks
+    length, number = 0, 1  # of that line
     for block in read_source(source, encoding, on_read):
         first, *others = block.split("\n")
         pieces.append(first)
+        length += len(first)
+        check_length(length, f"{source.name}, line {number},")
         if others:
             yield "".join(pieces)
+            number += len(others)
             pieces = [others.pop()]
+            length = len(pieces[0])
             yield from others
     if any(pieces):
         yield "".join(pieces)
+
+
+def read_whole(source: Source, encoding: str = "utf-8", on_read: OnRead | None = None) -> str:
+    """The text of one source as one document, without line breaks at its ends.
+
+    Raises:
+        ChargenError: It is longer than LONGEST.
+    """
+    pieces: list[str] = []
+    length = 0
+    for block in read_source(source, encoding, on_read):
+        pieces.append(block)
+        length += len(block)
+        check_length(length, source.name)
+    return "".join(pieces).strip("\n")
+
+
+def check_length(length: int, what: str) -> None:
+    """ChargenError if a line, document or cell, read as far as `length` characters, is longer than LONGEST."""
+    if length > LONGEST:
+        raise ChargenError(
+            f"{what} has {length:,} characters or more, but one text may have at most {LONGEST:,}: break it into "
+            "shorter ones"
+        )
 
 
 def read_records(source: Source, encoding: str = "utf-8", on_read: OnRead | None = None) -> Iterator[tuple[int, Any]]:
@@ -70,9 +105,9 @@ def read_records(source: Source, encoding: str = "utf-8", on_read: OnRead | None
         if line.strip():
             try:
                 yield number, json.loads(line)
-            except json.JSONDecodeError as error:
+            except (ValueError, RecursionError) as error:
                 raise ChargenError(
-                    f"{source.name}, line {number}, is not JSON ({error.msg}): put one JSON value on each line"
+                    f"{source.name}, line {number}, is not JSON ({_fault(error)}): put one JSON value on each line"
                 ) from error
 
 
@@ -87,11 +122,14 @@ def read_array(source: Source, encoding: str = "utf-8") -> Iterator[tuple[int, A
     while True:
         try:
             values, at = _element(text, at, "," if number else "[")
-        except json.JSONDecodeError as error:
-            more = _more(blocks, len(text) - at)
+        except (ValueError, RecursionError) as error:
+            incomplete = isinstance(error, json.JSONDecodeError)
+            if incomplete:
+                check_length(len(text) - at, f"{source.name}, row {number + 1}, is not JSON ({_fault(error)}), or")
+            more = _more(blocks, len(text) - at) if incomplete else ""
             if not more:
                 raise ChargenError(
-                    f"{source.name}, row {number + 1}, is not JSON ({error.msg}): give an array of objects"
+                    f"{source.name}, row {number + 1}, is not JSON ({_fault(error)}): give an array of objects"
                 ) from error
             text, at = text[at:] + more, 0
             continue
@@ -101,6 +139,13 @@ def read_array(source: Source, encoding: str = "utf-8") -> Iterator[tuple[int, A
         yield number, values[0]
     if text[at:].strip() or any(block.strip() for block in blocks):
         raise ChargenError(f"{source.name} goes on after its JSON array: give one array of objects")
+
+
+def _fault(error: ValueError | RecursionError) -> str:
+    """Why a text is not JSON, or not for Python."""
+    if isinstance(error, json.JSONDecodeError):
+        return error.msg
+    return "it is nested too deeply" if isinstance(error, RecursionError) else "an integer has too many digits"
 
 
 def _element(text: str, at: int, before: str) -> tuple[list[Any], int]:
@@ -144,21 +189,24 @@ def _documents(source: Source, mode: str, encoding: str, text_column: str, on_re
     if mode == "line":
         return read_lines(source, encoding, on_read)
     if mode == "blank-line":
-        return _paragraphs(read_lines(source, encoding, on_read))
+        return _paragraphs(read_lines(source, encoding, on_read), source)
     if mode == "file":
-        return iter(["".join(read_source(source, encoding, on_read)).strip("\n")])
+        return iter([read_whole(source, encoding, on_read)])
     records = read_records(source, encoding, on_read)
     return (_column(record, text_column, source, number) for number, record in records)
 
 
-def _paragraphs(lines: Iterator[str]) -> Iterator[str]:
+def _paragraphs(lines: Iterator[str], source: Source) -> Iterator[str]:
     paragraph: list[str] = []
-    for line in lines:
+    length = 0
+    for number, line in enumerate(lines, start=1):
         if line and not line.isspace():
             paragraph.append(line)
+            length += len(line) + 1
+            check_length(length - 1, f"{source.name}, line {number}, ends a paragraph that")
         elif paragraph:
             yield "\n".join(paragraph)
-            paragraph = []
+            paragraph, length = [], 0
     yield "\n".join(paragraph)
 
 

@@ -13,9 +13,9 @@ import numpy as np
 
 from chargen.errors import ChargenError
 from chargen.text.columns import Columns, find_columns, names_of, reading_note, row_text
-from chargen.text.documents import read_lines
+from chargen.text.documents import read_lines, read_whole
 from chargen.text.ngrams import words_of
-from chargen.text.sources import Source, read_source, resolve
+from chargen.text.sources import Source, resolve
 from chargen.text.tables import PARQUET, SUFFIXES, read_table
 from chargen.text.tokenizers.base import Ids, Tokenizer
 
@@ -295,7 +295,7 @@ def _folder(found: _Found, folder: Path, encoding: str) -> None:
     subfolders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     for path in subfolders:
         for source in resolve([str(path)]):
-            text = "".join(read_source(source, encoding)).strip("\n")
+            text = read_whole(source, encoding)
             found.add(text, path.name)
             found.files += bool(text.strip())
     if subfolders:
