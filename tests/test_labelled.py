@@ -123,6 +123,42 @@ def test_folders_by_file_and_by_folder(tmp_path: Path) -> None:
     assert not both.reading.whole_files
 
 
+def lay(folder: Path, *names: str, text: str = "so good\n") -> str:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return str(folder)
+
+
+def test_parts_of_a_split_are_no_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    imdb = lay(
+        tmp_path / "imdb", *(f"{part}/{label}/1.txt" for part in ("train", "test") for label in ("neg", "pos"))
+    )
+    with pytest.raises(ChargenError, match=r"imdb would give the labels test, train, but these look like parts of"):
+        read_labelled([imdb])
+    assert read_labelled([f"{imdb}/test"], for_training=False).label_names == ["neg", "pos"]
+    lay(tmp_path / "imdb", "train/unsup/1.txt")
+    with pytest.raises(ChargenError, match="train would give the label unsup, but this looks like texts without"):
+        read_labelled([f"{imdb}/train"])
+    files = lay(tmp_path / "files", "Train.txt", "dev.txt")
+    for inputs in ([files], [f"{files}/Train.txt"], [f"{files}/*.txt"], [f"{files}/dev.txt", f"{files}/Train.txt"]):
+        for training in (True, False):
+            with pytest.raises(ChargenError, match="these look like parts of a split: name the labelled texts"):
+                read_labelled(inputs, for_training=training)
+    vehicles = lay(tmp_path / "vehicles", "train.txt", "plane.txt")
+    assert read_labelled([vehicles], for_training=False).label_names == ["plane", "train"]
+
+
+@pytest.mark.parametrize("name", ["train.txt", "cooking.train", "cooking"])
+def test_labels_in_front_of_lines_are_read(tmp_path: Path, name: str) -> None:
+    found = read(tmp_path / name, '__label__pos so good\n\n__label__neg  so bad, really \n__label__pos a "fine" one')
+    assert found == GOOD_BAD and found.reading.rows_dropped == 1
+    assert found.reading.notes[0] == "reading labels from __label__ in front of each line"
+    for line in ("no label", "__label__ fine", "__label__pos __label__neg fine", "__label__"):
+        with pytest.raises(ChargenError, match=f"{name}, line 2, does not begin with one label, such as __label__x"):
+            read(tmp_path / name, f"__label__pos so good\n{line}\n")
+
+
 def test_measured_numbers_are_no_labels(tmp_path: Path) -> None:
     rows = "".join(f"some words {n}\t{n % 3}\t{n % 7},{n % 5}\t{n % 7}.{n % 5}\n" for n in range(60))
     found = read(tmp_path / "a.tsv", f"words\tstars\tsize\tshare\n{rows}")

@@ -12,14 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from chargen.errors import ChargenError
-from chargen.text.columns import Columns, find_columns, names_of, reading_note, row_text
-from chargen.text.documents import read_lines, read_whole
+from chargen.text.columns import Columns, names_of
+from chargen.text.examples import Found, is_lines, read_folder, read_line_file, read_table_file, refuse_splits
 from chargen.text.ngrams import words_of
-from chargen.text.sources import Source, resolve
-from chargen.text.tables import PARQUET, SUFFIXES, read_table
+from chargen.text.sources import resolve
 from chargen.text.tokenizers.base import Ids, Tokenizer
-
-Example = tuple[str, str]  # text, label
 
 
 @dataclass(frozen=True)
@@ -78,8 +75,9 @@ def read_labelled(
     """Read labelled texts.
 
     A table is CSV, TSV, JSONL, a JSON array or Parquet. A folder has one folder per label, each file an example, or
-    one file per label, each line an example. Rows without text are dropped and counted in the set's `reading`, which
-    also says which columns were read.
+    one file per label, each line an example. Lines may also have their label in front, as `__label__x`. Names of the
+    parts of a split, such as train, test and unsup, are refused as labels. Rows without text are dropped and counted
+    in the set's `reading`, which also says which columns were read.
 
     Args:
         inputs: Tables, folders, text files named by label, patterns, named corpora.
@@ -93,31 +91,33 @@ def read_labelled(
         to_split: For training, also require two examples of each label.
 
     Raises:
-        ChargenError: A column is absent, a row has text but no label, or there are no or too few examples.
+        ChargenError: A column is absent, a row has text but no label, names are those of a split, or there are no or
+            too few examples.
     """
     text, label = names_of(text_column), label_column
     header = None
     if columns and not (text and label):
         text, label, header = text or columns.text, label or columns.label, columns.header
-    found = _Found()
+    found = Found()
     for given in inputs:
         if given and Path(given).is_dir():
-            _folder(found, Path(given), encoding)
+            read_folder(found, Path(given), encoding)
             continue
         for source in resolve([given], kinds=("labelled",)):
-            if source.plain.suffix.lower() not in (*SUFFIXES, ""):
-                _lines(found, source, encoding)
+            if is_lines(source):
+                read_line_file(found, source, encoding)
                 continue
-            _table(found, source, encoding, text, label, header, strict)
+            read_table_file(found, source, encoding, text, label, header, strict)
             if strict and found.columns:
                 text, label, header = found.columns.text, found.columns.label, found.columns.header
     where = ", ".join(inputs)
+    refuse_splits(found.named, where)
     if not found.examples:
         raise ChargenError(f"there is no example in {where}: name a file or folder with labelled texts")
     texts, labels = map(list, zip(*found.examples, strict=True))
     if for_training:
         _require_variety(labels, where, to_split)
-    return LabelledSet(texts, labels, found.reading(where))
+    return LabelledSet(texts, labels, _reading(found, where))
 
 
 def stratified_split(
@@ -257,88 +257,16 @@ def _single_example(label: str, where: str) -> ChargenError:
     )
 
 
-@dataclass
-class _Found:
-    """What was read so far."""
-
-    examples: list[Example] = field(default_factory=list)
-    columns: Columns | None = None  # of the first table
-    empty: int = 0  # empty rows, lines and files
-    textless: int = 0  # rows with other cells, but no text
-    files: int = 0  # examples that are files
-    notes: list[str] = field(default_factory=list)
-
-    def add(self, text: str, label: str) -> None:
-        """Add an example, unless its text is blank."""
-        if text.strip():
-            self.examples.append((text, label))
-        else:
-            self.empty += 1
-
-    def reading(self, where: str) -> Reading:
-        """Sum up how the set was read."""
-        notes = list(dict.fromkeys(self.notes))
-        if self.empty:
-            notes.append(f"{_counted(self.empty, 'empty file' if self.files else 'empty row')} left out of {where}")
-        if self.textless:
-            notes.append(f"{_counted(self.textless, 'row')} without text left out of {where}")
-        whole_files = len(self.examples) == self.files > 0
-        return Reading(self.columns, self.empty + self.textless, tuple(notes), whole_files)
+def _reading(found: Found, where: str) -> Reading:
+    """Sum up how the set was read."""
+    notes = list(dict.fromkeys(found.notes))
+    if found.empty:
+        notes.append(f"{_counted(found.empty, 'empty file' if found.files else 'empty row')} left out of {where}")
+    if found.textless:
+        notes.append(f"{_counted(found.textless, 'row')} without text left out of {where}")
+    whole_files = len(found.examples) == found.files > 0
+    return Reading(found.columns, found.empty + found.textless, tuple(notes), whole_files)
 
 
 def _counted(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
-
-
-def _folder(found: _Found, folder: Path, encoding: str) -> None:
-    """Read a folder with one folder per label, else one file per label."""
-    subfolders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    for path in subfolders:
-        for source in resolve([str(path)]):
-            text = read_whole(source, encoding)
-            found.add(text, path.name)
-            found.files += bool(text.strip())
-    if subfolders:
-        return
-    binary = [Source(str(path), path) for path in sorted(folder.iterdir()) if path.suffix.lower() in PARQUET]
-    sources = binary or resolve([str(folder)])
-    if all(source.plain.suffix.lower() in SUFFIXES for source in sources):
-        raise ChargenError(f"the folder {folder} holds tables: name one of them, such as {sources[0].name}")
-    for source in sources:
-        _lines(found, source, encoding)
-
-
-def _lines(found: _Found, source: Source, encoding: str) -> None:
-    """Read each line as an example; the file's name is the label."""
-    for line in read_lines(source, encoding):
-        found.add(line.strip(), source.plain.stem)
-
-
-def _table(
-    found: _Found,
-    source: Source,
-    encoding: str,
-    text: Sequence[str],
-    label: str | None,
-    header: bool | None,
-    strict: bool,
-) -> None:
-    """Read each row with a text as an example; ChargenError if it has no label."""
-    table, rows = read_table(source, encoding, wanted=(*text, *names_of(label)), header=header)
-    found.empty += table.blank
-    if not rows:
-        return
-    columns = find_columns(table, rows, text, label, strict=strict)
-    found.columns = found.columns or columns
-    found.notes.append(reading_note(table, columns))
-    text_indices = [table.columns.index(name) for name in columns.text]
-    label_index = table.columns.index(columns.label)
-    for row in rows:
-        if text_of_row := row_text(row.cells, text_indices):
-            if not row.cells[label_index].strip():
-                raise ChargenError(f"{source.name}, {row.place}, has no label in {columns.label!r}: add it")
-            found.examples.append((text_of_row, row.cells[label_index].strip()))
-        elif any(cell.strip() for cell in row.cells):
-            found.textless += 1
-        else:
-            found.empty += 1
