@@ -50,8 +50,8 @@ def refuse_splits(names: Collection[str], where: str) -> None:
     split = [name for name in names if name.casefold() in SPLITS]
     if split and (len(split) == len(names) or {"train", "test"} <= set(split)):
         raise ChargenError(
-            f"{where} would give the labels {', '.join(sorted(names))}, but these look like parts of a split: name the "
-            "labelled texts to train on as input and others with --val, or rename what is a label"
+            f"{where} would give the labels {', '.join(sorted(names))}, but these look like parts of a split: name "
+            "the labelled texts to train on as input and others with --val, or rename what is a label"
         )
     if unlabelled := [name for name in split if name.casefold() in UNLABELLED]:
         raise ChargenError(
