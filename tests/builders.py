@@ -15,6 +15,7 @@ from chargen.kinds import CLASSIFIER, LANGUAGE_MODEL
 from chargen.models.config import ClassifierConfig, EncoderConfig, LanguageModelConfig, weight_shapes
 from chargen.runs.create import create_run
 from chargen.runs.folder import Run
+from chargen.text.corpus import CorpusSettings
 from chargen.text.tokenizers.base import Tokenizer
 from chargen.text.tokenizers.char import CharTokenizer
 
@@ -82,3 +83,10 @@ def edit_json(path: Path, edit: Callable[[Any], object]) -> None:
     for name in ("sha256", "files"):
         value.pop(name, None)
     path.write_text(json.dumps(value), encoding="utf-8")
+
+
+def settings_for(folder: Path, text: str, name: str = "text.txt") -> CorpusSettings:
+    """What to encode: a file of this text, which is written."""
+    path = folder / name
+    path.write_bytes(text.encode())
+    return CorpusSettings(inputs=(str(path),))
