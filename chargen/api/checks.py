@@ -51,7 +51,7 @@ def _sequence(values: Any, name: str) -> list[Any]:
             f"{name} is of type {type(values).__name__}, but must be a sequence of {elements}: use a list"
         )
     if (shape := getattr(values, "shape", None)) is not None and len(shape) != 1:
-        raise ChargenError(f"{name} has the shape {tuple(shape)}, but must be one-dimensional: select a column")
+        raise ChargenError(f"{name} has the shape {tuple(shape)}, but must have one dimension: select a column")
     return list(values.tolist() if isinstance(values, np.ndarray) else values)
 
 
