@@ -128,10 +128,9 @@ def test_unknown_characters_are_counted(settings: CorpusSettings, monkeypatch: p
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("documents", [None, "line"])
-def test_progress_rises_to_one(kind: str, documents: str | None, tmp_path: Path) -> None:
+def test_progress_rises_to_one(kind: str, documents: str | None, settings: CorpusSettings) -> None:
     told: list[float] = []
-    inputs = tuple(settings_for(tmp_path, TEXT, name).inputs[0] for name in "abc")
-    settings = CorpusSettings(inputs=inputs, tokenizer=kind, documents=documents)
+    settings = replace(settings, inputs=settings.inputs * 3, tokenizer=kind, documents=documents)
     encode_corpus(settings, progress=told.append)
     parts = 3 if kind == "byte" else 6  # of equal size, read once or twice
     assert told == [part / parts for part in range(1, parts + 1)]

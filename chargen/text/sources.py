@@ -86,8 +86,8 @@ def resolve(inputs: Sequence[str], *, kinds: Sequence[str] = ("text",)) -> list[
     """Find the files that a user's inputs stand for.
 
     A folder or zip archive stands for its text files at any depth, sorted, without hidden and binary ones; links to
-    other folders are not followed. In a pattern, `**` stands for such folders at any depth. Each real file is given
-    once, however many inputs and links lead to it. A file wins over a corpus of the same name.
+    other folders are not followed. In a pattern, `**` stands for such folders at any depth. Each input gives a real
+    file once, however many links and matches lead to it. A file wins over a corpus of the same name.
 
     Args:
         inputs: Files, folders, patterns, `-` for standard input, named corpora.
@@ -96,11 +96,7 @@ def resolve(inputs: Sequence[str], *, kinds: Sequence[str] = ("text",)) -> list[
     Raises:
         ChargenError: An input has no name, does not exist, is a device, or is a corpus of another kind.
     """
-    found: dict[tuple[Path, str], Source] = {}
-    for given in inputs:
-        for source in _resolve(given, kinds):
-            found.setdefault((source.path.resolve(), source.member), source)
-    return list(found.values())
+    return [source for given in inputs for source in _distinct(_resolve(given, kinds))]
 
 
 def fingerprint(sources: Sequence[Source]) -> str:
@@ -172,6 +168,14 @@ def no_text_in(sources: Sequence[Source]) -> ChargenError:
     """The error for sources without any text."""
     names = ", ".join(source.name for source in sources[:3]) + (", …" if len(sources) > 3 else "")
     return ChargenError(f"there is no text in {names or 'nothing'}: name a file that has some")
+
+
+def _distinct(sources: list[Source]) -> list[Source]:
+    """The first source of each real file."""
+    found: dict[tuple[Path, str], Source] = {}
+    for source in sources:
+        found.setdefault((source.path.resolve(), source.member), source)
+    return list(found.values())
 
 
 def _resolve(given: str, kinds: Sequence[str]) -> list[Source]:
