@@ -64,8 +64,8 @@ def open_files(
         ChargenError: A file cannot be read.
     """
     from chargen.text.columns import open_texts, row_text
-    from chargen.text.documents import read_lines
-    from chargen.text.sources import Source, read_source, resolve
+    from chargen.text.documents import read_lines, read_whole
+    from chargen.text.sources import Source, resolve
     from chargen.text.tables import is_table
 
     sources = resolve(list(files))
@@ -78,7 +78,7 @@ def open_files(
 
     def texts_of(source: Source) -> Iterator[tuple[str, Row]]:
         if recorded.whole_files:
-            yield "".join(read_source(source, encoding)).strip("\n"), source.name
+            yield read_whole(source, encoding), source.name
         else:
             yield from zip(read_lines(source, encoding), repeat(None))
 
