@@ -42,6 +42,6 @@ def test_what_is_written_takes_the_arguments_of_a_stream() -> None:
 def test_an_unknown_option_is_a_sentence_that_names_the_nearest() -> None:
     for given, meant in [("hidden", "hidden_size"), ("hiden_size", "hidden_size"), ("window", "sequence_length")]:
         with pytest.raises(ChargenError, match=f"there is no option .*: is {meant}"):
-            chargen.train("x", **given)  # type: ignore[arg-type]
+            chargen.train("x", **{given: 3})  # type: ignore[arg-type]
     with pytest.raises(ChargenError, match="there is no option zzzz: there are inputs"):
         chargen.train_classifier("x", zzzz=1)  # type: ignore[call-arg]
