@@ -31,7 +31,7 @@ for variable in ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 
 import click
 import torch
-from fuzz_targets import Target, make_targets
+from fuzz_targets import Target, make_targets, write_files
 
 from chargen.errors import ChargenError
 
@@ -72,8 +72,8 @@ def main(targets: tuple[str, ...], mutations: int, seed: int, first: int) -> Non
             outcomes, failures = fuzz(target, made[target], folder, range(first, first + mutations), seed)
             failed |= bool(failures)
             print(
-                f"{target}: {mutations:,} mutations in {time.monotonic() - began:.0f} s: {outcomes['success']:,} read, "
-                f"{outcomes['refused']:,} refused, {len(failures):,} failures",
+                f"{target}: {mutations:,} mutations in {time.monotonic() - began:.0f} s: "
+                f"{outcomes['success']:,} read, {outcomes['refused']:,} refused, {len(failures):,} failures",
                 flush=True,
             )
             for (kind, place), count in Counter((found.kind, found.place) for found in failures).most_common():
@@ -127,6 +127,8 @@ def _in_child(
         try:
             _work(name, target, folder, numbers, seed, write)
             status = 0
+        except BaseException:  # a fault of the fuzzer's own
+            log.write_text(traceback.format_exc())
         finally:
             os._exit(status)
     os.close(write)
@@ -141,7 +143,12 @@ def _in_child(
     kind = "time" if "Timeout" in trace else ended
     frames = re.findall(r'File "([^"]*/chargen/[^"]*)", line (\d+)', trace)
     place = f"{_short(frames[0][0])}:{frames[0][1]}" if frames else "?"
-    return outcomes, Failure(numbers.start + len(outcomes), kind, place, trace.split("\n")[0])
+    return outcomes, Failure(
+        numbers.start + len(outcomes),
+        kind,
+        place,
+        " ".join(trace.split("\n")[-2 if ended == "exit" and kind == ended else 0].split()),
+    )
 
 
 def _outcome(line: str) -> str | Failure:
@@ -151,18 +158,18 @@ def _outcome(line: str) -> str | Failure:
 
 def _work(name: str, target: Target, folder: Path, numbers: range, seed: int, pipe: int) -> None:
     """Try mutations one after another, and write a line on each."""
-    os.dup2(os.open(os.devnull, os.O_RDWR), 0)
-    os.fsync = lambda _: None
+    for stream in (0, 2):  # libraries in Rust tell of each panic
+        os.dup2(os.open(os.devnull, os.O_RDWR), stream)
+    os.fsync = lambda fd: None
     with (folder / "log").open("w") as log:
         faulthandler.enable(log)
         for number in numbers:
             random = Random(f"{name} {seed} {number}")
             place = folder / "work" / "place"
             shutil.rmtree(place.parent, ignore_errors=True)
-            for file, content in random.choice(target.seeds).items():
-                (place / file).parent.mkdir(parents=True, exist_ok=True)
-                (place / file).write_bytes(content)
+            place.mkdir(parents=True)
             os.chdir(place)
+            write_files(random.choice(target.seeds))
             target.damage(random)
             _limit(LARGEST_FILE, _size() + BYTES)
             faulthandler.dump_traceback_later(SECONDS, exit=True, file=log)

@@ -8,7 +8,8 @@ import json
 import lzma
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -22,13 +23,14 @@ from chargen.classification.labeller import Labeller, threshold_of
 from chargen.errors import ChargenError
 from chargen.kinds import LANGUAGE_MODEL
 from chargen.models.config import ModelConfig
-from chargen.runs.files import digest, load_tensors, tensor_bytes, to_json
+from chargen.runs.files import load_tensors, tensor_bytes, to_json
 from chargen.runs.folder import STATE, Run, load_run
 from chargen.runs.memory import in_memory
 from chargen.text.documents import read_documents
 from chargen.text.labelled import read_labelled
 from chargen.text.sources import read_text, resolve
 from chargen.text.tokenizers.registry import KINDS, load_tokenizer, train_tokenizer
+from chargen.training import ngrams
 from chargen.training.options import ClassifierOptions, LanguageModelOptions, Options, options_of
 from chargen.training.schedule import Budget
 from chargen.training.setup import Hooks
@@ -55,6 +57,7 @@ def make_targets(folder: Path) -> dict[str, Target]:
         folder: A folder to train tiny runs in.
     """
     os.chdir(folder)
+    ngrams.SMALL_LIMITS = (1, 20)  # a resumed classifier fits its n-grams again
     runs = [{**_inputs(), **files} for files in _train()]
     tables = [{f"table{suffix}": content} for suffix, content in _tables().items()]
     packed = {".gz": gzip.compress(TEXT.encode(), mtime=0), ".xz": lzma.compress(TEXT.encode())}
@@ -62,6 +65,11 @@ def make_targets(folder: Path) -> dict[str, Target]:
     archives = [{f"text.txt{suffix}": content} for suffix, content in packed.items()]
     archives.append({"table.csv.gz": gzip.compress(_tables()[".csv"], mtime=0)})
     tokenizers = [{kind: _tokenizer(kind)} for kind in KINDS]
+    for files in runs:  # what they import is imported once, before any fork
+        write_files(files)
+        with suppress(ChargenError):  # a language model has no labels
+            _read_run(Random(1))
+        _resume(Random(0))
     return {
         "run": Target(runs, _damage_run, _read_run),
         "resume": Target(runs, _damage_state, _resume),
@@ -71,14 +79,21 @@ def make_targets(folder: Path) -> dict[str, Target]:
     }
 
 
+def write_files(files: Files) -> None:
+    """Put files into the current folder."""
+    for file, content in files.items():
+        path = Path(file)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
 def _inputs() -> Files:
     return {"text.txt": TEXT.encode(), "table.csv": _tables()[".csv"]}
 
 
 def _train() -> list[Files]:
     """The files of a language model and of a classifier with n-grams, always the same ones."""
-    for name, content in _inputs().items():
-        Path(name).write_bytes(content)
+    write_files(_inputs())
     shape: dict[str, Any] = {"num_layers": 2, "hidden_size": 6, "embedding_size": 4, "batch_size": 4, "device": "cpu"}
     shape |= {"precision": "fp32", "steps": 3}
     model = LanguageModelOptions(inputs=("text.txt",), sequence_length=8, **shape)
@@ -87,7 +102,11 @@ def _train() -> list[Files]:
         for name, options in (("model", model), ("classifier", classifier)):
             list(start(options, Path(name)))
     return [
-        {f"run/{path.relative_to(name)}": path.read_bytes() for path in sorted(Path(name).rglob("*")) if path.is_file()}
+        {
+            f"run/{path.relative_to(name)}": path.read_bytes()
+            for path in sorted(Path(name).rglob("*"))
+            if path.is_file()
+        }
         for name in ("model", "classifier")
     ]
 
@@ -154,9 +173,11 @@ def _damage_state(random: Random) -> None:
 def _damage_folder(random: Random, files: list[Path]) -> None:
     sealed = random.random() < 0.25
     for path in random.sample(files, min(len(files), random.choice((1, 1, 1, 2)))):
+        if not path.is_file():
+            continue
         content = path.read_bytes()
         if random.random() < 0.15:
-            damage_file(random, path, sorted(path.parent.iterdir()))
+            damage_file(random, path, sorted(other for other in path.parent.iterdir() if other.is_file()))
         elif path.suffix == ".safetensors" and random.random() < 0.8:
             path.write_bytes(_tensors(random, content))
         elif path.suffix == ".jsonl" and random.random() < 0.8:
@@ -274,9 +295,11 @@ def _read_tokenizer(random: Random) -> None:
 def _read_table(random: Random) -> None:
     (path,) = Path.cwd().iterdir()
     columns: dict[str, Any] = random.choice(({}, {"text_column": "text", "label_column": "label"}))
-    reads = [lambda: read_labelled([path.name], **columns, for_training=random.random() < 0.5)]
+    reads: list[Callable[[], Any]] = [
+        lambda: read_labelled([path.name], **columns, for_training=random.random() < 0.5)
+    ]
     if path.suffix == ".jsonl":
-        reads += [lambda: list(read_documents(resolve([path.name]), "jsonl"))]  # type: ignore[arg-type,list-item]
+        reads += [lambda: list(read_documents(resolve([path.name]), "jsonl"))]
     _try_all(reads)
 
 

@@ -43,7 +43,9 @@ def mutate_bytes(random: Random, content: bytes) -> bytes:
             case 0 | 1:
                 for _ in range(random.choice((1, 1, 4))):
                     if changed:
-                        changed[random.randrange(len(changed))] = random.choice((0, 1, 127, 255, random.randrange(256)))
+                        changed[random.randrange(len(changed))] = random.choice(
+                            (0, 1, 127, 255, random.randrange(256))
+                        )
             case 2:
                 del changed[at:]
             case 3:
@@ -144,7 +146,15 @@ def mutate_tensors(random: Random, tensors: dict[str, np.ndarray]) -> dict[str, 
 def _reshaped(random: Random, tensor: np.ndarray) -> np.ndarray:
     flat = tensor.reshape(-1)
     return random.choice(
-        (tensor.T, flat, flat[:0], flat[:-1], flat[:1].reshape(()) if flat.size else flat, tensor[None], flat[:, None])
+        (
+            tensor.T,
+            flat,
+            flat[:0],
+            flat[:-1],
+            flat[:1].reshape(()) if flat.size else flat,
+            tensor[None],
+            flat[:, None],
+        )
         + ((np.concatenate([tensor, tensor]), tensor[1:]) if tensor.ndim else ())
     )
 
@@ -175,7 +185,7 @@ def mutate_header(random: Random, content: bytes) -> bytes:
 
 def damage_file(random: Random, path: Path, others: list[Path]) -> None:
     """Remove or empty a file, or put something else in its place: another file, a folder, a pipe, a device."""
-    content = path.read_bytes()
+    content, other = path.read_bytes(), random.choice(others).read_bytes()
     path.unlink()
     match random.randrange(9):
         case 0:
@@ -192,7 +202,7 @@ def damage_file(random: Random, path: Path, others: list[Path]) -> None:
             path.write_bytes(content)
             os.truncate(path, random.choice((1 << 20, 1 << 28, 1 << 32)))  # takes no place on disk
         case 6:
-            path.write_bytes(random.choice(others).read_bytes() if others else b"{}")
+            path.write_bytes(other)
         case 7:
             path.write_bytes(content * 2)
         case _:

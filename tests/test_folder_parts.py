@@ -178,7 +178,7 @@ def test_n_grams_that_options_name_must_be_there(tmp_path: Path) -> None:
 def test_n_grams_are_written_with_a_new_run_and_read_as_they_were(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     arrays = {
-        "buckets": np.array([3, 5, 9], np.uint32),
+        "buckets": np.array([3, 5, 9], np.int32),
         "rarity": random.random(3, np.float32),
         "weight": random.random((3, 2), np.float32),
         "bias": random.random(2, np.float32),

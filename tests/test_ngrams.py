@@ -137,10 +137,20 @@ def test_balanced_labels_weigh_the_same_however_many_texts_they_have() -> None:
 def test_damaged_n_grams_are_refused() -> None:
     train = labelled(20)
     arrays = fit_ngrams(train, train, train.label_names).arrays()
-    with pytest.raises(ChargenError, match=r"weight of the n-grams has shape \(\d+, 3\), not \(\d+, 2\)"):
+    with pytest.raises(
+        ChargenError, match=r"weight of the n-grams has shape \(\d+, 3\) of float32, not \(\d+, 2\) of float32"
+    ):
         NgramClassifier.of(arrays, 2)
     with pytest.raises(ChargenError, match="the n-grams lack 'bias'"):
         NgramClassifier.of({name: array for name, array in arrays.items() if name != "bias"}, 3)
+    for name, array, problem in (
+        ("buckets", arrays["buckets"][::-1].copy(), "not sorted by their hashes"),
+        ("weight", arrays["weight"].astype(np.float16), "of float16, not"),
+        ("bias", np.full(3, np.nan, np.float32), "bias of the n-grams is not finite"),
+        ("strange", np.array([2], np.float32), "impossible numbers"),
+    ):
+        with pytest.raises(ChargenError, match=problem):
+            NgramClassifier.of(arrays | {name: array}, 3)
 
 
 def test_words_are_in_lower_case_without_signs() -> None:

@@ -21,6 +21,7 @@ from chargen.kinds import kind_of
 from chargen.models.config import LanguageModelConfig
 from chargen.models.language_model import LanguageModel
 from chargen.models.weights import load_weights
+from chargen.runs.files import refuse_devices
 from chargen.runs.folder import Run
 from chargen.runs.search import find_run
 from chargen.text.corpus import encode_corpus
@@ -80,6 +81,7 @@ def evaluate(
         )
     if dynamic or not inputs:
         run.training_inputs()  # raises where they are gone
+        refuse_devices(options.val)
     options = replace(options, **reading)
     settings = EvaluationSettings(device, dynamic, progress, mistakes, explain, reading)
     metrics: dict[str, Any] = kind_of(run.kind).get("evaluate")(run, options, inputs, settings)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from chargen.errors import ChargenError
-from chargen.text.ngrams import Floats, Vocabulary, count_ngrams, text_batches
+from chargen.text.ngrams import BUCKET_BITS, Floats, Vocabulary, count_ngrams, text_batches
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,16 +73,24 @@ class NgramClassifier:
             buckets, rarity, weight, bias, strange, strength = (arrays[name] for name in names)
         except KeyError as error:
             raise ChargenError(f"the n-grams lack {error}: the run is damaged, train it again") from error
-        features = len(buckets)
-        for name, array, shape in (
-            ("rarity", rarity, (features,)),
-            ("weight", weight, (features, labels)),
-            ("bias", bias, (labels,)),
-            ("strange", strange, (1,)),
-            ("strength", strength, (1,)),
+        features = buckets.size  # its number of axes is compared below
+        for name, array, shape, kind in (
+            ("buckets", buckets, (features,), np.int32),
+            ("rarity", rarity, (features,), np.float32),
+            ("weight", weight, (features, labels), np.float32),
+            ("bias", bias, (labels,), np.float32),
+            ("strange", strange, (1,), np.float32),
+            ("strength", strength, (1,), np.float32),
         ):
-            if array.shape != shape:
+            if array.shape != shape or array.dtype != kind:
                 raise ChargenError(
-                    f"{name} of the n-grams has shape {array.shape}, not {shape}: the run is damaged, train it again"
+                    f"{name} of the n-grams has shape {array.shape} of {array.dtype}, not {shape} of "
+                    f"{np.dtype(kind)}: the run is damaged, train it again"
                 )
+            if not np.isfinite(array).all():
+                raise ChargenError(f"{name} of the n-grams is not finite: the run is damaged, train it again")
+        if features and not (buckets[0] >= 0 and (np.diff(buckets) > 0).all() and buckets[-1] < 1 << BUCKET_BITS):
+            raise ChargenError("the n-grams are not sorted by their hashes: the run is damaged, train it again")
+        if (rarity <= 0).any() or not 0 <= strange[0] <= 1 or strength[0] <= 0:
+            raise ChargenError("the n-grams have impossible numbers: the run is damaged, train it again")
         return cls(Vocabulary(buckets, rarity), weight, bias, float(strange[0]), float(strength[0]))

@@ -10,8 +10,8 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import Mapping
-from glob import escape
+from collections.abc import Iterable, Mapping
+from glob import escape, glob
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -111,8 +111,24 @@ def check_regular(path: Path, most: int | None = None) -> None:
         raise ChargenError(f"{path} has {found.st_size:,} bytes, but must have at most {most:,}")
 
 
+def refuse_devices(inputs: Iterable[str]) -> None:
+    """Raise ChargenError for inputs that a run's config names and that are devices or pipes, which may never end."""
+    for given in inputs:
+        try:
+            named = [Path(given), *map(Path, glob(given))]  # noqa: PTH207 - Path.glob refuses absolute patterns
+            found = [path for path in named if path.exists() and not path.is_file() and not path.is_dir()]
+        except (OSError, ValueError) as error:  # a name that no file can have
+            raise ChargenError(f"the run's input {shorten(repr(given))} is no name of a file") from error
+        if found:
+            raise ChargenError(
+                f"the run's input {found[0]} is a device or a pipe, which is not read again: train anew"
+            )
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace a file at once: the old one stays until the new one is complete. Creates parent folders."""
+    if path.is_dir():
+        raise ChargenError(f"{path} is a folder where a file should be: remove it")
     path.parent.mkdir(parents=True, exist_ok=True)
     for leftover in path.parent.glob(f".{escape(path.name)}.*"):  # of a process that was killed
         leftover.unlink(missing_ok=True)
@@ -181,7 +197,7 @@ def load_tensors(path: Path, content: bytes | None = None) -> tuple[Weights, dic
             length = int.from_bytes(content[:8], "little")
             facts = json.loads(content[8 : 8 + length]).get("__metadata__", {})
         metadata = json.loads(facts.get("chargen", "{}"))
-    except (SafetensorError, ValueError, TypeError, KeyError, RecursionError, OSError) as error:
+    except (SafetensorError, ValueError, TypeError, KeyError, RecursionError, OSError, MemoryError) as error:
         raise ChargenError(
             f"{path} is damaged ({shorten(str(error))}): train the run again, or restore the file"
         ) from error
@@ -220,5 +236,5 @@ def read_record(kind: type[Record], value: Any, context: str) -> Record:
 
     try:
         return msgspec.convert(value, kind)
-    except (msgspec.ValidationError, RecursionError) as error:
+    except (msgspec.ValidationError, UnicodeError, RecursionError) as error:  # UnicodeError: half a surrogate pair
         raise ChargenError(f"{context} ({shorten(str(error))}): the run is damaged") from error

@@ -29,12 +29,14 @@ from chargen.kinds import is_kind, kind_of
 from chargen.models.config import ClassifierConfig, ModelConfig, weight_shapes
 from chargen.models.ngrams import NgramClassifier
 from chargen.runs.files import (
+    MOST_BYTES,
     Weights,
     digest,
     load_tensors,
     parse_json,
     read_file,
     read_record,
+    refuse_devices,
     save_tensors,
     shorten,
     to_json,
@@ -46,7 +48,7 @@ from chargen.text.tokenizers.base import Tokenizer
 from chargen.text.tokenizers.registry import load_tokenizer, tokenizer_file
 
 FORMAT_VERSION = 1
-MOST_CONFIG = 1 << 24  # bytes of config.json
+MOST_CONFIG = 1 << 24  # bytes of config.json and of each other file that holds no tensors
 CHECKPOINTS = Path("checkpoints")
 NGRAMS = "ngrams.safetensors"
 SCALES, CONFIDENCE, RIGHT = "scales", "held_out.confidence", "held_out.right"
@@ -183,13 +185,15 @@ class Run:
         return found
 
     def training_inputs(self) -> tuple[str, ...]:
-        """The inputs of the training as named by the user; ChargenError for standard input, which is gone."""
-        inputs = tuple(map(str, self.options.get("inputs", ())))
+        """The inputs of the training as the user named them; ChargenError for standard input and devices."""
+        recorded = self.options.get("inputs", ())
+        inputs = read_record(tuple[str, ...], recorded, f"{self.path / 'config.json'} has no list of inputs")
         if "-" in inputs:
             raise ChargenError(
                 f"{self.name} was trained on standard input, which is gone: name a text, or leave out what needs "
                 "the run's own"
             )
+        refuse_devices(inputs)
         return inputs
 
     def check_unchanged(self, record: DataRecord) -> None:
@@ -299,7 +303,8 @@ class Run:
 
     def content(self, name: str) -> bytes:
         """The bytes of a file; ChargenError if it is missing or is not what was written."""
-        return self._checked(name, read_file(self.path / name))
+        most = MOST_BYTES if name.endswith(".safetensors") else MOST_CONFIG
+        return self._checked(name, read_file(self.path / name, most))
 
     def _checked(self, name: str, content: bytes) -> bytes:
         """The content of a file that is written once, if it is what was written."""

@@ -34,5 +34,5 @@ class RunInMemory(Run):
 def in_memory(run: Run) -> RunInMemory:
     """A copy of a run, without what only a resumed training needs; ChargenError if it has no weights yet."""
     run.weights()  # raises if there are none
-    names = (str(run.config["tokenizer"]["file"]), "config.json", *FILES)
+    names = (run.tokenizer().file_name, "config.json", *FILES)
     return RunInMemory(run.path, run.config, {name: run.content(name) for name in names if run.has(name)})

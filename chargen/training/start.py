@@ -18,6 +18,7 @@ from chargen.errors import ChargenError
 from chargen.hardware import choose_device, keep_freed_memory
 from chargen.kinds import kind_of
 from chargen.runs.create import create_run, refuse_existing
+from chargen.runs.files import refuse_devices
 from chargen.runs.folder import CHECKPOINTS, Run
 from chargen.runs.lock import training_lock
 from chargen.runs.search import find_run
@@ -108,6 +109,7 @@ def resume(
         options = replace(options, minutes=budget.minutes, epochs=budget.epochs, steps=budget.steps)
     if "-" in options.inputs and sys.stdin.isatty():
         raise ChargenError(f"{run.name} was trained on standard input: pipe the same text into chargen again")
+    refuse_devices((*options.inputs, *options.val))
     with _joined(options, run.path) as (world, workers, where):
         # A run that was killed before its first save still needs the weights of its source.
         source = find_run(options.start_from) if options.start_from and not run.can_resume else None

@@ -42,7 +42,10 @@ class PieceTokenizer(Tokenizer):
         special = (self._pieces.unk_id(), self._pieces.bos_id(), self._pieces.eos_id())
         if special != (self.unk_id, self.bos_id, self.eos_id) or len(self._pieces) <= RESERVED:
             raise damaged("it lacks symbols that chargen's models have")
-        super().__init__([self._bytes_of(token) for token in range(len(self._pieces))])
+        try:
+            super().__init__([self._bytes_of(token) for token in range(len(self._pieces))])
+        except ValueError as error:  # a piece that is no UTF-8, a byte that is no number
+            raise damaged("it has pieces that are no text") from error
         self._space = [self._pieces.piece_to_id(f"<0x{byte:02X}>") for byte in SPACE.encode()]
         self._check()
 
