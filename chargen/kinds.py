@@ -1,4 +1,4 @@
-"""The kinds of run: one row each, naming everything that differs between them.
+"""The kinds of run: one row each, naming the code of each.
 
 Members named as `module:attribute` are imported when they are used, so this module needs no torch and any package may
 import it. To add a kind, add a row and write the members that it names.

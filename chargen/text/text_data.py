@@ -71,11 +71,11 @@ def load_text(
         progress: Called with the fraction of the text encoded so far, 0 to 1.
 
     Raises:
-        ChargenError: `val` and `val_fraction` are both given, nothing would be held out, or as for `encode_corpus`.
+        ChargenError: `val` and `val_fraction` are both given, or the fraction is 0; also what `encode_corpus` raises.
     """
     if val and val_fraction is not None:
         raise ChargenError("a text to validate on and a fraction of the text contradict: leave out one of the two")
-    if val_fraction == 0 and not val:
+    if val_fraction == 0:
         raise ChargenError("without validation text the best weights cannot be chosen: name one with --val")
     corpus = encode_corpus(settings, tokenizer=tokenizer, progress=progress)
     if val:
