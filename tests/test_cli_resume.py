@@ -94,7 +94,7 @@ def test_an_interrupt_saves_and_says_how_to_resume(number: signal.Signals) -> No
                 break
         process.send_signal(number)
         rest = process.stderr.read()
-    assert process.returncode == 130
+    assert process.returncode == 130, rest
     assert "chargen train --resume --out checkpoints/book" in rest
     run = load_run(Path("checkpoints/book"))
     assert run.summary()["stopped"] == "interrupted"
