@@ -22,6 +22,8 @@ from chargen.text.tokenizers.char import CharTokenizer
 Weights = dict[str, np.ndarray]
 
 SENTENCE = "the cat sat on the mat, and the dog ran after the hat.\n"
+LINES = ["The cat  sat on the mat.", "", "Grüße, 猫!", "  the cat ate the rat"] * 9
+TEXT = "\n".join(LINES)
 TOKENIZER = CharTokenizer("\n -abcdeé")  # of the runs that `write_language_model` makes
 
 

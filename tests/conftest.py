@@ -8,12 +8,14 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
 
 from pathlib import Path
 
+import hypothesis
 import pytest
-from builders import write_language_model, write_table, write_text
-from hypothesis import settings
+from builders import TEXT, settings_for, write_language_model, write_table, write_text
 
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
+from chargen.text.corpus import CorpusSettings
+
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture
@@ -36,6 +38,12 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def text(tmp_path: Path) -> str:
     return write_text(tmp_path / "text.txt")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> CorpusSettings:
+    """What to encode: a file of TEXT."""
+    return settings_for(tmp_path, TEXT)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from builders import settings_for
+from builders import LINES, TEXT, settings_for
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -18,18 +18,10 @@ from chargen.text.tokenizers import pieces
 from chargen.text.tokenizers.byte import ByteTokenizer
 from chargen.text.tokenizers.registry import KINDS, train_tokenizer
 
-LINES = ["The cat  sat on the mat.", "", "Grüße, 猫!", "  the cat ate the rat"] * 9
-TEXT = "\n".join(LINES)
-
 
 @pytest.fixture(autouse=True)
 def data(data_folder: Path) -> Path:
     return data_folder / "encoded"
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> CorpusSettings:
-    return settings_for(tmp_path, TEXT)
 
 
 def documents(draw_lengths: list[int]) -> Corpus:

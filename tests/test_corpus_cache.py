@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builders import settings_for
+from builders import TEXT, settings_for
 
 from chargen.errors import ChargenError
 from chargen.text import corpus
@@ -24,18 +24,10 @@ from chargen.text.tokenizers.byte import ByteTokenizer
 from chargen.text.tokenizers.char import CharTokenizer
 from chargen.text.tokenizers.registry import KINDS, train_tokenizer
 
-LINES = ["The cat  sat on the mat.", "", "Grüße, 猫!", "  the cat ate the rat"] * 9
-TEXT = "\n".join(LINES)
-
 
 @pytest.fixture(autouse=True)
 def data(data_folder: Path) -> Path:
     return data_folder / "encoded"
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> CorpusSettings:
-    return settings_for(tmp_path, TEXT)
 
 
 def fail(*_: object, **__: object) -> None:

@@ -15,6 +15,7 @@ from trainings import notes_of, run_of, small
 
 from chargen.errors import ChargenError
 from chargen.runs.folder import load_run
+from chargen.text.packed import COMPRESSED
 from chargen.training.options import LanguageModelOptions, Options, options_of
 from chargen.training.start import default_folder, start
 
@@ -161,7 +162,9 @@ def test_settings_out_of_range_are_refused_before_anything_is_written(
     ("given", "expected"),
     [
         ("book.txt", "book"),
-        ("a/b/c.txt.gz", "c"),
+        *((f"a/b/c.txt{suffix}", "c") for suffix in COMPRESSED),
+        ("a/C.TXT.GZ", "C"),
+        ("books.zip", "books"),
         ("-", "stdin"),
         ("texts/*.md", "text"),
         ("python-docs", "python-docs"),

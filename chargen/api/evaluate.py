@@ -23,6 +23,7 @@ from chargen.models.language_model import LanguageModel
 from chargen.models.weights import load_weights
 from chargen.runs.files import refuse_devices
 from chargen.runs.folder import Run
+from chargen.runs.inputs import check_unchanged, training_inputs
 from chargen.runs.search import find_run
 from chargen.text.corpus import encode_corpus
 from chargen.text.labelled import read_labelled
@@ -80,7 +81,7 @@ def evaluate(
             f"{run.name} is a {kind_of(run.kind).title}, which reads no {min(foreign).replace('_', ' ')}"
         )
     if dynamic or not inputs:
-        run.training_inputs()  # raises where they are gone
+        training_inputs(run)  # raises where they are gone
         refuse_devices(options.val)
     options = replace(options, **reading)
     settings = EvaluationSettings(device, dynamic, progress, mistakes, explain, reading)
@@ -131,7 +132,7 @@ def evaluate_language_model(
 def _own_text(run: Run, options: LanguageModelOptions) -> TextData:
     """Read the text that a run was trained on, split as it was; ChargenError if it has changed."""
     data = load_text(options.corpus, val=options.val, val_fraction=options.val_fraction, tokenizer=run.tokenizer())
-    run.check_unchanged(data.record)
+    check_unchanged(run, data.record)
     return data
 
 
@@ -155,7 +156,7 @@ def evaluate_classifier(
         explained = examples.texts
     else:
         data = load_labelled(options.labelled, recorded)
-        run.check_unchanged(data.record(framed=recorded.framed, max_length=recorded.max_length))
+        check_unchanged(run, data.record(framed=recorded.framed, max_length=recorded.max_length))
         examples, explained = data.validation, data.train.texts
     if new_labels := sorted(set(examples.labels) - set(classifier.labels)):
         raise ChargenError(

@@ -17,6 +17,7 @@ from chargen.evaluation.originality import LENGTH, Originality, check_length, or
 from chargen.generation.engines.contract import Engine
 from chargen.generation.scoring import score, spelled
 from chargen.runs.folder import Run
+from chargen.runs.inputs import check_unchanged, training_inputs
 from chargen.text.records import TextRecord
 from chargen.text.sources import fingerprint, resolve
 from chargen.text.text_data import read_like
@@ -35,8 +36,8 @@ def originality_judge(run: Run, copied_length: int | None) -> Callable[[list[str
     """
     length = min_length(copied_length)
     check_length(length)
-    sources, record = resolve(run.training_inputs()), run.data(TextRecord)
-    run.check_unchanged(replace(record, fingerprint=fingerprint(sources)))
+    sources, record = resolve(training_inputs(run)), run.data(TextRecord)
+    check_unchanged(run, replace(record, fingerprint=fingerprint(sources)))
     between = "\0" if record.framed else ""  # so that no copied part spans two documents
     return lambda texts: originality(texts, (part + between for part in read_like(record, sources)), length)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,14 +27,14 @@ def check_run(path: Path) -> Iterator[Checked]:
         path: The run's folder.
 
     Yields:
-        Each file that is there or should be. A config.json that cannot be read is the last, since it says what the
-        others must hold.
+        Each file that is there or should be. If config.json cannot be read, that is the only one, since it says what
+        the others must hold.
     """
-    checked = _checked("config.json", lambda: load_run(path))
-    yield checked
-    if checked.problem:
+    try:
+        run = load_run(path)
+    except (ChargenError, OSError) as error:
+        yield Checked("config.json", str(error))
         return
-    run = load_run(path)
     steps: dict[str, list[Callable[[], Any]]] = {
         "config.json": [lambda: run.model_config(ModelConfig), lambda: run.data(DataRecord), lambda: run.options],
         "the tokenizer": [run.tokenizer],
@@ -47,14 +47,14 @@ def check_run(path: Path) -> Iterator[Checked]:
     if run.can_resume:
         steps[STATE] = [run.training_state]
     for name, reads in steps.items():
-        problem = next((found for read in reads if (found := _checked(name, read)).problem), Checked(name, None))
-        if problem.problem or name != "config.json":
-            yield problem
+        yield Checked(name, _problem(reads))
 
 
-def _checked(name: str, read: Callable[[], Any]) -> Checked:
+def _problem(reads: Iterable[Callable[[], Any]]) -> str | None:
+    """The first error of some reads."""
     try:
-        read()
+        for read in reads:
+            read()
     except (ChargenError, OSError) as error:
-        return Checked(name, str(error))
-    return Checked(name, None)
+        return str(error)
+    return None

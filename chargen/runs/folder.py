@@ -36,7 +36,6 @@ from chargen.runs.files import (
     parse_json,
     read_file,
     read_record,
-    refuse_devices,
     save_tensors,
     shorten,
     to_json,
@@ -183,42 +182,6 @@ class Run:
                 ) from error
             found.append(record)
         return found
-
-    def training_inputs(self) -> tuple[str, ...]:
-        """The inputs of the training as the user named them; ChargenError for standard input and devices."""
-        recorded = self.options.get("inputs", ())
-        inputs = read_record(tuple[str, ...], recorded, f"{self.path / 'config.json'} has no list of inputs")
-        if "-" in inputs:
-            raise ChargenError(
-                f"{self.name} was trained on standard input, which is gone: name a text, or leave out what needs "
-                "the run's own"
-            )
-        refuse_devices(inputs)
-        return inputs
-
-    def check_unchanged(self, record: DataRecord) -> None:
-        """Raise ChargenError if data read just now differ from those of the training.
-
-        Args:
-            record: Of the data read now.
-        """
-        known, options = self.data(DataRecord), self.options
-        for now, then, inputs in (
-            (record.fingerprint, known.fingerprint, options.get("inputs", ())),
-            (record.validation, known.validation, options.get("val") or options.get("inputs", ())),
-        ):
-            if now and then and now != then:
-                version = self._version()
-                raise ChargenError(
-                    f"the text in {', '.join(inputs)} has changed since {self.name} was trained with it, or chargen "
-                    f"{version} read it otherwise: bring the old one back, or train with the new one and --from "
-                    f"{self.name}"
-                )
-
-    def _version(self) -> str:
-        """The version of chargen that wrote it."""
-        versions = self.config.get("versions")
-        return shorten(str(versions.get("chargen", "?")), 20) if isinstance(versions, dict) else "?"
 
     def weights(self) -> Weights:
         """The best weights by name; ChargenError if any is missing, unknown or of the wrong shape."""

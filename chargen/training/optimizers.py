@@ -13,7 +13,6 @@ from torch.optim import AdamW, Optimizer
 from chargen.models.cells.cell import Cell
 from chargen.workers import ONE_WORKER, Workers
 
-OPTIMIZERS = ("muon", "adamw")
 BETAS = (0.9, 0.99)  # AdamW's decay of both moments per step; a second beta of 0.95 gained nothing
 # Muon's learning rate per AdamW's, since Muon's updates have another size. 3 and 8 are worse (benchmarks/notes.md).
 MUON_RATE = 5.0
@@ -33,7 +32,7 @@ def make_optimizers(
 
     Args:
         model: Its cells' matrices go to Muon if `kind` is muon, all other weights to AdamW.
-        kind: One of OPTIMIZERS.
+        kind: One of options.OPTIMIZERS.
         weight_decay: Of matrices; biases do not decay.
         precision: Of Muon's matrix products, `fp32` or `bf16`.
         workers: Threads that share Muon's work on a CPU.

@@ -94,7 +94,7 @@ def tokens_per_second(task: Task, optimizer: str, precision: str, world: World, 
 
     Args:
         task: The model and its data.
-        optimizer: One of optimizers.OPTIMIZERS.
+        optimizer: One of options.OPTIMIZERS.
         precision: Of the optimizer, `fp32` or `bf16`.
         world: The processes that train together.
         workers: The threads that share a step.

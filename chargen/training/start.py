@@ -20,9 +20,11 @@ from chargen.kinds import kind_of
 from chargen.runs.create import create_run, refuse_existing
 from chargen.runs.files import refuse_devices
 from chargen.runs.folder import CHECKPOINTS, Run
+from chargen.runs.inputs import check_unchanged
 from chargen.runs.lock import training_lock
 from chargen.runs.search import find_run
 from chargen.text.labelled import LabelledSet
+from chargen.text.packed import COMPRESSED
 from chargen.training.distributed import World, join, leave
 from chargen.training.events import Done, Event, Note
 from chargen.training.loop import train
@@ -119,7 +121,7 @@ def resume(
             raise ChargenError(
                 f"{run.name} was fitted at once, so it cannot be resumed: fit it again with --overwrite"
             )
-        run.check_unchanged(prepared.data)
+        check_unchanged(run, prepared.data)
         if world.is_writer and options != before:
             run = run.save_config({**run.config, "options": to_record(options)})
         yield from train(
@@ -148,8 +150,8 @@ def default_folder(options: Options) -> Path:
         raise ChargenError("a run of texts that are not in files needs a folder: name it with out")
     first = options.inputs[0]
     name = "stdin" if first == "-" else Path(first).resolve().name
-    for suffix in (".gz", ".xz", ".zst"):
-        name = name.removesuffix(suffix)
+    if Path(name).suffix.lower() in COMPRESSED:
+        name = Path(name).stem
     return CHECKPOINTS / (Path(name).stem.replace("*", "").strip(".-_") or "text")
 
 

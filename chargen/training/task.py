@@ -15,7 +15,7 @@ class OptimizerSettings:
     """How each step moves the weights."""
 
     learning_rate: float  # at its peak
-    optimizer: str = "adamw"  # one of optimizers.OPTIMIZERS
+    optimizer: str = "adamw"  # one of options.OPTIMIZERS
     weight_decay: float = 0.0  # of matrices: each step takes off this fraction times the learning rate
     clip: float = 1.0  # largest joint norm of all gradients
     precision: str = "fp32"  # of the optimizer's own matrix products, fp32 or bf16
