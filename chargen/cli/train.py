@@ -202,6 +202,8 @@ def command(**options: Any) -> None:
     chargen train reviews.csv --task classify
     chargen train reviews.csv --task classify --from book
     """
+    from chargen.training.events import INTERRUPTED
+
     kind = options.pop("task")
     out, quiet, log = options.pop("out"), options.pop("quiet"), options.pop("log")
     overwrite, resume, config = options.pop("overwrite"), options.pop("resume"), options.pop("config")
@@ -216,7 +218,7 @@ def command(**options: Any) -> None:
 
             events = logged(events)
         done = show_training(events, quiet)
-    if done is not None and done.summary["stopped"] == "interrupted":
+    if done is not None and done.summary["stopped"] == INTERRUPTED:
         sys.exit(130)
 
 

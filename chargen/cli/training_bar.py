@@ -109,9 +109,11 @@ def _indented(text: str) -> str:
 
 
 def _result(event: Done) -> str:
+    from chargen.training.events import INTERRUPTED
+
     summary, run = event.summary, event.run
     cost = f"{summary['seconds']:.0f} s, {summary['tokens_per_second']:,.0f} tokens/s"
-    if summary["stopped"] == "interrupted":
+    if summary["stopped"] == INTERRUPTED:
         again = f"chargen train --resume --out {shlex.quote(str(run.path))}"
         return f"interrupted after {cost}, saved in {run.path}: {again}"
     lines = [f"{_metrics(summary)} on held-out text; {cost}"]

@@ -7,6 +7,11 @@ from typing import Any
 
 from chargen.runs.folder import Run
 
+# Why a training stopped, in `Done.summary["stopped"]` and summary.json.
+BUDGET_SPENT = "budget spent"
+INTERRUPTED = "interrupted"
+OUT_OF_PATIENCE = "no better for a while"
+
 
 @dataclass(frozen=True)
 class Note:

@@ -14,7 +14,17 @@ from torch.optim import Optimizer
 from chargen.models.weights import load_weights
 from chargen.runs.folder import Run
 from chargen.training.distributed import ALONE, World
-from chargen.training.events import Done, Evaluated, Event, Note, Started, Step
+from chargen.training.events import (
+    BUDGET_SPENT,
+    INTERRUPTED,
+    OUT_OF_PATIENCE,
+    Done,
+    Evaluated,
+    Event,
+    Note,
+    Started,
+    Step,
+)
 from chargen.training.optimizers import make_optimizers, set_rate
 from chargen.training.progress import Progress
 from chargen.training.saver import Saver
@@ -30,8 +40,6 @@ from chargen.workers import ONE_WORKER, Workers
 EVALUATION_FRACTION, LAST_EVALUATION_FRACTION = 0.02, 0.25
 SMALLEST_EVALUATION = 2_000  # tokens; below, the loss is mostly noise
 LARGE_EVALUATION = 100_000  # tokens, up to which LAST_EVALUATION_FRACTION holds
-INTERRUPTED = "interrupted"  # a reason to stop, as in summary.json
-OUT_OF_PATIENCE = "no better for a while"  # another
 MIN_IMPROVEMENT = 1e-3  # fraction of the best score by which a new one must exceed it to reset patience
 
 
@@ -66,7 +74,7 @@ def train(
     began = time.monotonic() - progress.seconds
     fraction = budget.fraction(progress.step, progress.seconds, task.steps_per_epoch)
     impatient = progress.stale >= (settings.patience or math.inf)
-    reason = "budget spent" if fraction >= 1 else OUT_OF_PATIENCE if impatient else None
+    reason = BUDGET_SPENT if fraction >= 1 else OUT_OF_PATIENCE if impatient else None
     task.model.train()
     yield Started(run, sum(weight.numel() for weight in task.model.parameters()), progress.step)
     while reason is None:
@@ -82,7 +90,7 @@ def train(
         progress.seconds = seconds
         before, fraction = fraction, budget.fraction(progress.step, progress.seconds, task.steps_per_epoch)
         yield Step(progress.step, loss, task.bits(loss), rate, fraction, progress.seconds, progress.tokens)
-        reason = INTERRUPTED if stopped else "budget spent" if fraction >= 1 else None
+        reason = INTERRUPTED if stopped else BUDGET_SPENT if fraction >= 1 else None
         if int(fraction * evaluations) > int(before * evaluations):
             yield evaluate(task, run, progress, fraction * evaluations, world)
             saver.save(progress)

@@ -10,8 +10,7 @@ from pathlib import Path
 from chargen.errors import ChargenError
 from chargen.runs.folder import Run, is_run
 from chargen.training.classifier_recipes import language_options, options_after_language
-from chargen.training.events import Done, Event, Note, Step
-from chargen.training.loop import INTERRUPTED
+from chargen.training.events import INTERRUPTED, Done, Event, Note, Step
 from chargen.training.options import ChosenClassifierOptions, ClassifierOptions
 from chargen.training.setup import Hooks
 from chargen.training.start import start

@@ -76,7 +76,9 @@ def prepare_classifier(options: ClassifierOptions, context: Context) -> Prepared
         options = replace(options, ngrams=False)
     encoded, notes = _load(options, context)
     asked = replace(options, **encoder_options(context.source, options)) if context.source else options
-    precision, more = resolve_precision(options.precision, asked.cell or DEFAULT_CELL, context.device)
+    precision, more = world.broadcast(
+        lambda: resolve_precision(options.precision, asked.cell or DEFAULT_CELL, context.device)
+    )
     notes += more
     asked = replace(asked, tokenizer=encoded.tokenizer.kind, precision=precision)
     if options.probe:
