@@ -28,12 +28,17 @@ class EncoderConfig:
     hidden_size: int = 256  # H, units per layer and direction
     embedding_size: int = 128  # E
     bidirectional: bool = False  # adds layers that read from the end; for classifiers only
+    bos_id: int | None = None  # a token before which the state is reset: each document starts from the zero state
 
     def __post_init__(self) -> None:
         spec_of(self.cell)  # raises where there is none
         for field, most in MOST.items():
             if not 1 <= getattr(self, field) <= most:
                 raise ChargenError(f"{field} is {getattr(self, field)}, but must be from 1 to {most:,}")
+        if self.bos_id is not None and not 0 <= self.bos_id < self.vocab_size:
+            raise ChargenError(f"bos_id is {self.bos_id}, but must be below the vocabulary size {self.vocab_size:,}")
+        if self.bos_id is not None and self.bidirectional:
+            raise ChargenError("an encoder that reads in both directions reads single texts: leave out bos_id")
 
     @property
     def output_size(self) -> int:

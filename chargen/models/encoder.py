@@ -62,7 +62,7 @@ class Encoder(nn.Module):
     def forward(
         self, ids: Tensor, state: StackState | None = None, lengths: Tensor | None = None, masks: Masks = NO_MASKS
     ) -> tuple[Tensor, StackState]:
-        """Run the encoder over time.
+        """Run the encoder over time. Before each BOS of `config.bos_id`, the state is set to zero.
 
         Args:
             ids: (T, B).
@@ -79,13 +79,19 @@ class Encoder(nn.Module):
             stacks = (self.layers, self.backward_layers)
             outputs, after = run_bidirectional(*stacks, inputs, state, lengths, masks.between, masks.recurrent)
         else:
-            outputs, after = self.layers(inputs, state, masks.between, masks.recurrent)
+            resets = self._resets(ids)  # (T, B)
+            resets = resets if resets is not None and resets.any() else None
+            outputs, after = self.layers(inputs, state, masks.between, masks.recurrent, resets)
         return masked(outputs, masks.output), after
 
     def step(self, ids: Tensor, state: StackState) -> tuple[Tensor, StackState]:
         """Run one step, forwards and without dropout: ids (B,) and a state to outputs (B, H) and the next state."""
         embedded: Tensor = self.embedding(ids)  # (B, E)
-        return self.layers.step(embedded, state)
+        return self.layers.step(embedded, state, self._resets(ids))
+
+    def _resets(self, ids: Tensor) -> Tensor | None:
+        """Whether each id starts a document, so that the state is reset before it; None: no text has documents."""
+        return None if self.config.bos_id is None else ids == self.config.bos_id
 
     def _embed(self, ids: Tensor, masks: Masks) -> Tensor:
         weight = self.embedding.weight

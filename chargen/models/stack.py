@@ -11,7 +11,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from chargen.models.cells.cell import Cell, State
+from chargen.models.cells.cell import Cell, State, reset
 from chargen.models.dropout import masked
 
 StackState = tuple[State, ...]  # one per layer
@@ -45,6 +45,7 @@ class Stack(nn.ModuleList):
         state: StackState,
         between: Sequence[Tensor | None] = (),
         recurrent: Sequence[Tensor | None] = (),
+        resets: Tensor | None = None,
     ) -> tuple[Tensor, StackState]:
         """Run the layers over time.
 
@@ -53,6 +54,7 @@ class Stack(nn.ModuleList):
             state: Before the first step.
             between: Masks (1, B, H) for the inputs of each layer after the first; empty outside training.
             recurrent: Masks for each layer's recurrent weight; empty outside training.
+            resets: Steps (T, B) before which a stream's state is set to zero; None: none.
 
         Returns:
             Outputs (T, B, H) of the last layer, and the state after the last step.
@@ -60,15 +62,28 @@ class Stack(nn.ModuleList):
         outputs, after = inputs, []
         for i, (layer, before) in enumerate(zip(self, state, strict=True)):
             outputs = masked(outputs, between[i - 1] if i and between else None)
-            outputs, last = layer(outputs, before, recurrent[i] if recurrent else None)  # (T, B, H)
+            mask = recurrent[i] if recurrent else None
+            if resets is None:
+                outputs, last = layer(outputs, before, mask)  # (T, B, H)
+            else:
+                outputs, last = layer.forward_with_resets(outputs, before, resets, mask)
             after.append(last)
         return outputs, tuple(after)
 
-    def step(self, inputs: Tensor, state: StackState) -> tuple[Tensor, StackState]:
-        """Run one step without dropout: inputs (B, I) and a state to outputs (B, H) and the next state."""
+    def step(self, inputs: Tensor, state: StackState, resets: Tensor | None = None) -> tuple[Tensor, StackState]:
+        """Run one step without dropout.
+
+        Args:
+            inputs: (B, I).
+            state: Before the step.
+            resets: Streams (B,) whose state is first set to zero; None: none.
+
+        Returns:
+            Outputs (B, H), and the next state.
+        """
         outputs, after = inputs, []
         for layer, before in zip(self, state, strict=True):
-            outputs, last = layer.step(outputs, before)
+            outputs, last = layer.step(outputs, before if resets is None else reset(before, resets))
             after.append(last)
         return outputs, tuple(after)
 

@@ -12,6 +12,7 @@ states, each a tuple of float32 arrays (B, ·).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -47,6 +48,7 @@ class NumpyEngine:
         self.projection = self.embedding if config.tied else weights["projection.weight"]  # (V, H)
         self.projection_bias = weights["projection.bias"]  # (V,)
         self.output_size = encoder.hidden_size
+        self.bos_id = encoder.bos_id
         first = self.layers[0]
         is_small = encoder.vocab_size * first.bias.nbytes <= TABLE_BYTES
         self.table = first.x_gates(self.embedding) if is_small else None  # (V, G·H)
@@ -64,6 +66,7 @@ class NumpyEngine:
     @quietly
     def step(self, ids: Ids, state: StackState) -> tuple[Array, StackState]:
         """Read ids (B,); returns logits (B, V) for the next token, and the new state."""
+        state = self._reset(ids, state)
         first, new = self.layers[0], tuple(tuple(map(np.empty_like, layer)) for layer in state)
         with self.stepping.for_work(len(ids)):
             if self.table is None:
@@ -115,8 +118,24 @@ class NumpyEngine:
         means: Array = (sums / np.maximum(lengths, 1)[:, None]).astype(np.float32)
         return means
 
+    def _reset(self, ids: Ids, state: StackState) -> StackState:
+        """The state before ids (B,) are read: zero where a document begins."""
+        if self.bos_id is None or self.bos_id not in ids:
+            return state
+        goes_on = (ids != self.bos_id)[:, None]
+        return tuple(tuple(np.where(goes_on, part, np.float32(0)) for part in layer) for layer in state)
+
     def _run(self, ids: Ids, state: StackState) -> tuple[Array, StackState]:
         """Read ids (T, B); returns outputs (T, B, H) of the last layer, and the new state."""
+        begins = () if self.bos_id is None else np.flatnonzero((ids == self.bos_id).any(axis=1)).tolist()
+        parts = []
+        for start, stop in pairwise(sorted({0, *begins, len(ids)})):
+            outputs, state = self._run_on(ids[start:stop], self._reset(ids[start], state))
+            parts.append(outputs)
+        return (parts[0] if len(parts) == 1 else np.concatenate(parts)), state
+
+    def _run_on(self, ids: Ids, state: StackState) -> tuple[Array, StackState]:
+        """`_run`, of a part in which no document begins after the first step."""
         after = []
         with self.reading.for_work(ids.size):
             x_gates = self.layers[0].x_gates(self.embedding[ids]) if self.table is None else self.table[ids]

@@ -9,8 +9,10 @@ Shapes: T steps, B streams, I inputs, H hidden, G gates. A state is a tuple of t
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from chargen.models.specs import CellSpec
@@ -56,6 +58,26 @@ class Cell(nn.Module):
         """
         raise NotImplementedError(f"{type(self).__name__} is abstract")
 
+    def forward_with_resets(
+        self, inputs: Tensor, state: State, resets: Tensor, mask: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """`forward`, but a stream's state is zero before each step where `resets` (T, B) is true."""
+        edges = sorted({0, *resets.any(dim=1).nonzero()[:, 0].tolist(), len(inputs)})
+        outputs = []
+        for start, stop in pairwise(edges):
+            part, state = self(inputs[start:stop], reset(state, resets[start]), mask)
+            outputs.append(part)
+        return torch.cat(outputs), state
+
     def step(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """Run one step: inputs (B, I) and a state to outputs (B, H) and the next state."""
         raise NotImplementedError(f"{type(self).__name__} is abstract")
+
+
+def reset(state: State, streams: Tensor) -> State:
+    """A copy of the state that is zero for the streams where `streams` (B,) is true.
+
+    >>> reset((torch.ones(2, 1),), torch.tensor([True, False]))[0].flatten().tolist()
+    [0.0, 1.0]
+    """
+    return tuple(part.masked_fill(streams[:, None], 0.0) for part in state)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, pad
 
 from chargen.models.cells.cell import Cell, State
+from chargen.models.cells.packing import Packing
 from chargen.models.scan import gru_scan
 from chargen.models.specs import SPECS
 
@@ -61,10 +62,14 @@ class FusedCell(nn.RNNBase, Cell):
 
     def forward(self, inputs: Tensor, state: State, mask: Tensor | None = None) -> tuple[Tensor, State]:
         """See `Cell.forward`; `mask` is (G·H, H)."""
+        return self.forward_with(self.masked_weights(mask), inputs, state)
+
+    def masked_weights(self, mask: Tensor | None) -> list[nn.Parameter]:
+        """The layer's weights, the recurrent one multiplied by `mask`, if any."""
         (weights,) = self.all_weights
-        if mask is not None:
-            weights = [weights[0], cast("nn.Parameter", weights[1] * mask), *weights[2:]]
-        return self.forward_with(weights, inputs, state)
+        if mask is None:
+            return weights
+        return [weights[0], cast("nn.Parameter", weights[1] * mask), *weights[2:]]
 
     def forward_with(self, weights: list[nn.Parameter], inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """`forward` with other weights than the layer's own: weight_ih, weight_hh, bias_ih and bias_hh."""
@@ -73,6 +78,29 @@ class FusedCell(nn.RNNBase, Cell):
         flags = (True, 1, 0.0, self.training, False, False)
         outputs, *after = type(self).kernel(inputs, hidden if len(hidden) > 1 else hidden[0], weights, *flags)
         return outputs, tuple(part[0] for part in after)
+
+    def forward_with_resets(
+        self, inputs: Tensor, state: State, resets: Tensor, mask: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """See `Cell.forward_with_resets`; on a GPU in one call, since each call costs much there."""
+        if inputs.device.type == "cpu":
+            return super().forward_with_resets(inputs, state, resets, mask)
+        return self.forward_packed(Packing.at(resets), inputs, state, mask)
+
+    def forward_packed(
+        self, packing: Packing, inputs: Tensor, state: State, mask: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """`forward_with_resets`, by the kernel for sequences of different lengths."""
+        hidden = tuple(part[None] for part in packing.pack_state(state))  # each (1, P, H)
+        flags = (True, 1, 0.0, self.training, False)
+        outputs, *after = type(self).kernel(
+            packing.pack(inputs),
+            packing.sizes,
+            hidden if len(hidden) > 1 else hidden[0],
+            self.masked_weights(mask),
+            *flags,
+        )
+        return packing.unpack(outputs), packing.last_state(tuple(part[0] for part in after))
 
     def step(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """Run one step: inputs (B, I) and a state to outputs (B, H) and the next state."""
@@ -130,22 +158,32 @@ class GRU(FusedCell):
     kernel = staticmethod(torch.gru)
 
     def forward_with(self, weights: list[nn.Parameter], inputs: Tensor, state: State) -> tuple[Tensor, State]:
-        """As for other cells, but by `gru_scan` where that is faster: in training on a CPU."""
-        if not (inputs.device.type == "cpu" and torch.is_grad_enabled()):
+        """As for other cells, but by `gru_scan` where that is faster."""
+        if not _scan_is_faster(inputs):
             return super().forward_with(weights, inputs, state)
-        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else weights[0].dtype
-        return self.scan(inputs.to(dtype), state[0].to(dtype), *(weight.to(dtype) for weight in weights))
+        return self.scan(weights, inputs, state)
+
+    def forward_with_resets(
+        self, inputs: Tensor, state: State, resets: Tensor, mask: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """See `Cell.forward_with_resets`; by `gru_scan` where that is faster."""
+        if not _scan_is_faster(inputs):
+            return super().forward_with_resets(inputs, state, resets, mask)
+        return self.scan(self.masked_weights(mask), inputs, state, resets)
 
     def scan(
-        self, inputs: Tensor, h: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_hh: Tensor
+        self, weights: list[nn.Parameter], inputs: Tensor, state: State, resets: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        """`forward` by `gru_scan`: inputs (T, B, I) and h (B, H) to outputs (T, B, H) and the state.
+        """`forward` or `forward_with_resets`, by `gru_scan`, in the precision of autocast.
 
-        All tensors have the same dtype. The recurrent biases of r and z are added to x_gates, once for all steps.
+        The recurrent biases of r and z are added to x_gates, once for all steps.
         """
+        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else weights[0].dtype
+        weight_ih, weight_hh, bias_ih, bias_hh = (weight.to(dtype) for weight in weights)
         rz, n = bias_hh.split([2 * self.hidden_size, self.hidden_size])
-        x_gates = linear(inputs, weight_ih, bias_ih + pad(rz, (0, self.hidden_size)))  # (T, B, 3·H)
-        outputs = gru_scan(x_gates, h, weight_hh, n)
+        x_gates = linear(inputs.to(dtype), weight_ih, bias_ih + pad(rz, (0, self.hidden_size)))  # (T, B, 3·H)
+        keep = None if resets is None else (~resets)[..., None].to(dtype)  # (T, B, 1)
+        outputs = gru_scan(x_gates, state[0].to(dtype), weight_hh, n, keep)
         return outputs, (outputs[-1],)
 
     def equations(self, x_gates: Tensor, h_gates: Tensor, *state: Tensor) -> State:
@@ -184,3 +222,8 @@ class ReluRNN(FusedCell):
     def equations(self, x_gates: Tensor, h_gates: Tensor, *state: Tensor) -> State:
         """The next (h,)."""
         return ((x_gates + h_gates).relu(),)
+
+
+def _scan_is_faster(inputs: Tensor) -> bool:
+    """Whether `gru_scan` is faster than torch's kernel: in training on a CPU."""
+    return inputs.device.type == "cpu" and torch.is_grad_enabled()

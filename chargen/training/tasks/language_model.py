@@ -184,7 +184,8 @@ def prepare_language_model(options: LanguageModelOptions, context: Context) -> P
     chosen = language_model_recipe(asked, *sizes, planner.speed, world.size, context.workers.size)
     notes += [*warnings, *_plan(asked, chosen, len(data.train), planner.speed), *_shortened(asked, chosen)]
     torch.manual_seed(chosen.seed)
-    model = LanguageModel(model_config(chosen, data.tokenizer)).to(device)
+    bos_id = data.tokenizer.bos_id if chosen.documents else None
+    model = LanguageModel(model_config(chosen, data.tokenizer, bos_id)).to(device)
     if context.source:
         copy_weights(model, context.source)
     world.seed(chosen.seed)
@@ -283,7 +284,9 @@ def _shortened(asked: LanguageModelOptions, chosen: ChosenLanguageModelOptions) 
     return notes
 
 
-def model_config(options: ChosenLanguageModelOptions, tokenizer: Tokenizer) -> LanguageModelConfig:
-    """The config of the model that the options describe."""
+def model_config(
+    options: ChosenLanguageModelOptions, tokenizer: Tokenizer, bos_id: int | None = None
+) -> LanguageModelConfig:
+    """The config of the model that the options describe; `bos_id` is the token that documents begin with, if any."""
     shape = (options.cell, options.num_layers, options.hidden_size, options.embedding_size)
-    return LanguageModelConfig(EncoderConfig(tokenizer.vocab_size, *shape), options.tied)
+    return LanguageModelConfig(EncoderConfig(tokenizer.vocab_size, *shape, bos_id=bos_id), options.tied)
