@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from builders import edit_json
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
@@ -29,9 +30,14 @@ from chargen.models.encoder import Encoder
 from chargen.models.language_model import LanguageModel
 from chargen.models.specs import SPECS
 from chargen.models.weights import weights_of
+from chargen.runs.folder import load_run
 from chargen.text.tokenizers.char import CharTokenizer
-from chargen.training.options import LanguageModelOptions
+from chargen.training.distributed import ALONE
+from chargen.training.options import LanguageModelOptions, options_of
+from chargen.training.setup import Context
 from chargen.training.start import start
+from chargen.training.tasks.language_model import prepare_language_model
+from chargen.workers import ONE_WORKER
 
 T, B, V, E, H = 9, 3, 7, 4, 6
 BOS = 1
@@ -189,6 +195,16 @@ def test_a_figure_is_of_documents_that_are_read_alone(poems: Path, tmp_path: Pat
         assert sum_nats(model, ids, streams=streams, window=16) == pytest.approx(expected, rel=1e-5)
     slow = Adaptation(rate=1e-12, decay=0, window=16)
     assert dynamic_loss(model, tokenizer, ids, ids, slow).nats == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_run_made_before_goes_on_as_it_was(poems: Path, tmp_path: Path) -> None:
+    options = LanguageModelOptions(inputs=(str(poems),), documents="line", steps=4, hidden_size=4, num_layers=1)
+    run = run_of(start(options, tmp_path / "run"))
+    edit_json(run.path / "config.json", lambda config: config["model"]["encoder"].pop("bos_id"))
+    context = Context(ALONE, ONE_WORKER, torch.device("cpu"), resumed=load_run(run.path))
+    prepared = prepare_language_model(options_of(run, LanguageModelOptions), context)
+    assert isinstance(prepared.model, LanguageModelConfig)
+    assert prepared.model.encoder.bos_id is None
 
 
 def test_one_stream_of_text_is_never_reset(poems: Path, tmp_path: Path) -> None:

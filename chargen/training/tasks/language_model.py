@@ -184,8 +184,10 @@ def prepare_language_model(options: LanguageModelOptions, context: Context) -> P
     chosen = language_model_recipe(asked, *sizes, planner.speed, world.size, context.workers.size)
     notes += [*warnings, *_plan(asked, chosen, len(data.train), planner.speed), *_shortened(asked, chosen)]
     torch.manual_seed(chosen.seed)
-    bos_id = data.tokenizer.bos_id if chosen.documents else None
-    model = LanguageModel(model_config(chosen, data.tokenizer, bos_id)).to(device)
+    config = model_config(chosen, data.tokenizer, data.tokenizer.bos_id if chosen.documents else None)
+    if context.resumed:  # earlier versions reset no state
+        config = context.resumed.model_config(LanguageModelConfig)
+    model = LanguageModel(config).to(device)
     if context.source:
         copy_weights(model, context.source)
     world.seed(chosen.seed)
