@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
+from typing import cast
 
 import click
 import numpy as np
@@ -36,6 +37,7 @@ from chargen.generation.engines.torch_engine import TorchEngine
 from chargen.generation.generate import generate
 from chargen.generation.scoring import score
 from chargen.hardware import choose_precision
+from chargen.models.cells_numpy.fused import GatedLayer
 from chargen.models.config import EncoderConfig, LanguageModelConfig, ModelConfig
 from chargen.runs.search import find_run
 from chargen.text.tokenizers.char import CharTokenizer
@@ -128,8 +130,9 @@ def compare(cell: str, hidden: int, batch: int, rounds: int, seconds: float, bus
                 beside.append(speed_of(writer(others[first]), batch, seconds))
     speeds = [statistics.median(result) for result in results]
     ours, plain = speeds[first], speeds[2]
-    read = sum(layer.weight_hh.nbytes for layer in engine.layers) + engine.projection.nbytes
-    read += sum(layer.weight_ih.nbytes for layer in engine.layers[1:])
+    layers = cast("list[GatedLayer]", engine.layers)
+    read = sum(layer.weight_hh.nbytes for layer in layers) + engine.projection.nbytes
+    read += sum(layer.weight_ih.nbytes for layer in layers[1:])
     bound = bandwidth() / read * batch
     kept = f"{statistics.median(beside) / ours:>10.2f}" if beside else "         -"
     return (

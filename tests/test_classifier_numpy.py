@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from chargen.classification import labeller
 from chargen.classification.labeller import Labeller
 from chargen.errors import ChargenError
+from chargen.models.cells_numpy.fused import GatedLayer
 from chargen.models.classifier import Classifier, label_logits
 from chargen.models.classifier_numpy import NumpyClassifier, reversed_indices
 from chargen.models.config import POOLINGS, ClassifierConfig, EncoderConfig
@@ -82,6 +83,7 @@ def test_no_text_depends_on_its_neighbours(lengths: list[int], batch: int, data:
 def test_padding_that_overflows_counts_for_nothing(pooling: str) -> None:
     model = make("rnn-relu", layers=1, pooling=pooling)
     for layer in model.depths[0]:
+        assert isinstance(layer, GatedLayer)
         layer.weight_hh[:] = 1e9 * np.eye(H)
         layer.bias[:] = 1
     texts = some_texts((1, 60))

@@ -1,17 +1,21 @@
-"""The NumPy engine against torch.nn with the same weights, and its own laws."""
+"""The NumPy engine against torch.nn or the textbook with the same weights, and its own laws."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from builders import Weights, random_weights
 from processes import run_python
+from textbook import run_layer
 
 from chargen.generation.engines import numpy_engine
 from chargen.generation.engines.numpy_engine import NumpyEngine, StackState
+from chargen.models.cells_numpy.layer import GEMV_STREAMS
 from chargen.models.config import EncoderConfig, LanguageModelConfig
-from chargen.models.layers_numpy import GEMV_STREAMS
 from chargen.models.specs import SPECS
 
 V, E, H, L, B = 7, 4, 5, 2, 3
@@ -19,33 +23,66 @@ V, E, H, L, B = 7, 4, 5, 2, 3
 
 def make(cell: str, *, tied: bool = False, layers: int = L) -> tuple[LanguageModelConfig, Weights]:
     """A model of random weights."""
-    config = LanguageModelConfig(EncoderConfig(V, cell, layers, H, H if tied else E), tied=tied)
+    config = LanguageModelConfig(EncoderConfig(V, cell, layers, H, SPECS[cell].outputs * H if tied else E), tied=tied)
     return config, random_weights(config, 0.5)
 
 
-def torch_logits(
+def reference_logits(
     config: LanguageModelConfig, weights: Weights, ids: np.ndarray, state: StackState
 ) -> tuple[np.ndarray, StackState]:
-    """Logits (T, B, V) and state, by torch.nn's own layers, a whole sequence at once."""
+    """Logits (T, B, V) and state: by torch.nn's layers, a whole sequence at once, or by the textbook's equations."""
     encoder = config.encoder
-    x = torch.from_numpy(weights["encoder.embedding.weight"])[torch.from_numpy(ids)]
-    final = []
-    for n in range(encoder.num_layers):
-        sizes = encoder.hidden_size if n else encoder.embedding_size, encoder.hidden_size
-        layer: torch.nn.RNNBase
-        if encoder.cell in ("lstm", "gru"):
-            layer = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[encoder.cell](*sizes)
-        else:
-            layer = torch.nn.RNN(*sizes, nonlinearity="relu" if encoder.cell == "rnn-relu" else "tanh")
+    x, final = weights["encoder.embedding.weight"][ids], []
+    for n, before in enumerate(state):
         prefix = f"encoder.layers.{n}."
         own = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
-        layer.load_state_dict({name: torch.from_numpy(value) for name, value in own.items()})
-        before = tuple(torch.from_numpy(part[None]) for part in state[n])
-        with torch.no_grad():
-            x, after = layer(x, before if encoder.cell == "lstm" else before[0])
-        final.append(tuple(part[0].numpy() for part in (after if encoder.cell == "lstm" else (after,))))
+        if encoder.cell in TORCH:
+            x, after = torch_layer(encoder.cell, x, before, own)
+        else:
+            x, after = run_layer(encoder.cell, x, list(before), own)
+        final.append(tuple(after))
     projection = weights["encoder.embedding.weight" if config.tied else "projection.weight"]
-    return x.numpy() @ projection.T + weights["projection.bias"], tuple(final)
+    return x @ projection.T + weights["projection.bias"], tuple(final)
+
+
+TORCH: dict[str, Callable[..., torch.nn.RNNBase]] = {
+    "lstm": torch.nn.LSTM,
+    "gru": torch.nn.GRU,
+    "rnn": torch.nn.RNN,
+    "rnn-relu": partial(torch.nn.RNN, nonlinearity="relu"),
+}
+
+
+def torch_layer(
+    cell: str, x: np.ndarray, state: tuple[np.ndarray, ...], weights: Weights
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    layer = TORCH[cell](x.shape[-1], state[0].shape[-1])
+    layer.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+    before = tuple(torch.from_numpy(part[None]) for part in state)
+    with torch.no_grad():
+        outputs, after = layer(torch.from_numpy(x), before if cell == "lstm" else before[0])
+    return outputs.numpy(), [part[0].numpy() for part in (after if cell == "lstm" else (after,))]
+
+
+def state_of(cell: str, engine: NumpyEngine, batch: int = B) -> StackState:
+    """A state that the reference can begin with too: a QRNN's products of the input before mean nothing to it."""
+    if cell != "qrnn":
+        return some_state(engine, batch)
+    return tuple((h, c, 0 * products) for h, c, products in some_state(engine, batch))
+
+
+def twins_state(cell: str, config: LanguageModelConfig, state: StackState) -> StackState:
+    """The same for the reference, where a QRNN's state has the input before."""
+    if cell != "qrnn":
+        return state
+    encoder = config.encoder
+    sizes = [encoder.embedding_size] + [encoder.hidden_size] * (encoder.num_layers - 1)
+    return tuple((h, c, np.zeros((len(h), size), np.float32)) for (h, c, _), size in zip(state, sizes, strict=True))
+
+
+def known(cell: str, state: StackState) -> StackState:
+    """The parts of a state that both sides have."""
+    return tuple(layer[:2] if cell == "qrnn" else layer for layer in state)
 
 
 def some_state(engine: NumpyEngine, batch: int = B) -> StackState:
@@ -70,31 +107,31 @@ def some_ids(steps: int, batch: int = B) -> np.ndarray:
 
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("cell", SPECS)
-def test_a_thousand_steps_give_the_logits_of_torch(cell: str, tied: bool) -> None:
+def test_a_thousand_steps_give_the_logits_of_the_reference(cell: str, tied: bool) -> None:
     config, weights = make(cell, tied=tied)
     for name in weights:
-        if "weight_hh" in name:
+        if "weight_hh" in name or "weight_m" in name or "weight_h" in name:
             weights[name] *= 0.4  # a tame recurrence: relu would overflow, others magnify rounding
     engine = NumpyEngine(config, weights)
-    ids, state = some_ids(1000), some_state(engine)
-    expected, final = torch_logits(config, weights, ids, state)
+    ids, state = some_ids(1000), state_of(cell, engine)
+    expected, final = reference_logits(config, weights, ids, twins_state(cell, config, state))
     for row, logits in zip(ids, expected, strict=True):
         actual, state = engine.step(row, state)
         np.testing.assert_allclose(actual, logits, rtol=0, atol=1e-4)
-    assert_close(state, final, 1e-4)
+    assert_close(known(cell, state), known(cell, final), 1e-4)
 
 
 @pytest.mark.parametrize("batch", [1, 2, GEMV_STREAMS + 1])
 @pytest.mark.parametrize("layers", [1, 3])
 @pytest.mark.parametrize("cell", SPECS)
-def test_batches_and_depths_give_the_logits_of_torch(cell: str, layers: int, batch: int) -> None:
+def test_batches_and_depths_give_the_logits_of_the_reference(cell: str, layers: int, batch: int) -> None:
     config, weights = make(cell, layers=layers)
     engine = NumpyEngine(config, weights)
-    ids, state = some_ids(3, batch), some_state(engine, batch)
-    expected, final = torch_logits(config, weights, ids, state)
+    ids, state = some_ids(3, batch), state_of(cell, engine, batch)
+    expected, final = reference_logits(config, weights, ids, twins_state(cell, config, state))
     logits, actual = engine.read_all(ids, state)
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-4)
-    assert_close(actual, final, 1e-4)
+    assert_close(known(cell, actual), known(cell, final), 1e-4)
 
 
 @pytest.mark.parametrize("table", [True, False])

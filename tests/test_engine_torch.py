@@ -24,8 +24,8 @@ V, H, L = TOKENIZER.vocab_size, 16, 2
 
 
 def engines(cell: str, *, tied: bool = False) -> tuple[NumpyEngine, TorchEngine]:
-    config = LanguageModelConfig(EncoderConfig(V, cell, L, H, H if tied else 6), tied)
-    scale = 0.25 if cell.startswith("rnn") else 0.6  # a relu recurrence of larger weights would explode
+    config = LanguageModelConfig(EncoderConfig(V, cell, L, H, SPECS[cell].outputs * H if tied else 6), tied)
+    scale = 0.6 if cell in ("lstm", "gru") else 0.25  # others magnify rounding with larger weights, or explode
     weights = random_weights(config, scale)
     return NumpyEngine(config, weights), TorchEngine(config, weights, "cpu")
 

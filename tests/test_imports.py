@@ -26,7 +26,7 @@ ROAD = [
     "models.specs",
     "models.config",  # shapes, without torch
     "models.ngrams",  # runs in NumPy
-    "models.layers_numpy",
+    "models.cells_numpy",
     "models.classifier_numpy",
     "runs",
     "models",
@@ -46,7 +46,7 @@ WITHOUT_TORCH = (
     "models.specs",
     "models.config",
     "models.ngrams",
-    "models.layers_numpy",
+    "models.cells_numpy",
     "models.classifier_numpy",
     "runs",
     "evaluation",
@@ -65,7 +65,8 @@ WITH_TORCH = (
 
 
 def room(module: str) -> str:
-    return module if module in ROAD else module.partition(".")[0]
+    """The room of a module: the longest name on the road that it begins with."""
+    return max((name for name in ROAD if f"{module}.".startswith(f"{name}.")), key=len, default="")
 
 
 def imports(path: Path, *, at_import_time: bool = False) -> Iterator[str]:

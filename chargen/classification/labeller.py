@@ -14,9 +14,9 @@ import numpy as np
 
 from chargen.errors import ChargenError
 from chargen.evaluation.calibration import combine, softmax, threshold_for
+from chargen.models.cells_numpy.registry import runs_in_numpy
 from chargen.models.classifier_numpy import NumpyClassifier
 from chargen.models.config import ClassifierConfig
-from chargen.models.layers_numpy import runs_in_numpy
 from chargen.runs.folder import Run
 from chargen.text.labelled import encode_example
 from chargen.text.records import LabelledRecord

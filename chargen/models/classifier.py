@@ -65,8 +65,8 @@ def pool(outputs: Tensor, lengths: Tensor, config: ClassifierConfig) -> Tensor:
     texts = torch.arange(len(lengths), device=outputs.device)
     final = outputs[lengths - 1, texts]  # (B, H)
     if config.encoder.bidirectional:
-        hidden = config.encoder.hidden_size
-        final = torch.cat([final[:, :hidden], outputs[0, :, hidden:]], dim=-1)
+        size = config.encoder.layer_output_size
+        final = torch.cat([final[:, :size], outputs[0, :, size:]], dim=-1)
     if config.pooling == "final":
         return final
     padding = (torch.arange(len(outputs), device=outputs.device)[:, None] >= lengths)[..., None]  # (T, B, 1)

@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from chargen.models.cells_numpy.layer import Array, Ids, Layer
+from chargen.models.cells_numpy.registry import build_layers
 from chargen.models.config import ClassifierConfig
-from chargen.models.layers_numpy import Array, Ids, Layer, build_layers
 from chargen.text.labelled import batches_by_length, pad
 from chargen.workers import numpy_workers
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from chargen.errors import ChargenError
 from chargen.models.specs import Shapes, spec_of
 
 MOST = {"vocab_size": 1 << 22, "num_layers": 256, "hidden_size": 1 << 16, "embedding_size": 1 << 16}
+MOST_ROUNDS = 64
 POOLINGS = ("final", "mean", "max", "concat")
 
 
@@ -28,6 +30,8 @@ class EncoderConfig:
     hidden_size: int = 256  # H, units per layer and direction
     embedding_size: int = 128  # E
     bidirectional: bool = False  # adds layers that read from the end; for classifiers only
+    rounds: int = 5  # of a Mogrifier, in which input and state scale each other in turns
+    rank: int | None = None  # of a Mogrifier's scaling matrices; None: full
     bos_id: int | None = None  # a token before which the state is reset: each document starts from the zero state
 
     def __post_init__(self) -> None:
@@ -35,15 +39,29 @@ class EncoderConfig:
         for field, most in MOST.items():
             if not 1 <= getattr(self, field) <= most:
                 raise ChargenError(f"{field} is {getattr(self, field)}, but must be from 1 to {most:,}")
+        if not 0 <= self.rounds <= MOST_ROUNDS:
+            raise ChargenError(f"rounds is {self.rounds}, but must be from 0 to {MOST_ROUNDS}")
+        if self.rank is not None and not 1 <= self.rank <= MOST["hidden_size"]:
+            raise ChargenError(f"rank is {self.rank}, but must be from 1 to {MOST['hidden_size']:,}")
         if self.bos_id is not None and not 0 <= self.bos_id < self.vocab_size:
             raise ChargenError(f"bos_id is {self.bos_id}, but must be below the vocabulary size {self.vocab_size:,}")
         if self.bos_id is not None and self.bidirectional:
             raise ChargenError("an encoder that reads in both directions reads single texts: leave out bos_id")
 
     @property
+    def cell_settings(self) -> dict[str, Any]:
+        """The fields that the cell depends on, by name."""
+        return {name: getattr(self, name) for name in spec_of(self.cell).settings}
+
+    @property
+    def layer_output_size(self) -> int:
+        """Size of a layer's output in one direction: H for most cells."""
+        return self.hidden_size * spec_of(self.cell).outputs
+
+    @property
     def output_size(self) -> int:
-        """Size of each step's output: H, or 2·H if bidirectional."""
-        return self.hidden_size * (2 if self.bidirectional else 1)
+        """Size of each step's output, of both directions if bidirectional."""
+        return self.layer_output_size * (2 if self.bidirectional else 1)
 
 
 @dataclass(frozen=True)
@@ -70,16 +88,16 @@ class LanguageModelConfig(ModelConfig):
     def __post_init__(self) -> None:
         if self.encoder.bidirectional:
             raise ChargenError("a language model reads forwards only: bidirectional is for classifiers")
-        if self.tied and self.encoder.embedding_size != self.encoder.hidden_size:
+        if self.tied and self.encoder.embedding_size != self.encoder.output_size:
             raise ChargenError(
-                f"tied weights need embedding size = hidden size, not {self.encoder.embedding_size} and "
-                f"{self.encoder.hidden_size}: make them equal or untie"
+                f"tied weights need an embedding as wide as the output, not {self.encoder.embedding_size} beside "
+                f"{self.encoder.output_size}: make them equal (embedding size = hidden size for most cells) or untie"
             )
 
     def output_shapes(self) -> Shapes:
         """Name and shape of each weight above the encoder, in order."""
-        vocab_size, hidden_size = self.encoder.vocab_size, self.encoder.hidden_size
-        own: Shapes = {} if self.tied else {"projection.weight": (vocab_size, hidden_size)}
+        vocab_size, output_size = self.encoder.vocab_size, self.encoder.output_size
+        own: Shapes = {} if self.tied else {"projection.weight": (vocab_size, output_size)}
         return own | {"projection.bias": (vocab_size,)}
 
 
@@ -124,6 +142,6 @@ def weight_shapes(config: ModelConfig) -> Shapes:
     for stack in stacks:
         for layer in range(encoder.num_layers):
             inputs = encoder.output_size if layer else encoder.embedding_size
-            for name, shape in layer_shapes(inputs, encoder.hidden_size).items():
+            for name, shape in layer_shapes(inputs, encoder.hidden_size, **encoder.cell_settings).items():
                 shapes[f"encoder.{stack}.{layer}.{name}"] = shape
     return shapes | config.output_shapes()

@@ -5,6 +5,8 @@ Shapes: T steps, B streams, V vocabulary, E embedding, H hidden. The state is an
 
 from __future__ import annotations
 
+from functools import partial
+
 from torch import Tensor, nn
 from torch.nn.functional import dropout
 
@@ -29,8 +31,9 @@ class Encoder(nn.Module):
         cell = CELLS[config.cell]
         input_sizes = [config.embedding_size] + [config.output_size] * (config.num_layers - 1)
         self.embedding = nn.Embedding(config.vocab_size, config.embedding_size)
-        self.layers = Stack(cell(size, config.hidden_size) for size in input_sizes)
-        self.backward_layers = Stack(cell(size, config.hidden_size) for size in input_sizes if config.bidirectional)
+        make = partial(cell, hidden_size=config.hidden_size, **config.cell_settings)
+        self.layers = Stack(make(size) for size in input_sizes)
+        self.backward_layers = Stack(make(size) for size in input_sizes if config.bidirectional)
         nn.init.normal_(self.embedding.weight, std=0.1)
         self.layers.initialise()
         self.backward_layers.initialise()

@@ -20,7 +20,7 @@ class LanguageModel(nn.Module):
         super().__init__()
         self.config = config
         self.encoder = Encoder(config.encoder)
-        self.projection = nn.Linear(config.encoder.hidden_size, config.encoder.vocab_size)
+        self.projection = nn.Linear(config.encoder.output_size, config.encoder.vocab_size)
         nn.init.xavier_uniform_(self.projection.weight)
         nn.init.zeros_(self.projection.bias)
         if config.tied:

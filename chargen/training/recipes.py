@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from chargen.errors import ChargenError
 from chargen.models.config import EncoderConfig, LanguageModelConfig, weight_shapes
+from chargen.models.specs import spec_of
 from chargen.training.batches import fit_streams
 from chargen.training.options import (
     ChosenLanguageModelOptions,
@@ -174,15 +175,17 @@ def _with_best_shape(
 
 
 def _with_shape(options: LanguageModelOptions, shape: Shape) -> ChosenLanguageModelOptions:
-    """Fill in a shape; the embedding is as wide as the layers if tied, and never wider otherwise."""
-    hidden = options.hidden_size or (options.embedding_size if options.tied else None) or shape.hidden_size
+    """Fill in a shape; the embedding is as wide as the outputs if tied, and never wider than the layers otherwise."""
+    outputs = spec_of(options.cell or DEFAULT_CELL).outputs
+    tied = options.embedding_size // outputs if options.tied and options.embedding_size else None
+    hidden = options.hidden_size or tied or shape.hidden_size
     return choose(
         ChosenLanguageModelOptions,
         options,
         size="auto",
         num_layers=shape.num_layers,
         hidden_size=hidden,
-        embedding_size=hidden if options.tied else min(shape.embedding_size, hidden),
+        embedding_size=outputs * hidden if options.tied else min(shape.embedding_size, hidden),
         dropout=0.0,
     )
 

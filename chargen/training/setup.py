@@ -17,6 +17,7 @@ from chargen.models.cells.registry import CELLS
 from chargen.models.config import ModelConfig
 from chargen.models.dropout import Dropout
 from chargen.models.ngrams import NgramClassifier
+from chargen.models.specs import spec_of
 from chargen.runs.folder import Run
 from chargen.text.labelled import LabelledSet
 from chargen.text.records import DataRecord
@@ -90,7 +91,9 @@ def optimizer_settings(options: ChosenLanguageModelOptions | ChosenClassifierOpt
 
 
 def dropout_settings(options: ChosenLanguageModelOptions | ChosenClassifierOptions) -> Dropout:
-    """Take the dropout probabilities out of the options."""
+    """Take the dropout probabilities out of the options; ChargenError for weight drop without a recurrent weight."""
+    if options.weight_drop and not spec_of(options.cell).recurrent:
+        raise ChargenError(f"the cell {options.cell} has no recurrent weight: leave out --weight-drop")
     return Dropout(
         embedding=options.dropout_embedding,
         input=options.dropout_input,

@@ -8,8 +8,8 @@ import numpy as np
 
 from chargen.errors import ChargenError
 from chargen.generation.engines.contract import EmbeddingEngine
+from chargen.models.cells_numpy.registry import runs_in_numpy
 from chargen.models.config import LanguageModelConfig
-from chargen.models.layers_numpy import runs_in_numpy
 
 ENGINES = ("auto", "numpy", "torch")
 # From so many samples at once and so many characters in all, torch saves more time than its import takes.

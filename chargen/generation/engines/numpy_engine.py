@@ -2,7 +2,7 @@
 
 Why it is fast: the first layer's input products are looked up in a table with a row for each token; each layer above
 needs one matrix product, of its input and state side by side; weights are stored in the order in which that product
-reads them; and one call of tanh serves all gates (`models/layers_numpy.py`). `models/language_model.py` is the
+reads them; and one call of tanh serves all gates (`models/cells_numpy`). `models/language_model.py` is the
 readable twin; tests check that both agree.
 
 Shapes: B streams, T steps, V vocabulary, E embedding, H hidden, G gates. A state is a tuple of the layers'
@@ -17,8 +17,9 @@ from itertools import pairwise
 import numpy as np
 
 from chargen.generation.engines.kernel_threads import KernelThreads
+from chargen.models.cells_numpy.layer import Array, Ids, Scratch, State, matmul_transposed
+from chargen.models.cells_numpy.registry import build_layers
 from chargen.models.config import LanguageModelConfig
-from chargen.models.layers_numpy import Array, Ids, Scratch, State, build_layers, matmul_transposed
 
 StackState = tuple[State, ...]  # one per layer
 
@@ -47,11 +48,11 @@ class NumpyEngine:
         self.embedding = weights["encoder.embedding.weight"]  # (V, E)
         self.projection = self.embedding if config.tied else weights["projection.weight"]  # (V, H)
         self.projection_bias = weights["projection.bias"]  # (V,)
-        self.output_size = encoder.hidden_size
+        self.output_size = encoder.output_size
         self.bos_id = encoder.bos_id
         first = self.layers[0]
-        is_small = encoder.vocab_size * first.bias.nbytes <= TABLE_BYTES
-        self.table = first.x_gates(self.embedding) if is_small else None  # (V, G·H)
+        is_small = encoder.vocab_size * first.x_size * self.embedding.itemsize <= TABLE_BYTES
+        self.table = first.x_gates(self.embedding) if is_small else None  # (V, P)
         self._scratch = Scratch()
         self.stepping, self.reading = KernelThreads(), KernelThreads(warm_up=1)
 

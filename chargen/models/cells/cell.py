@@ -30,7 +30,7 @@ class Cell(nn.Module):
     @property
     def output_size(self) -> int:
         """Size of each step's output."""
-        return self.hidden_size
+        return self.hidden_size * self.spec.outputs
 
     def initial_state(self, batch: int) -> State:
         """The zero state of `batch` streams."""

@@ -1,0 +1,176 @@
+"""Cells whose gates do not read the state, so that all steps are computed at once: minGRU, minLSTM and QRNN.
+
+What is left to do step by step is h' = a·h + b (`models/linear_scan.py`). It runs in float32, whatever the precision.
+
+Shapes: T steps, B streams, I inputs, H hidden.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from chargen.models.cells.cell import State
+from chargen.models.cells.stepped import SteppedCell
+from chargen.models.linear_scan import linear_scan
+from chargen.models.specs import SPECS
+
+
+class _Minimal(SteppedCell):
+    """A cell that keeps a share of its state and adds a candidate, both from the input alone."""
+
+    weight_x: nn.Parameter  # (G·H, I)
+    bias: nn.Parameter  # (G·H,)
+
+    def initialise(self) -> None:
+        """Initialise each gate by Glorot, with zero biases."""
+        self.initialise_gates("weight_x")
+
+    def coefficients(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """What is kept of the state, and what is added to it, each (…, H)."""
+        raise NotImplementedError(f"{type(self).__name__} is abstract")
+
+    def forward(self, inputs: Tensor, state: State, mask: Tensor | None = None) -> tuple[Tensor, State]:
+        """See `Cell.forward`; there is no recurrent weight that a mask could apply to."""
+        return self._scan(inputs, state, None)
+
+    def forward_with_resets(
+        self, inputs: Tensor, state: State, resets: Tensor, mask: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """See `Cell.forward_with_resets`: nothing is kept where the state is reset."""
+        return self._scan(inputs, state, resets)
+
+    def _scan(self, inputs: Tensor, state: State, resets: Tensor | None) -> tuple[Tensor, State]:
+        kept, added = self.coefficients(inputs)
+        if resets is not None:
+            kept = kept.masked_fill(resets[..., None], 0.0)
+        outputs = linear_scan(kept, added, state[0].to(kept.dtype))
+        return outputs, (outputs[-1],)
+
+    def step(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+        """See `Cell.step`."""
+        kept, added = self.coefficients(inputs)
+        after = kept * state[0] + added
+        return after, (after,)
+
+    def _gates(self, inputs: Tensor) -> tuple[Tensor, ...]:
+        products = linear(inputs, self.weight_x, self.bias)
+        return _precise(products).chunk(len(self.spec.gates), dim=-1)
+
+
+class MinGRU(_Minimal):
+    """A GRU without state in its gates (Feng et al. 2024, arXiv:2410.01201), with the candidate of their appendix B.
+
+    With z and h_x the products of the input with their weights:
+
+        h' = (1 - sigmoid(z))·h + sigmoid(z)·g(h_x)
+
+    where g(x) = x + 0.5 for x ≥ 0 and sigmoid(x) otherwise, which is positive.
+
+    >>> cell = MinGRU(input_size=3, hidden_size=5)
+    >>> cell(torch.zeros(2, 1, 3), cell.initial_state(1))[0][:, 0, 0]
+    tensor([0.2500, 0.3750], grad_fn=<SelectBackward0>)
+    """
+
+    spec = SPECS["mingru"]
+
+    def coefficients(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """See the base class; the equations are in the class docstring."""
+        z, candidate = self._gates(inputs)
+        return (-z).sigmoid(), z.sigmoid() * positive(candidate)
+
+
+class MinLSTM(_Minimal):
+    """An LSTM without state in its gates and without c (Feng et al. 2024, arXiv:2410.01201).
+
+    With f, i and h_x the products of the input with their weights, and g as for `MinGRU`:
+
+        h' = f'·h + i'·g(h_x)    where f' = sigmoid(f) / (sigmoid(f) + sigmoid(i)) and i' = 1 - f'
+    """
+
+    spec = SPECS["minlstm"]
+
+    def coefficients(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """See the base class; the equations are in the class docstring."""
+        f, i, candidate = self._gates(inputs)
+        f, i = f.sigmoid(), i.sigmoid()
+        return f / (f + i), i / (f + i) * positive(candidate)
+
+
+class QRNN(SteppedCell):
+    """A quasi-recurrent network, convolution of two steps and fo-pooling (Bradbury et al. 2016, arXiv:1611.01576).
+
+    With gates z f o = W_x·x + W_before·(x of the step before) + b:
+
+        c' = sigmoid(f)·c + (1 - sigmoid(f))·tanh(z)
+        h' = sigmoid(o)·c'
+
+    >>> cell = QRNN(input_size=3, hidden_size=5)
+    >>> [tuple(part.shape) for part in cell.initial_state(2)]  # h, c, and the x of the step before
+    [(2, 5), (2, 5), (2, 3)]
+    """
+
+    spec = SPECS["qrnn"]
+
+    weight_x: nn.Parameter  # (3·H, I)
+    weight_before: nn.Parameter  # (3·H, I)
+    bias: nn.Parameter  # (3·H,)
+
+    def initialise(self) -> None:
+        """Initialise each gate by Glorot, with zero biases."""
+        self.initialise_gates("weight_x")
+        self.initialise_gates("weight_before")
+
+    def initial_state(self, batch: int) -> State:
+        """The zero state of `batch` streams."""
+        zeros = self.bias.new_zeros
+        return zeros(batch, self.hidden_size), zeros(batch, self.hidden_size), zeros(batch, self.input_size)
+
+    def forward(self, inputs: Tensor, state: State, mask: Tensor | None = None) -> tuple[Tensor, State]:
+        """See `Cell.forward`; there is no recurrent weight that a mask could apply to."""
+        return self._scan(inputs, state, None)
+
+    def forward_with_resets(
+        self, inputs: Tensor, state: State, resets: Tensor, mask: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """See `Cell.forward_with_resets`: neither c nor the input before is kept where the state is reset."""
+        return self._scan(inputs, state, resets)
+
+    def _scan(self, inputs: Tensor, state: State, resets: Tensor | None) -> tuple[Tensor, State]:
+        _, c, before = state
+        before = torch.cat([before[None].to(inputs.dtype), inputs[:-1]])
+        if resets is not None:
+            before = before.masked_fill(resets[..., None], 0.0)
+        z, f, o = self._gates(inputs, before)
+        kept = f if resets is None else f.masked_fill(resets[..., None], 0.0)
+        cells = linear_scan(kept, (1 - f) * z, c.to(f.dtype))
+        outputs = o * cells
+        return outputs, (outputs[-1], cells[-1], inputs[-1])
+
+    def step(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+        """See `Cell.step`."""
+        _, c, before = state
+        z, f, o = self._gates(inputs, before)
+        c = f * c + (1 - f) * z
+        return o * c, (o * c, c, inputs)
+
+    def _gates(self, inputs: Tensor, before: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The gates after activation, each (…, H)."""
+        x_gates = linear(inputs, self.weight_x, self.bias)
+        products = x_gates + linear(before, self.weight_before)
+        z, f, o = _precise(products).chunk(3, dim=-1)
+        return z.tanh(), f.sigmoid(), o.sigmoid()
+
+
+def positive(x: Tensor) -> Tensor:
+    """The g of minGRU: x + 0.5 for x ≥ 0 and sigmoid(x) otherwise.
+
+    >>> positive(torch.tensor([1.0, 0.0])).tolist()
+    [1.5, 0.5]
+    """
+    return torch.where(x >= 0, x + 0.5, x.sigmoid())
+
+
+def _precise(values: Tensor) -> Tensor:
+    return values.float() if values.dtype == torch.bfloat16 else values

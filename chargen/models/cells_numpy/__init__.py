@@ -1,0 +1,1 @@
+"""Recurrent layers in NumPy, the twins of `models/cells` for running without torch."""

@@ -1,0 +1,142 @@
+"""Cells beyond torch.nn: their recurrence over time, and all that a user does with one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from commands import call
+from hypothesis import given
+from hypothesis import strategies as st
+from textbook import run_layer
+
+from chargen.models.cells.fused import FusedCell
+from chargen.models.cells.mogrifier import Mogrifier
+from chargen.models.cells.registry import CELLS
+from chargen.models.cells_numpy.registry import LAYERS
+from chargen.models.linear_scan import _in_passes, _step_by_step, linear_scan
+from chargen.models.specs import SPECS
+from chargen.runs.folder import load_run
+
+OTHERS = [name for name, cell in CELLS.items() if not issubclass(cell, FusedCell)]
+
+
+@given(steps=st.integers(1, 40))
+def test_a_scan_in_passes_is_one_step_by_step(steps: int) -> None:
+    generator = torch.Generator().manual_seed(steps)
+    a, b = (torch.rand(steps, 2, 3, generator=generator, dtype=torch.float64) for _ in range(2))
+    h = torch.rand(2, 3, generator=generator, dtype=torch.float64)
+    torch.testing.assert_close(_in_passes(a, b, h), _step_by_step(a, b, h), atol=1e-12, rtol=0)
+
+
+def test_the_gradients_of_a_scan_are_those_of_finite_differences() -> None:
+    torch.manual_seed(0)
+    shapes = ((5, 2, 3), (5, 2, 3), (2, 3))
+    inputs = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
+    assert torch.autograd.gradcheck(linear_scan, inputs)
+
+
+@pytest.mark.parametrize("cell", OTHERS)
+def test_gradients_are_those_of_finite_differences(cell: str) -> None:
+    torch.manual_seed(0)
+    layer = CELLS[cell](3, 2).double()
+    names = [name for name, _ in layer.named_parameters()]
+    values = [torch.randn(weight.shape, dtype=torch.float64, requires_grad=True) for weight in layer.parameters()]
+    inputs = torch.randn(4, 2, 3, dtype=torch.float64, requires_grad=True)
+    state = [torch.randn(part.shape, dtype=torch.float64, requires_grad=True) for part in layer.initial_state(2)]
+
+    def run(inputs: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
+        before, weights = rest[: len(state)], dict(zip(names, rest[len(state) :], strict=True))
+        outputs, after = torch.func.functional_call(layer, weights, (inputs, before))
+        return torch.cat([outputs.flatten(), *(part.flatten() for part in after)])
+
+    assert torch.autograd.gradcheck(run, (inputs, *state, *values))
+
+
+@pytest.mark.parametrize("rank", [None, 2])
+def test_a_mogrifier_without_rounds_is_an_lstm_and_its_rank_factors_what_scales(rank: int | None) -> None:
+    torch.manual_seed(0)
+    plain = Mogrifier(3, 4, rounds=0, rank=rank)
+    lstm = CELLS["lstm"](3, 4)
+    plain.initialise()
+    weights = {name: weight.detach() for name, weight in plain.named_parameters()}
+    lstm.load_state_dict(
+        {
+            "weight_ih_l0": weights["weight_x"],
+            "weight_hh_l0": weights["weight_h"],
+            "bias_ih_l0": weights["bias"],
+            "bias_hh_l0": torch.zeros(16),
+        }
+    )
+    inputs = torch.randn(5, 2, 3)
+    torch.testing.assert_close(
+        plain(inputs, plain.initial_state(2)), lstm(inputs, lstm.initial_state(2)), atol=1e-6, rtol=0
+    )
+    cell = Mogrifier(3, 4, rounds=5, rank=rank)
+    with torch.no_grad():
+        for weight in cell.parameters():
+            weight.copy_(torch.randn_like(weight))
+    arrays = {name: weight.detach().numpy() for name, weight in cell.named_parameters()}
+    outputs, _ = cell(inputs, cell.initial_state(2))
+    zeros = [np.zeros((2, 4), np.float32)] * 2
+    expected, _ = run_layer("mogrifier", inputs.numpy(), zeros, arrays)
+    np.testing.assert_allclose(outputs.detach().numpy(), expected, atol=1e-5)
+    layer = LAYERS["mogrifier"](arrays)
+    ours, _ = layer.run(layer.x_gates(inputs.numpy()), layer.initial_state(2))
+    np.testing.assert_allclose(ours, expected, atol=1e-5)
+    assert ("weight_q1_left" in arrays) == (rank is not None)
+
+
+@pytest.mark.parametrize("cell", OTHERS)
+def test_it_trains_resumes_writes_and_is_measured(cell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("book.txt").write_text("once upon a time there was a fox. " * 60)
+    small = ("--cell", cell, "--num-layers", "2", "--hidden-size", "6", "--embedding-size", "5", "--quiet")
+    rest = ("--tokenizer", "char", "--device", "cpu", "--precision", "fp32", "--dropout", "0.1")
+    call("train", "book.txt", *small, *rest, "--steps", "4", "-o", "whole")
+    call("train", "book.txt", *small, *rest, "--steps", "2", "-o", "parts")
+    call("train", "--resume", "-o", "parts", "--steps", "4", "--quiet")
+    whole, parts = load_run(Path("whole")), load_run(Path("parts"))
+    for name, weight in whole.weights().items():
+        assert np.isfinite(weight).all() and weight.shape == parts.weights()[name].shape
+    texts = [
+        call("sample", "-m", "./whole", "once", "--length", "40", "--seed", "1", "--engine", engine).stdout
+        for engine in ("numpy", "torch")
+    ]
+    assert texts[0] == texts[1]
+    assert "bits" in call("evaluate", "-m", "./whole").stdout
+    call("evaluate", "-m", "./whole", "--dynamic")
+
+
+@pytest.mark.parametrize("cell", OTHERS)
+def test_it_classifies(cell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = "".join(f"good film {n},pos\nbad film {n},neg\n" for n in range(12))
+    Path("films.csv").write_text("text,label\n" + rows)
+    sizes = ("--hidden-size", "6", "--embedding-size", "5", "--steps", "4", "--device", "cpu", "--quiet")
+    call("train", "films.csv", "--task", "classify", "--cell", cell, *sizes, "--bidirectional", "-o", "films")
+    (line,) = call("classify", "-m", "./films", "good film").stdout.splitlines()
+    assert line.split("\t")[0] in ("pos", "neg")
+    assert "accuracy" in call("evaluate", "-m", "./films").stdout
+
+
+def test_weight_drop_needs_a_recurrent_weight(tmp_path: Path) -> None:
+    (tmp_path / "book.txt").write_text("once upon a time " * 60)
+    command = (
+        "train",
+        str(tmp_path / "book.txt"),
+        "--steps",
+        "1",
+        "--weight-drop",
+        "0.5",
+        "-o",
+        str(tmp_path / "run"),
+    )
+    assert "has no recurrent weight" in call(*command, "--cell", "mingru", code=1).stderr
+    call(*command, "--cell", "mlstm", "--hidden-size", "4", "--quiet")
+
+
+def test_every_cell_has_a_row_in_each_table() -> None:
+    assert SPECS.keys() == CELLS.keys() == LAYERS.keys()
