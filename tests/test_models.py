@@ -63,7 +63,7 @@ def test_a_stack_is_the_textbooks_equations(cell: str) -> None:
     state = some_state(encoder)
     outputs, after = encoder(some_ids(), state)
     expected = encoder.embedding.weight.detach().numpy()[some_ids().numpy()]
-    for number, layer in enumerate(encoder.layers):
+    for number, layer in enumerate(encoder.stack.layers):
         before = [part.numpy() for part in state[number]]
         expected, last = run_layer(cell, expected, before, weights_of(layer))
         for ours, theirs in zip(after[number], last, strict=True):
@@ -78,7 +78,7 @@ def test_the_way_back_is_the_textbooks_equations_from_each_texts_end(cell: str) 
     outputs, _ = encoder(ids, lengths=torch.tensor(lengths))
     for stream, length in enumerate(lengths):
         x = encoder.embedding.weight.detach().numpy()[ids[:length, stream].numpy()][:, None]  # (T, 1, E)
-        for forwards, back in zip(encoder.layers, encoder.backward_layers, strict=True):
+        for forwards, back in zip(encoder.stack.layers, encoder.stack.backward_layers, strict=True):
             zero = [part.numpy() for part in forwards.initial_state(1)]
             there, _ = run_layer(cell, x, zero, weights_of(forwards))
             home, _ = run_layer(cell, x[::-1], zero, weights_of(back))

@@ -59,7 +59,7 @@ def documents(seed: int = 0) -> Tensor:
 
 def some_state(model: Encoder | Cell) -> State:
     generator = torch.Generator().manual_seed(1)
-    cells = [model] if isinstance(model, Cell) else list(model.layers)
+    cells = [model] if isinstance(model, Cell) else model.stack.layers
     parts = [part for cell in cells for part in cell.initial_state(B)]
     return tuple(torch.randn(part.shape, generator=generator, dtype=part.dtype) for part in parts)
 
@@ -83,7 +83,7 @@ def test_steps_are_a_forward_and_have_its_gradients(cell: str) -> None:
     torch.manual_seed(0)
     encoder = Encoder(config_of(cell).encoder).double()
     parts = some_state(encoder)
-    size = len(next(iter(encoder.layers)).spec.state)
+    size = len(encoder.stack.layers[0].spec.state)
     before = tuple(parts[start : start + size] for start in range(0, len(parts), size))
     outputs, after = encoder(documents(), before)
     assert outputs.shape == (T, B, encoder.config.output_size)

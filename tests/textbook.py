@@ -79,11 +79,14 @@ def mogrifier(x: np.ndarray, state: Parts, weights: Weights) -> Parts:
         whole: np.ndarray = weights[f"{name}_left"] @ weights[f"{name}_right"]
         return whole
 
-    x = 2 * sigmoid(h @ matrix("weight_q1").T) * x
-    h = 2 * sigmoid(x @ matrix("weight_r2").T) * h
-    x = 2 * sigmoid(h @ matrix("weight_q3").T) * x
-    h = 2 * sigmoid(x @ matrix("weight_r4").T) * h
-    x = 2 * sigmoid(h @ matrix("weight_q5").T) * x
+    rounds = sum(
+        name in weights or f"{name}_left" in weights for name in (f"weight_{r}{n}" for r in "qr" for n in range(9))
+    )
+    for number in range(1, rounds + 1):
+        if number % 2:
+            x = 2 * sigmoid(h @ matrix(f"weight_q{number}").T) * x
+        else:
+            h = 2 * sigmoid(x @ matrix(f"weight_r{number}").T) * h
     return lstm_of(x, h, c, weights["weight_x"], weights["weight_h"], weights["bias"])
 
 

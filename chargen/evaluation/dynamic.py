@@ -101,7 +101,7 @@ def gradient_rms(model: LanguageModel, ids: np.ndarray, window: int) -> list[Ten
 def _copy(model: LanguageModel) -> LanguageModel:
     """A copy in training mode, which cuDNN's RNN backward needs."""
     copied = deepcopy(model).train()
-    for layer in copied.encoder.layers:
+    for layer in copied.encoder.stack.layers:
         layer.compact()
     return copied
 

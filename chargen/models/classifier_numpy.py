@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from chargen.models.cells_numpy.connections import Connections
 from chargen.models.cells_numpy.layer import Array, Ids, Layer
 from chargen.models.cells_numpy.registry import build_layers
 from chargen.models.config import ClassifierConfig
@@ -33,6 +34,7 @@ class NumpyClassifier:
         stacks = [build_layers(cell, weights, f"encoder.{name}") for name in ("layers", "backward_layers")]
         # The layers at each depth: one forward layer and, if bidirectional, one backward layer.
         self.depths: list[tuple[Layer, ...]] = list(zip(*filter(None, stacks), strict=True))
+        self.connections = Connections(config.encoder, weights)
         self.head = weights["head.weight"]  # (K, F)
         self.head_bias = weights["head.bias"]  # (K,)
 
@@ -70,14 +72,31 @@ class NumpyClassifier:
         outputs: list[Array] = []
         for depth, layers in enumerate(self.depths):
             if depth:
-                aligned = [outputs[0], *(backward[reverse] for backward in outputs[1:])]
-                vectors = np.concatenate(aligned, axis=-1).reshape(ids.size, -1)  # (T·B, H), or (T·B, 2·H)
+                vectors = _joined(outputs, reverse).reshape(ids.size, -1)  # (T·B, H), or (T·B, 2·H)
                 indices = np.arange(ids.size).reshape(ids.shape)
+            normed = self.connections.normed(depth, vectors)
             outputs = [
-                layer.run_indexed(vectors, order, layer.initial_state(len(lengths)))[0]
+                layer.run_indexed(normed, order, layer.initial_state(len(lengths)))[0]
                 for layer, order in zip(layers, (indices, indices[reverse]), strict=False)
             ]
+            if self.connections.has_path(depth):
+                connected = self.connections.connect(depth, vectors[indices], _joined(outputs, reverse))
+                outputs = _parted(connected, len(layers), reverse)
+        if self.config.encoder.layer_norm:
+            last = self.connections.normed(len(self.depths), _joined(outputs, reverse))
+            outputs = _parted(last, len(outputs), reverse)
         return outputs
+
+
+def _joined(outputs: Sequence[Array], reverse: tuple[Ids, Ids]) -> Array:
+    """Outputs of each direction (T, B, H) side by side, step beside step (T, B, ·)."""
+    return np.concatenate([outputs[0], *(backward[reverse] for backward in outputs[1:])], axis=-1)
+
+
+def _parted(joined: Array, directions: int, reverse: tuple[Ids, Ids]) -> list[Array]:
+    """The inverse of `_joined`."""
+    forward, *backward = np.split(joined, directions, axis=-1)
+    return [forward, *(outputs[reverse] for outputs in backward)]
 
 
 def _in_batches(

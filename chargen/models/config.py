@@ -10,6 +10,7 @@ from chargen.models.specs import Shapes, spec_of
 
 MOST = {"vocab_size": 1 << 22, "num_layers": 256, "hidden_size": 1 << 16, "embedding_size": 1 << 16}
 MOST_ROUNDS = 64
+CONNECTIONS = ("none", "residual", "highway")
 POOLINGS = ("final", "mean", "max", "concat")
 
 
@@ -30,8 +31,10 @@ class EncoderConfig:
     hidden_size: int = 256  # H, units per layer and direction
     embedding_size: int = 128  # E
     bidirectional: bool = False  # adds layers that read from the end; for classifiers only
+    layer_norm: bool = False  # whether what each layer reads, and the last outputs, are normalised
+    connections: str = "none"  # around each layer, one of CONNECTIONS
     rounds: int = 5  # of a Mogrifier, in which input and state scale each other in turns
-    rank: int | None = None  # of a Mogrifier's scaling matrices; None: full
+    rank: int = 0  # of a Mogrifier's scaling matrices; 0: full
     bos_id: int | None = None  # a token before which the state is reset: each document starts from the zero state
 
     def __post_init__(self) -> None:
@@ -41,8 +44,10 @@ class EncoderConfig:
                 raise ChargenError(f"{field} is {getattr(self, field)}, but must be from 1 to {most:,}")
         if not 0 <= self.rounds <= MOST_ROUNDS:
             raise ChargenError(f"rounds is {self.rounds}, but must be from 0 to {MOST_ROUNDS}")
-        if self.rank is not None and not 1 <= self.rank <= MOST["hidden_size"]:
-            raise ChargenError(f"rank is {self.rank}, but must be from 1 to {MOST['hidden_size']:,}")
+        if not 0 <= self.rank <= MOST["hidden_size"]:
+            raise ChargenError(f"rank is {self.rank}, but must be from 0 to {MOST['hidden_size']:,}")
+        if self.connections not in CONNECTIONS:
+            raise ChargenError(f"unknown connections {self.connections!r}: choose one of {', '.join(CONNECTIONS)}")
         if self.bos_id is not None and not 0 <= self.bos_id < self.vocab_size:
             raise ChargenError(f"bos_id is {self.bos_id}, but must be below the vocabulary size {self.vocab_size:,}")
         if self.bos_id is not None and self.bidirectional:
@@ -52,6 +57,11 @@ class EncoderConfig:
     def cell_settings(self) -> dict[str, Any]:
         """The fields that the cell depends on, by name."""
         return {name: getattr(self, name) for name in spec_of(self.cell).settings}
+
+    @property
+    def input_sizes(self) -> list[int]:
+        """Size of each layer's inputs."""
+        return [self.embedding_size] + [self.output_size] * (self.num_layers - 1)
 
     @property
     def layer_output_size(self) -> int:
@@ -140,8 +150,23 @@ def weight_shapes(config: ModelConfig) -> Shapes:
     shapes: Shapes = {"encoder.embedding.weight": (encoder.vocab_size, encoder.embedding_size)}
     stacks = ("layers", "backward_layers") if encoder.bidirectional else ("layers",)
     for stack in stacks:
-        for layer in range(encoder.num_layers):
-            inputs = encoder.output_size if layer else encoder.embedding_size
+        for layer, inputs in enumerate(encoder.input_sizes):
             for name, shape in layer_shapes(inputs, encoder.hidden_size, **encoder.cell_settings).items():
                 shapes[f"encoder.{stack}.{layer}.{name}"] = shape
-    return shapes | config.output_shapes()
+    return shapes | _connection_shapes(encoder) | config.output_shapes()
+
+
+def _connection_shapes(encoder: EncoderConfig) -> Shapes:
+    """Name and shape of the weights between layers; see `connections.Connections`."""
+    shapes: Shapes = {}
+    if encoder.layer_norm:
+        for number, size in enumerate([*encoder.input_sizes, encoder.output_size]):
+            names = (f"encoder.connections.norms.{number}.{name}" for name in ("weight", "bias"))
+            shapes |= dict.fromkeys(names, (size,))
+    if encoder.connections == "highway":
+        size = encoder.output_size
+        for number, inputs in enumerate(encoder.input_sizes):
+            if inputs == size:
+                name = f"encoder.connections.highways.{number}"
+                shapes |= {f"{name}.weight": (size, size), f"{name}.bias": (size,)}
+    return shapes

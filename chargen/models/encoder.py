@@ -5,15 +5,19 @@ Shapes: T steps, B streams, V vocabulary, E embedding, H hidden. The state is an
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
+from typing import cast
 
 from torch import Tensor, nn
 from torch.nn.functional import dropout
 
+from chargen.models.cells.cell import Cell
 from chargen.models.cells.registry import CELLS
 from chargen.models.config import EncoderConfig
+from chargen.models.connections import PLAIN, Connections
 from chargen.models.dropout import NO_MASKS, Dropout, Masks, masked
-from chargen.models.stack import Stack, StackState, run_bidirectional
+from chargen.models.stack import Stack, StackState
 
 
 class Encoder(nn.Module):
@@ -28,19 +32,24 @@ class Encoder(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.config = config
-        cell = CELLS[config.cell]
-        input_sizes = [config.embedding_size] + [config.output_size] * (config.num_layers - 1)
+        make = partial(CELLS[config.cell], hidden_size=config.hidden_size, **config.cell_settings)
+        sizes = config.input_sizes
         self.embedding = nn.Embedding(config.vocab_size, config.embedding_size)
-        make = partial(cell, hidden_size=config.hidden_size, **config.cell_settings)
-        self.layers = Stack(make(size) for size in input_sizes)
-        self.backward_layers = Stack(make(size) for size in input_sizes if config.bidirectional)
+        self.layers = nn.ModuleList(make(size) for size in sizes)
+        self.backward_layers = nn.ModuleList(make(size) for size in sizes if config.bidirectional)
         nn.init.normal_(self.embedding.weight, std=0.1)
-        self.layers.initialise()
-        self.backward_layers.initialise()
+        self.stack.initialise()
+        self.connections = Connections(config.connections, config.layer_norm, sizes, config.output_size)
+
+    @property
+    def stack(self) -> Stack:
+        """The layers and what lies between them; the weights are the encoder's."""
+        layers, backward_layers = (cast("Sequence[Cell]", part) for part in (self.layers, self.backward_layers))
+        return Stack(layers, backward_layers, getattr(self, "connections", PLAIN))
 
     def initial_state(self, batch: int) -> StackState:
         """The zero state of `batch` streams."""
-        return self.layers.initial_state(batch)
+        return self.stack.initial_state(batch)
 
     def draw_masks(self, fractions: Dropout, batch: int) -> Masks:
         """Draw the masks of one training step of `batch` streams, by torch's global generator."""
@@ -58,7 +67,7 @@ class Encoder(nn.Module):
                 draw(fractions.recurrent, *getattr(layer, layer.spec.recurrent).shape)
                 if layer.spec.recurrent
                 else None
-                for layer in [*self.layers, *self.backward_layers]
+                for layer in (*self.stack.layers, *self.stack.backward_layers)
             ),
         )
 
@@ -78,19 +87,15 @@ class Encoder(nn.Module):
         """
         state = state or self.initial_state(ids.shape[1])
         inputs = masked(self._embed(ids, masks), masks.input)  # (T, B, E)
-        if len(self.backward_layers):
-            stacks = (self.layers, self.backward_layers)
-            outputs, after = run_bidirectional(*stacks, inputs, state, lengths, masks.between, masks.recurrent)
-        else:
-            resets = self._resets(ids)  # (T, B)
-            resets = resets if resets is not None and resets.any() else None
-            outputs, after = self.layers(inputs, state, masks.between, masks.recurrent, resets)
+        resets = self._resets(ids)  # (T, B)
+        resets = resets if resets is not None and resets.any() else None
+        outputs, after = self.stack.run(inputs, state, lengths, masks, resets)
         return masked(outputs, masks.output), after
 
     def step(self, ids: Tensor, state: StackState) -> tuple[Tensor, StackState]:
         """Run one step, forwards and without dropout: ids (B,) and a state to outputs (B, H) and the next state."""
         embedded: Tensor = self.embedding(ids)  # (B, E)
-        return self.layers.step(embedded, state, self._resets(ids))
+        return self.stack.step(embedded, state, self._resets(ids))
 
     def _resets(self, ids: Tensor) -> Tensor | None:
         """Whether each id starts a document, so that the state is reset before it; None: no text has documents."""

@@ -40,7 +40,7 @@ def multiplicative_weights(gates: int, inputs: int, hidden: int) -> Shapes:
     }
 
 
-def mogrifier_weights(gates: int, inputs: int, hidden: int, rounds: int = 5, rank: int | None = None) -> Shapes:
+def mogrifier_weights(gates: int, inputs: int, hidden: int, rounds: int = 5, rank: int = 0) -> Shapes:
     """Name and shape of the weights of a Mogrifier LSTM; `q` scale its input, `r` its state, in turns.
 
     >>> mogrifier_weights(gates=4, inputs=3, hidden=5, rounds=2, rank=1)["weight_q1_left"]
@@ -50,7 +50,7 @@ def mogrifier_weights(gates: int, inputs: int, hidden: int, rounds: int = 5, ran
     shapes: Shapes = {"weight_x": (rows, inputs), "weight_h": (rows, hidden), "bias": (rows,)}
     for number in range(1, rounds + 1):
         name, (out, read) = ("q", (inputs, hidden)) if number % 2 else ("r", (hidden, inputs))
-        if rank is None:
+        if not rank:
             shapes[f"weight_{name}{number}"] = (out, read)
         else:
             shapes[f"weight_{name}{number}_left"] = (out, rank)

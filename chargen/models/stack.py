@@ -1,77 +1,99 @@
 """A stack of recurrent layers, run in one direction or in both. The state is an argument and a result.
 
-Shapes: T steps, B streams, I inputs, H hidden.
+Shapes: T steps, B streams, I inputs, H outputs of a layer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import cast
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from chargen.models.cells.cell import Cell, State, reset
-from chargen.models.dropout import masked
+from chargen.models.connections import PLAIN, Connections
+from chargen.models.dropout import NO_MASKS, Masks, masked
 
 StackState = tuple[State, ...]  # one per layer
 
 
-class Stack(nn.ModuleList):
-    """Recurrent layers, each reading the outputs of the one before.
+@dataclass(frozen=True)
+class Stack:
+    """Recurrent layers, each reading the outputs of the one before, or of both layers before if in both directions.
 
     >>> from chargen.models.cells.fused import GRU
     >>> stack = Stack([GRU(3, 5), GRU(5, 5)])
-    >>> outputs, state = stack(torch.zeros(4, 2, 3), stack.initial_state(2))
+    >>> outputs, state = stack.run(torch.zeros(4, 2, 3), stack.initial_state(2))
     >>> outputs.shape, len(state)
     (torch.Size([4, 2, 5]), 2)
     """
 
-    def __iter__(self) -> Iterator[Cell]:
-        return iter(cast("Iterator[Cell]", super().__iter__()))
+    layers: Sequence[Cell]
+    backward_layers: Sequence[Cell] = ()  # as many, which read from the end, or none
+    connections: Connections = PLAIN
 
     def initialise(self) -> None:
-        """Set the weights to the random values that training starts from."""
-        for layer in self:
+        """Set the layers' weights to the random values that training starts from."""
+        for layer in (*self.layers, *self.backward_layers):
             layer.initialise()
 
     def initial_state(self, batch: int) -> StackState:
-        """The zero state of `batch` streams."""
-        return tuple(layer.initial_state(batch) for layer in self)
+        """The zero state of `batch` streams, of the forward layers."""
+        return tuple(layer.initial_state(batch) for layer in self.layers)
 
-    def forward(
+    def run(
         self,
         inputs: Tensor,
         state: StackState,
-        between: Sequence[Tensor | None] = (),
-        recurrent: Sequence[Tensor | None] = (),
+        lengths: Tensor | None = None,
+        masks: Masks = NO_MASKS,
         resets: Tensor | None = None,
     ) -> tuple[Tensor, StackState]:
         """Run the layers over time.
 
         Args:
             inputs: (T, B, I).
-            state: Before the first step.
-            between: Masks (1, B, H) for the inputs of each layer after the first; empty outside training.
-            recurrent: Masks for each layer's recurrent weight; empty outside training.
+            state: Of the forward layers before the first step. Backward layers begin with the zero state.
+            lengths: Steps (B,) of each stream, the rest being padding; None: all T. Only backward layers need them.
+            masks: Between layers, and of recurrent weights; none outside training.
             resets: Steps (T, B) before which a stream's state is set to zero; None: none.
 
         Returns:
-            Outputs (T, B, H) of the last layer, and the state after the last step.
+            Outputs (T, B, H), of both directions side by side if there are two; and the state of the forward layers
+            after the last step.
         """
         outputs, after = inputs, []
-        for i, (layer, before) in enumerate(zip(self, state, strict=True)):
-            outputs = masked(outputs, between[i - 1] if i and between else None)
-            mask = recurrent[i] if recurrent else None
-            if resets is None:
-                outputs, last = layer(outputs, before, mask)  # (T, B, H)
-            else:
-                outputs, last = layer.forward_with_resets(outputs, before, resets, mask)
+        for number, before in enumerate(state):
+            below = masked(outputs, masks.between[number - 1] if number and masks.between else None)
+            normed = self.connections.normed(number, below)
+            found, last = self._run_layer(number, normed, before, lengths, masks.recurrent, resets)
+            outputs = self.connections.connect(number, below, found)
             after.append(last)
-        return outputs, tuple(after)
+        return self.connections.normed(len(state), outputs), tuple(after)
+
+    def _run_layer(
+        self,
+        number: int,
+        inputs: Tensor,
+        state: State,
+        lengths: Tensor | None,
+        recurrent: Sequence[Tensor | None],
+        resets: Tensor | None,
+    ) -> tuple[Tensor, State]:
+        layer, mask = self.layers[number], recurrent[number] if recurrent else None
+        if resets is None:
+            outputs, after = layer(inputs, state, mask)
+        else:
+            outputs, after = layer.forward_with_resets(inputs, state, resets, mask)
+        if not self.backward_layers:
+            return outputs, after
+        layer, mask = self.backward_layers[number], recurrent[len(self.layers) + number] if recurrent else None
+        backwards, _ = layer(reverse(inputs, lengths), layer.initial_state(inputs.shape[1]), mask)
+        return torch.cat([outputs, reverse(backwards, lengths)], dim=-1), after
 
     def step(self, inputs: Tensor, state: StackState, resets: Tensor | None = None) -> tuple[Tensor, StackState]:
-        """Run one step without dropout.
+        """Run one step, forwards and without dropout.
 
         Args:
             inputs: (B, I).
@@ -82,47 +104,12 @@ class Stack(nn.ModuleList):
             Outputs (B, H), and the next state.
         """
         outputs, after = inputs, []
-        for layer, before in zip(self, state, strict=True):
-            outputs, last = layer.step(outputs, before if resets is None else reset(before, resets))
+        for number, (layer, before) in enumerate(zip(self.layers, state, strict=True)):
+            normed = self.connections.normed(number, outputs)
+            found, last = layer.step(normed, before if resets is None else reset(before, resets))
+            outputs = self.connections.connect(number, outputs, found)
             after.append(last)
-        return outputs, tuple(after)
-
-
-def run_bidirectional(
-    forwards: Stack,
-    backwards: Stack,
-    inputs: Tensor,
-    state: StackState,
-    lengths: Tensor | None = None,
-    between: Sequence[Tensor | None] = (),
-    recurrent: Sequence[Tensor | None] = (),
-) -> tuple[Tensor, StackState]:
-    """Run two stacks over texts, one from each end; each layer reads the outputs of both layers below it.
-
-    Args:
-        forwards: Reads from the start, beginning with `state`.
-        backwards: Reads from the end, beginning with the zero state.
-        inputs: (T, B, I).
-        state: Of `forwards`.
-        lengths: Steps (B,) of each text, the rest being padding; None: all T. Only `backwards` needs them.
-        between: As for `Stack.forward`, each (1, B, 2·H).
-        recurrent: Masks of the layers of `forwards`, then of those of `backwards`.
-
-    Returns:
-        Outputs (T, B, 2·H), and the state of `forwards` after all T steps.
-    """
-    outputs, after = inputs, []
-    for i, (layer, backward_layer) in enumerate(zip(forwards, backwards, strict=True)):
-        outputs = masked(outputs, between[i - 1] if i and between else None)
-        forward_outputs, last = layer(outputs, state[i], recurrent[i] if recurrent else None)  # (T, B, H)
-        backward_outputs, _ = backward_layer(
-            reverse(outputs, lengths),
-            backward_layer.initial_state(inputs.shape[1]),
-            recurrent[len(forwards) + i] if recurrent else None,
-        )
-        outputs = torch.cat([forward_outputs, reverse(backward_outputs, lengths)], dim=-1)  # (T, B, 2·H)
-        after.append(last)
-    return outputs, tuple(after)
+        return self.connections.normed(len(state), outputs), tuple(after)
 
 
 def reverse(values: Tensor, lengths: Tensor | None = None) -> Tensor:

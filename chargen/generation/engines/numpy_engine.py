@@ -17,6 +17,7 @@ from itertools import pairwise
 import numpy as np
 
 from chargen.generation.engines.kernel_threads import KernelThreads
+from chargen.models.cells_numpy.connections import Connections
 from chargen.models.cells_numpy.layer import Array, Ids, Scratch, State, matmul_transposed
 from chargen.models.cells_numpy.registry import build_layers
 from chargen.models.config import LanguageModelConfig
@@ -50,9 +51,9 @@ class NumpyEngine:
         self.projection_bias = weights["projection.bias"]  # (V,)
         self.output_size = encoder.output_size
         self.bos_id = encoder.bos_id
-        first = self.layers[0]
-        is_small = encoder.vocab_size * first.x_size * self.embedding.itemsize <= TABLE_BYTES
-        self.table = first.x_gates(self.embedding) if is_small else None  # (V, P)
+        self.connections = Connections(encoder, weights)
+        is_small = encoder.vocab_size * self.layers[0].x_size * self.embedding.itemsize <= TABLE_BYTES
+        self.table = self._x_gates(self.embedding) if is_small else None  # (V, P)
         self._scratch = Scratch()
         self.stepping, self.reading = KernelThreads(), KernelThreads(warm_up=1)
 
@@ -71,15 +72,17 @@ class NumpyEngine:
         first, new = self.layers[0], tuple(tuple(map(np.empty_like, layer)) for layer in state)
         with self.stepping.for_work(len(ids)):
             if self.table is None:
-                first.step(self.embedding[ids], state[0], new[0])
+                first.step(self.connections.normed(0, self.embedding[ids]), state[0], new[0])
             else:
                 x_gates = self._scratch.array("x_gates", len(ids), self.table.shape[1])
                 # Ids are always valid; mode="clip" avoids the buffer that take would need to check them.
                 self.table.take(ids, axis=0, out=x_gates, mode="clip")
                 first.advance(x_gates, state[0], new[0], first.scratch(len(ids)))
+            outputs = self._connect_first(ids, new[0][0])
             for n in range(1, len(self.layers)):
-                self.layers[n].step(new[n - 1][0], state[n], new[n])
-            return self._project(new[-1][0]), new
+                self.layers[n].step(self.connections.normed(n, outputs), state[n], new[n])
+                outputs = self.connections.connect(n, outputs, new[n][0])
+            return self._project(self.connections.normed(len(new), outputs)), new
 
     @quietly
     def read(self, ids: Ids, state: StackState) -> tuple[Array, StackState]:
@@ -139,13 +142,24 @@ class NumpyEngine:
         """`_run`, of a part in which no document begins after the first step."""
         after = []
         with self.reading.for_work(ids.size):
-            x_gates = self.layers[0].x_gates(self.embedding[ids]) if self.table is None else self.table[ids]
-            outputs, last = self.layers[0].run(x_gates, state[0])
+            x_gates = self._x_gates(self.embedding[ids]) if self.table is None else self.table[ids]
+            found, last = self.layers[0].run(x_gates, state[0])
+            outputs = self._connect_first(ids, found)
             after.append(last)
-            for layer, before in zip(self.layers[1:], state[1:], strict=True):
-                outputs, last = layer.run(layer.x_gates(outputs), before)
+            for n in range(1, len(self.layers)):
+                x_gates = self.layers[n].x_gates(self.connections.normed(n, outputs))
+                found, last = self.layers[n].run(x_gates, state[n])
+                outputs = self.connections.connect(n, outputs, found)
                 after.append(last)
-        return outputs, tuple(after)
+        return self.connections.normed(len(after), outputs), tuple(after)
+
+    def _x_gates(self, embedded: Array) -> Array:
+        """What the first layer needs of embeddings (…, E) alone (…, P)."""
+        return self.layers[0].x_gates(self.connections.normed(0, embedded))
+
+    def _connect_first(self, ids: Ids, outputs: Array) -> Array:
+        """What goes on from the first layer, whose inputs are looked up only if a path leads around it."""
+        return self.connections.connect(0, self.embedding[ids], outputs) if self.connections.has_path(0) else outputs
 
     def _project(self, outputs: Array) -> Array:
         logits = np.empty((len(outputs), len(self.projection)), dtype=np.float32)

@@ -28,6 +28,9 @@ class Mogrifier(SteppedCell):
 
     spec = SPECS["mogrifier"]
 
+    def __init__(self, input_size: int, hidden_size: int, rounds: int = 5, rank: int = 0) -> None:
+        super().__init__(input_size, hidden_size, rounds=rounds, rank=rank)
+
     def initialise(self) -> None:
         """Initialise the gates as an LSTM's, and what scales by Glorot."""
         for name, weight in self.named_parameters():
@@ -42,7 +45,7 @@ class Mogrifier(SteppedCell):
     def advance(self, products: Tensor, state: State, weights: Weights) -> State:
         """The next (h, c); the equations are in the class docstring."""
         x, h = products, state[0]
-        for number in range(1, self.settings.get("rounds", 5) + 1):
+        for number in range(1, self.settings["rounds"] + 1):
             if number % 2:
                 x = 2 * _through(h, f"weight_q{number}", weights).sigmoid() * x
             else:
