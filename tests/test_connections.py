@@ -10,6 +10,7 @@ import torch
 from builders import random_weights
 
 from chargen.errors import ChargenError
+from chargen.generation.engines.contract import Engine
 from chargen.generation.engines.numpy_engine import NumpyEngine
 from chargen.generation.engines.torch_engine import TorchEngine
 from chargen.models.classifier import Classifier, label_logits
@@ -73,7 +74,8 @@ def test_steps_and_engines_agree(config: EncoderConfig) -> None:
     weights = random_weights(model, 0.5)
     ids = np.random.default_rng(0).integers(0, V, (T, B))
     every_logits = []
-    for engine in (NumpyEngine(model, weights), TorchEngine(model, weights)):
+    engines: list[Engine] = [NumpyEngine(model, weights), TorchEngine(model, weights)]
+    for engine in engines:
         logits, _ = engine.read_all(ids, engine.start(B))
         state, stepped = engine.start(B), []
         for row in ids:
@@ -81,7 +83,7 @@ def test_steps_and_engines_agree(config: EncoderConfig) -> None:
             stepped.append(one)
         np.testing.assert_allclose(logits, np.stack(stepped), atol=1e-4)
         every_logits.append(logits)
-    np.testing.assert_allclose(*every_logits, atol=1e-4)
+    np.testing.assert_allclose(every_logits[0], every_logits[1], atol=1e-4)
 
 
 @every

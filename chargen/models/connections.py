@@ -24,6 +24,7 @@ class Connections(nn.Module):
     Inputs are normalised within the path, as in pre-norm transformers; layer normalisation: Ba et al. 2016,
     arXiv:1607.06450.
 
+    >>> import torch
     >>> residual = Connections("residual", False, input_sizes=[3, 4], output_size=4)
     >>> residual.connect(1, torch.ones(1, 4), torch.ones(1, 4)).tolist()
     [[2.0, 2.0, 2.0, 2.0]]
