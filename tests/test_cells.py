@@ -138,5 +138,29 @@ def test_weight_drop_needs_a_recurrent_weight(tmp_path: Path) -> None:
     call(*command, "--cell", "mlstm", "--hidden-size", "4", "--quiet")
 
 
+def test_what_lies_between_layers_and_a_mogrifiers_settings_are_options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("book.txt").write_text("once upon a time there was a fox. " * 60)
+    small = ("--num-layers", "2", "--hidden-size", "6", "--embedding-size", "6", "--steps", "3", "--quiet")
+    mogrifier = ("--cell", "mogrifier", "--rounds", "2", "--rank", "3")
+    call("train", "book.txt", *small, *mogrifier, "--layer-norm", "--connections", "highway", "-o", "book")
+    weights = load_run(Path("book")).weights()
+    assert weights["encoder.layers.0.weight_q1_left"].shape == (6, 3)
+    assert "encoder.layers.0.weight_q3_left" not in weights
+    assert "encoder.connections.norms.2.weight" in weights and "encoder.connections.highways.0.bias" in weights
+    assert len(call("sample", "-m", "./book", "--length", "9").stdout) >= 9
+    call("train", "book.txt", "--config", "book/config.json", "--cell", "lstm", "--quiet", "-o", "replayed")
+    assert load_run(Path("replayed")).options["rounds"] == 0
+    call("train", "book.txt", "--from", "./book", "--steps", "2", "--quiet", "-o", "further")
+    assert load_run(Path("further")).options["connections"] == "highway"
+    Path("films.csv").write_text("text,label\n" + "a fox,pos\na time,neg\n" * 20)
+    call("train", "films.csv", "--task", "classify", "--from", "./book", "--steps", "2", "--quiet", "-o", "films")
+    assert "encoder.connections.norms.1.weight" in load_run(Path("films")).weights()
+    stderr = call("train", "book.txt", *small, "--rounds", "2", code=1).stderr
+    assert "the cell gru has no rounds: leave out --rounds" in stderr
+
+
 def test_every_cell_has_a_row_in_each_table() -> None:
     assert SPECS.keys() == CELLS.keys() == LAYERS.keys()

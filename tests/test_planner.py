@@ -13,6 +13,7 @@ from chargen.training import planner
 from chargen.training.distributed import ALONE
 from chargen.training.options import ChosenLanguageModelOptions, LanguageModelOptions, choose
 from chargen.training.planner import Planner
+from chargen.training.recipes import cell_defaults
 from chargen.workers import ONE_WORKER
 
 OPTIONS = choose(
@@ -29,7 +30,7 @@ OPTIONS = choose(
     weight_drop=0.0,
     activation_reg=0.0,
     temporal_reg=0.0,
-    cell="gru",
+    **cell_defaults(LanguageModelOptions(inputs=("x",))),
     num_layers=1,
     hidden_size=8,
     embedding_size=4,

@@ -50,6 +50,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         size: auto, tiny, small, medium or large; sets those of the next sizes that are None.
         cell: gru, lstm, rnn or rnn-relu.
         num_layers, hidden_size, embedding_size: Recurrent layers, units per layer and direction, embedding size.
+        layer_norm, connections: Layer normalisation; paths around layers (none, residual or highway).
+        rounds, rank: Of a Mogrifier.
         bidirectional: Read texts from both ends.
         pooling: final, mean, max or concat: how the outputs of all steps become one vector per text.
         max_length: Most tokens to read of a text.
@@ -96,6 +98,10 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     num_layers: int | None = None
     hidden_size: int | None = None
     embedding_size: int | None = None
+    layer_norm: bool | None = None
+    connections: str | None = None
+    rounds: int | None = None
+    rank: int | None = None
     bidirectional: bool | None = None
     pooling: str | None = None
     max_length: int = 1000

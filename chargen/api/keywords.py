@@ -26,6 +26,10 @@ class Keywords(TypedDict, total=False):
     num_layers: int | None
     hidden_size: int | None
     embedding_size: int | None
+    layer_norm: bool | None
+    connections: str | None
+    rounds: int | None
+    rank: int | None
     batch_size: int | None
     shards: int | None
     optimizer: str | None

@@ -30,7 +30,10 @@ GROUPS = {
         *("val", "val_fraction", "tokenizer", "vocab_size", "min_frequency", "encoding", "documents"),
         *("text_column", "label_column"),
     ),
-    "Model": ("size", "cell", "num_layers", "hidden_size", "embedding_size", "tied"),
+    "Model": (
+        *("size", "cell", "num_layers", "hidden_size", "embedding_size", "tied"),
+        *("layer_norm", "connections", "rounds", "rank"),
+    ),
     "Classifiers": (
         *("bidirectional", "pooling", "max_length", "crop", "ngrams", "adapt", "probe", "balance", "metric"),
     ),
@@ -125,6 +128,12 @@ RESUMABLE = ("minutes", "epochs", "steps", "device", "precision")  # options tha
 @click.option("--hidden-size", type=int, help="Units per layer.  [default: by --size]")
 @click.option("--embedding-size", type=int, help="Embedding size.  [default: by --size]")
 @click.option("--tied/--untied", default=None, help="Use one matrix for the embedding and the output projection.")
+@click.option(
+    "--layer-norm/--no-layer-norm", default=None, help="Normalise what each layer reads, and the last outputs."
+)
+@click.option("--connections", type=click.Choice(["none", "residual", "highway"]), help="Paths around the layers.")
+@click.option("--rounds", type=int, help="Rounds of a Mogrifier.  [default: 5]")
+@click.option("--rank", type=int, help="Rank of a Mogrifier's scaling matrices; 0: full.  [default: 0]")
 @click.option("--bidirectional/--unidirectional", default=None, help="Read texts from both ends.")
 @click.option(
     "--pooling",

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 
 from chargen.training.options import (
+    ENCODER_OPTIONS,
     ChosenClassifierOptions,
     ChosenProbeOptions,
     ClassifierOptions,
     LanguageModelOptions,
     choose,
 )
-from chargen.training.recipes import DEFAULT_CELL, DEFAULT_MINUTES, SHAPES, shards_for
+from chargen.training.recipes import DEFAULT_MINUTES, SHAPES, cell_defaults, shards_for
 
 CLASSIFIER_BATCH = 64  # texts per step
 CLASSIFIER_EPOCHS = 10.0  # after which a network overfits a small set
@@ -41,7 +42,7 @@ CLASSIFIER_FINE_TUNING = (
 )  # factor on the learning rate for an encoder that was trained before and is not to forget
 SOURCE_OPTIONS = (  # options that a run to start from decides
     *("tokenizer", "vocab_size", "min_frequency", "size"),
-    *("cell", "num_layers", "hidden_size", "embedding_size"),
+    *ENCODER_OPTIONS,
 )
 # Learning rate, half of a language model's, and weight decay.
 CLASSIFIER_RATES = {"muon": (0.006, 0.1), "adamw": (0.003, 0.01)}
@@ -97,7 +98,7 @@ def classifier_recipe(
         options,
         epochs=epochs if options.epochs is options.steps is None else None,
         size="auto",
-        cell=DEFAULT_CELL,
+        **cell_defaults(options),
         num_layers=1,
         hidden_size=shape.hidden_size,
         embedding_size=shape.embedding_size,
@@ -178,10 +179,7 @@ def language_options(options: ChosenClassifierOptions, texts: str) -> LanguageMo
         minutes=None if options.minutes is None else LANGUAGE_FRACTION * options.minutes,
         epochs=options.epochs if options.minutes is options.steps is None else None,
         steps=options.steps,
-        cell=options.cell,
-        num_layers=options.num_layers,
-        hidden_size=options.hidden_size,
-        embedding_size=options.embedding_size,
+        **{name: getattr(options, name) for name in ENCODER_OPTIONS},
         seed=options.seed,
         device=options.device,
         precision=options.precision,

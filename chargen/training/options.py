@@ -12,6 +12,7 @@ from typing import Any, ClassVar, TypeVar
 from chargen.declared import as_declared, check_names
 from chargen.errors import ChargenError
 from chargen.kinds import CLASSIFIER, LANGUAGE_MODEL, kind_of
+from chargen.models.config import CONNECTIONS, EncoderConfig
 from chargen.runs.folder import Run
 from chargen.runs.formats import RENAMED_OPTIONS, rename_options
 from chargen.text.columns import names_of
@@ -57,6 +58,10 @@ class Options:
     num_layers: int | None = option(AT_LEAST_ONE)
     hidden_size: int | None = option(AT_LEAST_ONE)  # units per layer
     embedding_size: int | None = option(AT_LEAST_ONE)  # numbers per token that enter the first layer
+    layer_norm: bool | None = None  # whether what each layer reads, and the last outputs, are normalised
+    connections: str | None = option(one_of(*CONNECTIONS))  # around each layer
+    rounds: int | None = option(NOT_NEGATIVE)  # of a Mogrifier
+    rank: int | None = option(NOT_NEGATIVE)  # of a Mogrifier's scaling matrices; 0: full
 
     batch_size: int | None = option(AT_LEAST_ONE)  # streams, or texts
     shards: int | None = option(AT_LEAST_ONE)  # parts of a batch, computed in parallel; their number affects rounding
@@ -177,6 +182,10 @@ class ChosenLanguageModelOptions(LanguageModelOptions):
     num_layers: int
     hidden_size: int
     embedding_size: int
+    layer_norm: bool
+    connections: str
+    rounds: int
+    rank: int
     tied: bool
     batch_size: int
     sequence_length: int
@@ -202,6 +211,10 @@ class ChosenProbeOptions(ClassifierOptions):
     num_layers: int
     hidden_size: int
     embedding_size: int
+    layer_norm: bool
+    connections: str
+    rounds: int
+    rank: int
     bidirectional: bool
     pooling: str
     ngrams: bool
@@ -231,6 +244,12 @@ UNUSED_BY_PROBES = (  # options about training, since a probe does not train
     *("dropout", "dropout_input", "dropout_embedding", "weight_drop"),
 )
 
+# Options that an encoder's config has under the same names.
+ENCODER_OPTIONS = (
+    *("cell", "num_layers", "hidden_size", "embedding_size"),
+    *("layer_norm", "connections", "rounds", "rank"),
+)
+
 AnyOptions = TypeVar("AnyOptions", bound=Options)
 
 
@@ -248,6 +267,17 @@ def choose(kind: type[AnyOptions], options: Options, **choices: Any) -> AnyOptio
         choices: Values by field name.
     """
     return kind(**vars(with_defaults(options, **choices)))
+
+
+def encoder_config(options: Options, vocab_size: int, **rest: Any) -> EncoderConfig:
+    """The config of the encoder that chosen options describe.
+
+    Args:
+        options: With every choice made.
+        vocab_size: V.
+        rest: Fields that are no options.
+    """
+    return EncoderConfig(vocab_size, **{name: getattr(options, name) for name in ENCODER_OPTIONS}, **rest)
 
 
 def make_options(kind: type[AnyOptions], **given: Any) -> AnyOptions:

@@ -21,7 +21,7 @@ from chargen.text.corpora import data_folder
 from chargen.training.distributed import World
 from chargen.training.loop import update
 from chargen.training.optimizers import make_optimizers
-from chargen.training.options import ChosenLanguageModelOptions
+from chargen.training.options import ENCODER_OPTIONS, ChosenLanguageModelOptions
 from chargen.training.task import Task
 from chargen.workers import Workers
 
@@ -80,13 +80,12 @@ class Planner:
             device = f"{platform.node()} {torch.backends.cpu.get_cpu_capability()}, {self.workers.size} workers"
         else:
             device = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else str(self.device)
-        shape = f"{options.cell} {options.num_layers}x{options.hidden_size}"
-        width = f"embedding {options.embedding_size} tied {options.tied}"
+        shape = ", ".join(f"{name} {getattr(options, name)}" for name in (*ENCODER_OPTIONS, "tied"))
         step = f"{options.batch_size} streams of {options.sequence_length}"
         parts = f"{options.shards} shards, {self.world.size} processes"
         versions = f"chargen {chargen.__version__}, torch {torch.__version__}"
         rest = f"{self.vocab_size} symbols, {options.optimizer}, {self.precision}"
-        return "; ".join((device, versions, shape, width, step, parts, rest))
+        return "; ".join((device, versions, shape, step, parts, rest))
 
 
 def tokens_per_second(task: Task, optimizer: str, precision: str, world: World, workers: Workers) -> float:

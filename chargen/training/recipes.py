@@ -9,20 +9,24 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from chargen.errors import ChargenError
-from chargen.models.config import EncoderConfig, LanguageModelConfig, weight_shapes
+from chargen.models.config import LanguageModelConfig, weight_shapes
 from chargen.models.specs import spec_of
 from chargen.training.batches import fit_streams
 from chargen.training.options import (
     ChosenLanguageModelOptions,
     LanguageModelOptions,
+    Options,
     choose,
+    encoder_config,
     with_defaults,
 )
 
 DEFAULT_MINUTES = 3.0  # budget where no limit is set: as long as one waits for a first result
 DEFAULT_CELL = "gru"  # an LSTM learned less in more time
+DEFAULT_ROUNDS = 5  # of a Mogrifier, as in its paper
 MAX_STREAMS = 128  # with sequences of 32, better on large texts than 64 streams of 64, and as good as 256 of 16
 MIN_STREAMS = 4  # even the shortest text is read in parallel
 SEQUENCE_LENGTH = 32  # tokens per stream and step; see MAX_STREAMS
@@ -98,7 +102,7 @@ def language_model_recipe(
     options = with_defaults(
         replace(options, batch_size=batch_size, sequence_length=sequence_length, shards=shards),
         epochs=_max_epochs(tokens) if options.epochs is options.steps is None else None,
-        cell=DEFAULT_CELL,
+        **cell_defaults(options),
         tied=False,
         optimizer=optimizer,
         learning_rate=learning_rate,
@@ -115,6 +119,24 @@ def language_model_recipe(
         return chosen
     epochs = tokens_read(chosen, tokens, speed) / tokens
     return replace(chosen, dropout=_dropout(epochs * _weights_per_token(chosen, vocab_size) / tokens))
+
+
+def cell_defaults(options: Options) -> dict[str, Any]:
+    """Defaults of the cell, of its settings, and of what lies between layers.
+
+    Raises:
+        ChargenError: A setting is requested that the cell does not have.
+
+    >>> cell_defaults(LanguageModelOptions(cell="mogrifier"))["rounds"]
+    5
+    """
+    cell = options.cell or DEFAULT_CELL
+    settings = spec_of(cell).settings
+    for name in ("rounds", "rank"):
+        if getattr(options, name) and name not in settings:
+            raise ChargenError(f"the cell {cell} has no {name}: leave out --{name}, or choose another --cell")
+    rounds = DEFAULT_ROUNDS if "rounds" in settings else 0
+    return {"cell": cell, "rounds": rounds, "rank": 0, "layer_norm": False, "connections": "none"}
 
 
 def tokens_read(options: ChosenLanguageModelOptions, tokens: int, speed: Speed) -> float:
@@ -192,8 +214,7 @@ def _with_shape(options: LanguageModelOptions, shape: Shape) -> ChosenLanguageMo
 
 def _weights_per_token(options: ChosenLanguageModelOptions, vocab_size: int) -> int:
     """Weights that each token is multiplied by: all but an untied embedding, whose rows are looked up."""
-    encoder = EncoderConfig(vocab_size, options.cell, options.num_layers, options.hidden_size, options.embedding_size)
-    shapes = weight_shapes(LanguageModelConfig(encoder, options.tied))
+    shapes = weight_shapes(LanguageModelConfig(encoder_config(options, vocab_size), options.tied))
     looked_up = 0 if options.tied else vocab_size * options.embedding_size
     return sum(map(math.prod, shapes.values())) - looked_up
 

@@ -24,7 +24,7 @@ from chargen.text.records import DataRecord
 from chargen.text.tokenizers.base import Tokenizer
 from chargen.training.distributed import World
 from chargen.training.events import Event
-from chargen.training.options import ChosenClassifierOptions, ChosenLanguageModelOptions, Options
+from chargen.training.options import ENCODER_OPTIONS, ChosenClassifierOptions, ChosenLanguageModelOptions, Options
 from chargen.training.task import OptimizerSettings, Task
 from chargen.workers import Workers
 
@@ -151,10 +151,8 @@ def encoder_options(source: Run, asked: Options) -> dict[str, Any]:
     """
     encoder = source.model_config(ModelConfig).encoder
     decided: dict[str, Any] = {
-        "cell": encoder.cell,
-        "num_layers": encoder.num_layers,
-        "hidden_size": encoder.hidden_size,
-        "embedding_size": encoder.embedding_size,
+        **{name: getattr(encoder, name) for name in ENCODER_OPTIONS},
+        **({"rounds": 0, "rank": 0} | encoder.cell_settings),  # those of other cells mean nothing
         "tokenizer": source.tokenizer().kind,
         "size": "auto",
         "vocab_size": None,

@@ -16,7 +16,7 @@ from torch.nn.functional import cross_entropy
 from chargen.errors import ChargenError
 from chargen.evaluation.losses import text_loss
 from chargen.hardware import autocast
-from chargen.models.config import EncoderConfig, LanguageModelConfig
+from chargen.models.config import LanguageModelConfig
 from chargen.models.dropout import NO_DROPOUT, Dropout, Masks
 from chargen.models.language_model import LanguageModel
 from chargen.models.stack import StackState
@@ -25,7 +25,7 @@ from chargen.text.text_data import TextData, load_text
 from chargen.text.tokenizers.base import Tokenizer
 from chargen.training.batches import Streams
 from chargen.training.distributed import ALONE, World
-from chargen.training.options import ChosenLanguageModelOptions, LanguageModelOptions
+from chargen.training.options import ChosenLanguageModelOptions, LanguageModelOptions, encoder_config
 from chargen.training.planner import Planner
 from chargen.training.recipes import DEFAULT_CELL, SEQUENCE_LENGTH, Speed, language_model_recipe, tokens_read
 from chargen.training.setup import (
@@ -290,5 +290,4 @@ def model_config(
     options: ChosenLanguageModelOptions, tokenizer: Tokenizer, bos_id: int | None = None
 ) -> LanguageModelConfig:
     """The config of the model that the options describe; `bos_id` is the token that documents begin with, if any."""
-    shape = (options.cell, options.num_layers, options.hidden_size, options.embedding_size)
-    return LanguageModelConfig(EncoderConfig(tokenizer.vocab_size, *shape, bos_id=bos_id), options.tied)
+    return LanguageModelConfig(encoder_config(options, tokenizer.vocab_size, bos_id=bos_id), options.tied)

@@ -12,7 +12,7 @@ import torch
 
 from chargen.errors import ChargenError
 from chargen.models.classifier import Classifier
-from chargen.models.config import ClassifierConfig, EncoderConfig
+from chargen.models.config import ClassifierConfig
 from chargen.models.dropout import NO_DROPOUT
 from chargen.runs.folder import Run
 from chargen.text.labelled import encode_example
@@ -35,7 +35,7 @@ from chargen.training.classifier_recipes import (
 from chargen.training.distributed import World
 from chargen.training.events import Event
 from chargen.training.ngrams import FittedNgrams, fit_and_measure
-from chargen.training.options import ChosenClassifierOptions, ChosenProbeOptions, ClassifierOptions
+from chargen.training.options import ChosenClassifierOptions, ChosenProbeOptions, ClassifierOptions, encoder_config
 from chargen.training.planner import tokens_per_second
 from chargen.training.recipes import DEFAULT_CELL
 from chargen.training.setup import (
@@ -313,5 +313,5 @@ def rare_words(train: Sequence[str], held_out: Sequence[str], most: int = MAX_PI
 
 def model_config(options: ChosenProbeOptions, tokenizer: Tokenizer, num_labels: int) -> ClassifierConfig:
     """The config of the model that the options describe."""
-    shape = (options.num_layers, options.hidden_size, options.embedding_size, options.bidirectional)
-    return ClassifierConfig(EncoderConfig(tokenizer.vocab_size, options.cell, *shape), num_labels, options.pooling)
+    encoder = encoder_config(options, tokenizer.vocab_size, bidirectional=options.bidirectional)
+    return ClassifierConfig(encoder, num_labels, options.pooling)
