@@ -7,14 +7,16 @@ import importlib
 import os
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import click
 
 import chargen
 from chargen.cli.command import did_you_mean
-from chargen.cli.output import visible
-from chargen.errors import ChargenError, ReportedError
+from chargen.cli.output import standard_streams, tell, visible
+from chargen.errors import ChargenError, ReportedError, abridge, shorten
 
 COMMANDS = {
     "train": "Train a language model or a classifier on your text.",
@@ -26,10 +28,24 @@ COMMANDS = {
     "check": "See whether the files of a run are whole.",
     "corpus": "List, fetch and inspect the named corpora.",
 }
+HELP = getattr(click.exceptions, "NoArgsIsHelpError", ())  # a usage error whose message is the help
 
 
 class Commands(click.Group):
     """A group that imports a command's module only when it is needed, so that `--help` is instant."""
+
+    def main(self, *arguments: Any, **settings: Any) -> Any:
+        """Parse the command line and run the command, with streams that take any text."""
+        with standard_streams():
+            try:
+                return super().main(*arguments, **settings)
+            except OSError as error:  # of writing the help; those of a command are shown by `invoke`
+                _fail(_message(error), debug=False)
+
+    def make_context(self, *arguments: Any, **settings: Any) -> click.Context:
+        """Parse the command line."""
+        with _readable_usage():
+            return super().make_context(*arguments, **settings)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The commands, in the order a newcomer meets them."""
@@ -58,7 +74,10 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; an error is one sentence on standard error and exit code 1."""
         try:
-            return super().invoke(ctx)
+            with _readable_usage():
+                result = super().invoke(ctx)
+            sys.stdout.flush()  # here, where a full disk is still said
+            return result
         except KeyboardInterrupt:
             sys.exit(130)
         except ReportedError:
@@ -83,12 +102,23 @@ class Commands(click.Group):
             )
 
 
+@contextmanager
+def _readable_usage() -> Iterator[None]:
+    """Shorten what errors of usage quote, and spell out its control characters."""
+    try:
+        yield
+    except click.UsageError as error:
+        if isinstance(error, HELP) or (readable := visible(abridge(said := error.format_message()))) == said:
+            raise
+        raise click.UsageError(readable, error.ctx) from error
+
+
 def _fail(message: str, *, debug: bool) -> NoReturn:
     """Print an error message and exit with 1; a process of rank 1 or more adds its rank."""
     if debug:
         traceback.print_exc()
     rank = int(os.environ.get("RANK", "0"))
-    click.echo(f"chargen{f' (process {rank})' if rank else ''}: {visible(message)}", err=True)
+    tell(f"chargen{f' (process {rank})' if rank else ''}: {abridge(message)}")
     sys.exit(1)
 
 
@@ -109,7 +139,7 @@ def _message(error: Exception) -> str:
         errno.ENOTDIR: "name another folder with --out",
         errno.EROFS: "choose a folder that you may write to, with --out for a run or CHARGEN_DATA for corpora",
     }
-    problem = error.strerror.lower() + (f": {error.filename}" if error.filename else "")
+    problem = error.strerror.lower() + (f": {shorten(str(error.filename))}" if error.filename else "")
     hint = advice.get(error.errno or 0)
     return f"{problem} ({hint})" if hint else problem
 

@@ -9,7 +9,7 @@ import click
 
 from chargen.cli.command import Command
 from chargen.cli.completion import RunName
-from chargen.cli.output import visible
+from chargen.cli.output import echo, tell
 
 
 @click.command(cls=Command)
@@ -31,8 +31,8 @@ def command(model: str | None) -> None:
     path = find_run(None).path if model is None else folder_of(model)
     damaged = 0
     for name, problem in check_run(Path(path)):
-        click.echo(f"{'whole' if problem is None else 'damaged':<8} {name}" + (f": {problem}" if problem else ""))
+        echo(f"{'whole' if problem is None else 'damaged':<8} {name}" + (f": {problem}" if problem else ""))
         damaged += problem is not None
     if damaged:
-        click.echo(f"chargen: {visible(str(path))} is not whole: restore it from a copy, or train again", err=True)
+        tell(f"chargen: {path} is not whole: restore it from a copy, or train again")
         sys.exit(1)

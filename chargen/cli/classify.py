@@ -14,7 +14,7 @@ import click
 from chargen.cli.command import Command, excludes, needs
 from chargen.cli.completion import RunName
 from chargen.cli.labelling import UNSURE, Answer, OpenTexts
-from chargen.cli.output import reader_may_leave
+from chargen.cli.output import reader_may_leave, tell
 
 if TYPE_CHECKING:
     from chargen.classification.explaining import Explanation
@@ -173,7 +173,7 @@ def _label(run: Run, classifier: Labeller, request: Request, threshold: float | 
     counts["blank"] = sum(table.blank for table in opened.tables if table)
     for name, notice in NOTICES.items():
         if count := counts[name]:
-            click.echo(notice.format(run=run.name, count=count), err=True)
+            tell(notice.format(run=run.name, count=count))
 
 
 def _threshold(run: Run, threshold: float | None, accuracy: float | None) -> float | None:
@@ -198,10 +198,9 @@ def _threshold(run: Run, threshold: float | None, accuracy: float | None) -> flo
     from chargen.classification.labeller import threshold_of
 
     threshold, reached, count = threshold_of(run, accuracy)
-    click.echo(
+    tell(
         f"threshold {threshold:.4f}: {reached:.1%} of the {count:,} texts held out in training reach it, and of "
-        f"those {100 * accuracy:.4g}% or more have the right label",
-        err=True,
+        f"those {100 * accuracy:.4g}% or more have the right label"
     )
     return threshold
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 
 import click
 
 from chargen.cli.completion import Input
-from chargen.cli.output import json_line
+from chargen.cli.output import echo, json_line
 from chargen.text import corpora
 from chargen.text.corpora import CORPORA, NamedCorpus
 
@@ -34,7 +35,7 @@ def list_corpora() -> None:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        click.echo("  ".join(cells).rstrip())
+        echo("  ".join(cells).rstrip())
 
 
 @command.command()
@@ -58,7 +59,7 @@ def fetch(names: tuple[str, ...]) -> None:
 
             paths = corpora.fetch(corpus.name, update)
         for path in paths:
-            click.echo(path)
+            echo(str(path))
 
 
 @command.command()
@@ -83,16 +84,16 @@ def stats(inputs: tuple[str, ...], encoding: str, as_json: bool) -> None:
     with tqdm(total=size, unit="B", unit_scale=True, disable=None, leave=False) as bar:
         counted = text_stats(sources, encoding, bar.update)
     if as_json:
-        click.echo(json_line(asdict(counted)), nl=False)
+        sys.stdout.write(json_line(asdict(counted)))
         return
     ranked = list(counted.counts.items())
-    click.echo(f"characters        {counted.characters:,}")
-    click.echo(f"lines             {counted.lines:,}")
-    click.echo(f"longest line      {counted.longest_line:,} characters")
-    click.echo(f"distinct symbols  {len(ranked):,}")
-    click.echo(f"most frequent     {_fractions(ranked[:SHOWN], counted.characters)}")
-    click.echo(f"least frequent    {_counts(ranked[: -SHOWN - 1 : -1])}")
-    click.echo(f"compressed by xz  {counted.xz_bits_per_character:.3f} bits per character")
+    echo(f"characters        {counted.characters:,}")
+    echo(f"lines             {counted.lines:,}")
+    echo(f"longest line      {counted.longest_line:,} characters")
+    echo(f"distinct symbols  {len(ranked):,}")
+    echo(f"most frequent     {_fractions(ranked[:SHOWN], counted.characters)}")
+    echo(f"least frequent    {_counts(ranked[: -SHOWN - 1 : -1])}")
+    echo(f"compressed by xz  {counted.xz_bits_per_character:.3f} bits per character")
 
 
 def _fractions(ranked: list[tuple[str, int]], characters: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ import click
 
 from chargen.cli.command import Command, needs
 from chargen.cli.completion import Input, RunName
-from chargen.cli.output import json_line
+from chargen.cli.output import json_line, tell
 
 if TYPE_CHECKING:
     from chargen.runs.folder import Run
@@ -86,6 +87,7 @@ def command(
     chargen evaluate test.txt --dynamic
     """
     from chargen.api.evaluate import evaluate
+    from chargen.errors import abridge
     from chargen.evaluation.dynamic import Adaptation
     from chargen.evaluation.plotting import plot_classifier, require_plot
     from chargen.kinds import kind_of
@@ -108,14 +110,14 @@ def command(
             **reading,
         )
     for note in metrics.get("guessed", ()):
-        click.echo(note, err=True)
+        tell(abridge(note))
     if metrics.get("rows_dropped"):
-        click.echo(f"rows without text, left out: {metrics['rows_dropped']:,}", err=True)
+        tell(f"rows without text, left out: {metrics['rows_dropped']:,}")
     if plot:
         plot_classifier(metrics, plot)
-        click.echo(f"plot: {plot}", err=True)
+        tell(f"plot: {plot}")
     if as_json:
-        click.echo(json_line({"model": run.name, **metrics}), nl=False)
+        sys.stdout.write(json_line({"model": run.name, **metrics}))
     else:
         kind_of(run.kind).get("show")(run, metrics)
 

@@ -7,9 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import click
-
-from chargen.cli.output import for_reader, unescape
+from chargen.cli.output import for_reader, tell, unescape
 from chargen.errors import ChargenError
 from chargen.generation.generate import check_turn
 
@@ -54,7 +52,7 @@ def _turn(session: Session, length: int, stop: tuple[str, ...], line_break: str)
             sys.stdout.write(shown(piece))
             sys.stdout.flush()
     except KeyboardInterrupt:
-        click.echo(err=True)
+        tell()
     if not text.endswith("\n"):
         sys.stdout.write("\n")
     if not session.begins_line:
@@ -75,23 +73,23 @@ def co_write(session: Session, prompt: str) -> None:
         ChargenError: The model cannot read the prompt.
     """
     session.read(prompt)
-    click.echo(HELP, err=True)
+    tell(HELP)
     text = prompt
     try:
         while (addition := _addition(session, text)) is not None:
             if _read(session, addition):
                 text += addition
     finally:
-        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+        sys.stdout.write(for_reader()(text if text.endswith("\n") else text + "\n"))
         sys.stdout.flush()
 
 
 def _addition(session: Session, text: str) -> str | None:
     """What the user adds to the text, chosen or typed; None if the input ends."""
     suggestions = session.suggest(SUGGESTIONS, LONGEST_SUGGESTION)
-    click.echo(f"\n{text[-200:]}▏", err=True)
+    tell(f"\n{text[-200:]}▏")
     for number, suggestion in enumerate(suggestions, start=1):
-        click.echo(f"  {number}  {math.exp(suggestion.log_prob):6.1%}  {suggestion.text!r}", err=True)
+        tell(f"  {number}  {math.exp(suggestion.log_prob):6.1%}  {suggestion.text!r}")
     answer = next(_lines("+ "), None)
     if answer is None:
         return None
@@ -106,7 +104,7 @@ def _read(session: Session, text: str) -> bool:
     try:
         session.read(text)
     except ChargenError as error:
-        click.echo(str(error), err=True)
+        tell(str(error))
         return False
     return True
 
@@ -114,9 +112,9 @@ def _read(session: Session, text: str) -> bool:
 def _lines(prompt_sign: str) -> Iterator[str]:
     """Yield the lines that the user types."""
     while True:
-        click.echo(prompt_sign, nl=False, err=True)
+        tell(prompt_sign, nl=False)
         line = sys.stdin.readline()
         if not line:
-            click.echo(err=True)
+            tell()
             return
         yield line.removesuffix("\n")

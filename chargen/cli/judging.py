@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
-import click
-
 from chargen.cli import showing
-from chargen.cli.output import json_line
+from chargen.cli.output import for_reader, json_line, tell, to_json
 from chargen.evaluation.originality import LENGTH, Originality, check_length, originality
 from chargen.generation.engines.contract import Engine
 from chargen.generation.scoring import score, spelled
@@ -68,21 +65,18 @@ def print_score(run: Run, engine: Engine, tokenizer: Tokenizer, file: str, form:
             shown = {"model": run.name, "text": text, "tokens": len(ids), "log_probability": log_probs.sum()}
             sys.stdout.write(json_line(shown | {"symbols": list(tokens)}))
         elif form == "heat":
-            coloured = (showing.colour_by_surprise(token, -log_prob) for token, log_prob in tokens)
+            coloured = (showing.colour_by_surprise(for_reader()(token), -log_prob) for token, log_prob in tokens)
             sys.stdout.write("".join(coloured).removesuffix("\n") + "\n")
         else:
             for token, log_prob in tokens:
-                sys.stdout.write(f"{log_prob:.4f}\t{json.dumps(token, ensure_ascii=False)}\n")
+                sys.stdout.write(f"{log_prob:.4f}\t{to_json(token)}\n")
         nats -= log_probs.sum()
         characters += tokenizer.count_characters(ids)
         unknown.update(tokenizer.unknown(text))
     sys.stdout.flush()
-    click.echo(
+    tell(
         f"{run.name}: {characters:,} characters, {nats / characters:.4f} nats or "
-        f"{nats / characters / math.log(2):.4f} bits per character",
-        err=True,
+        f"{nats / characters / math.log(2):.4f} bits per character"
     )
     if unknown:
-        click.echo(
-            f"scored as the unknown token, since the model never saw them: {unknown.total():,} characters", err=True
-        )
+        tell(f"scored as the unknown token, since the model never saw them: {unknown.total():,} characters")

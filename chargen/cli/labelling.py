@@ -143,7 +143,7 @@ def _line_writer(top: int) -> Write:
         )
         cells += chain.from_iterable(labels or [("", "")] * top)
         if answer and answer.why is not None and in_colour:
-            below = colour_explanation(answer.why) + "\n"
+            below = colour_explanation(answer.why, shown) + "\n"
         elif answer and answer.why is not None:
             cells += strongest_spans(answer.why)
         sys.stdout.write("\t".join(map(shown, cells)) + "\n" + below)

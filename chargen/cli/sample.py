@@ -15,7 +15,7 @@ import click
 from chargen.cli import drawing
 from chargen.cli.command import Command, excludes, needs
 from chargen.cli.drawing import DrawingOptions
-from chargen.cli.output import json_line, reader_may_leave, show_anything
+from chargen.cli.output import for_reader, json_line, reader_may_leave, tell
 
 if TYPE_CHECKING:
     from chargen.evaluation.originality import Originality
@@ -115,7 +115,6 @@ def command(model: str | None, engine: str, device: str | None, **options: Any) 
     sample_options, framed = SampleOptions(**options), run.data(TextRecord).framed
     characters = sample_options.samples * sample_options.max_characters(drawing_options, framed)
     writer = drawing.engine_of(run, engine, device, sample_options.samples, characters)
-    show_anything()
     with reader_may_leave():
         if sample_options.beam is None:
             _sample(run, writer, sample_options, drawing_options)
@@ -148,12 +147,13 @@ def _sample(run: Run, engine: Engine, options: SampleOptions, drawing_options: D
         for number, (text, judged) in enumerate(zip(texts, judge(texts), strict=True)):
             if options.show_copied:
                 above = separator if number else ""
-                click.echo(above + options.prompt + showing.mark_copied(text, judged), color=True)
-            click.echo(showing.describe_copied(text, judged, judging.min_length(options.copied_length)), err=True)
+                shown = for_reader(options.raw)
+                sys.stdout.write(above + shown(options.prompt) + showing.mark_copied(text, judged, shown) + "\n")
+            tell(showing.describe_copied(text, judged, judging.min_length(options.copied_length)))
     if options.verbose or sys.stderr.isatty():
         characters = sum(map(len, texts))
         speed = f"{characters:,} characters in {seconds:.2f} s, {characters / seconds:,.0f} per second"
-        click.echo(f"{run.name}, seed {seed}: {speed}", err=True)
+        tell(f"{run.name}, seed {seed}: {speed}")
 
 
 def _print_records(
@@ -221,6 +221,6 @@ def _search(run: Run, engine: Engine, options: SampleOptions, drawing_options: D
             "end": "document" if best.ids[-1] == tokenizer.eos_id else "length",
             "seconds": time.perf_counter() - start_time,
         }
-        click.echo(json_line(record), nl=False)
+        sys.stdout.write(json_line(record))
     else:
-        click.echo(options.prompt + best.text)
+        sys.stdout.write(for_reader(options.raw)(options.prompt + best.text) + "\n")

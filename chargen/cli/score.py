@@ -6,7 +6,7 @@ import click
 
 from chargen.cli import drawing
 from chargen.cli.command import Command, excludes
-from chargen.cli.output import reader_may_leave, show_anything
+from chargen.cli.output import reader_may_leave
 
 RULES = [excludes("as_json", "prints JSON", "heat")]
 GROUPS = {"Text": ("model",), "Report": ("heat", "as_json"), "Engine": drawing.GROUPS["Engine"]}
@@ -35,7 +35,6 @@ def command(file: str, model: str | None, heat: bool, as_json: bool, engine: str
     from chargen.runs.search import find_run
 
     run = find_run(model, LANGUAGE_MODEL)
-    show_anything()
     with reader_may_leave():
         form = "json" if as_json else "heat" if heat else "lines"
         print_score(run, drawing.engine_of(run, engine, device), run.tokenizer(), file, form)

@@ -125,10 +125,10 @@ def colour_by_surprise(text: str, surprise: float) -> str:
     return click.style(text, bg=colour, fg="black")
 
 
-def mark_copied(text: str, judged: Originality) -> str:
-    """Show the copied parts of a text in reverse video."""
+def mark_copied(text: str, judged: Originality, shown: Callable[[str], str] = str) -> str:
+    """Show the copied parts of a text in reverse video; `shown`: applied to each part first."""
     runs = groupby(zip(text, judged.copied.tolist(), strict=True), key=lambda pair: bool(pair[1]))
-    parts = (("".join(character for character, _ in run), is_copied) for is_copied, run in runs)
+    parts = ((shown("".join(character for character, _ in run)), is_copied) for is_copied, run in runs)
     return "".join(click.style(part, reverse=True) if is_copied else part for part, is_copied in parts)
 
 
@@ -141,8 +141,13 @@ def describe_copied(text: str, judged: Originality, length: int) -> str:
     )
 
 
-def colour_explanation(why: Explanation) -> str:
-    """Colour a text's spans green where they speak for its label and red where against it, all on one line."""
+def colour_explanation(why: Explanation, shown: Callable[[str], str] = str) -> str:
+    """Colour a text's spans green where they speak for its label and red where against it, all on one line.
+
+    Args:
+        why: The spans with their weights.
+        shown: Applied to each span before it is coloured.
+    """
     top = max([WEAKEST, *(abs(weight) for _, weight in why)])
 
     def colour_span(span: str, weight: float) -> str:
@@ -150,9 +155,9 @@ def colour_explanation(why: Explanation) -> str:
         colour = next((colour for least, colour in shades if abs(weight) >= least * top), None)
         inside = span.strip()
         if colour is None or not inside:
-            return escape(span)
-        before, _, after = span.partition(inside)
-        return escape(before) + click.style(escape(inside), bg=colour, fg="black") + escape(after)
+            return shown(escape(span))
+        before, inside, after = (shown(escape(part)) for part in span.partition(inside))
+        return before + click.style(inside, bg=colour, fg="black") + after
 
     return "".join(colour_span(span, weight) for span, weight in why)
 

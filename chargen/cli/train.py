@@ -16,6 +16,7 @@ import click
 
 from chargen.cli.command import Command, excludes, flag
 from chargen.cli.completion import CellName, Input, RunName, Task
+from chargen.cli.output import tell
 from chargen.cli.training_bar import encoding_bar, show_training
 from chargen.kinds import LANGUAGE_MODEL, kind_of
 from chargen.runs.formats import RENAMED_OPTIONS
@@ -336,7 +337,7 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
         if received or not is_training:
             raise KeyboardInterrupt
         received.append(number)
-        click.echo("chargen: saving; interrupt again to stop at once", err=True)
+        tell("chargen: saving; interrupt again to stop at once")
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from chargen.cli.output import visible
+from chargen.cli.output import tell, visible
+from chargen.errors import abridge
 from chargen.kinds import kind_of
 
 if TYPE_CHECKING:
@@ -41,6 +40,10 @@ def show_training(events: Iterator[Event], quiet: bool) -> Done | None:
     loss: float | None = None
     hidden = True if quiet else None  # None: unless at a terminal
     with tqdm(total=1, bar_format=BAR, miniters=0, disable=hidden, leave=False, file=sys.stderr) as bar:
+
+        def say(text: str) -> None:
+            bar.write(visible(text), file=sys.stderr)
+
         for event in events:
             match event:
                 case Step():
@@ -49,17 +52,17 @@ def show_training(events: Iterator[Event], quiet: bool) -> Done | None:
                     bar.set_description_str(progress_line(event, loss), refresh=False)
                     bar.update(0)
                 case Note() if not quiet:
-                    bar.write(f"chargen: {visible(event.text)}", file=sys.stderr)
+                    say(f"chargen: {abridge(event.text)}")
                 case Started() if not quiet:
-                    bar.write(_start_line(event), file=sys.stderr)
+                    say(_start_line(event))
                 case Evaluated() if not quiet:
-                    bar.write(_evaluation_line(event), file=sys.stderr)
+                    say(_evaluation_line(event))
                     if event.best and (kind := kind_of(event.run.kind)).preview:
-                        bar.write(_indented(visible(kind.get("preview")(event.run))), file=sys.stderr)
+                        say(_indented(kind.get("preview")(event.run)))
                 case Done():
                     done = event
     if done is not None and launched_rank() == 0:
-        click.echo(_result(done), err=True)
+        tell(_result(done))
     return done
 
 

@@ -9,7 +9,7 @@ import click
 from chargen.cli import drawing
 from chargen.cli.command import Command, excludes
 from chargen.cli.drawing import DrawingOptions
-from chargen.cli.output import reader_may_leave, show_anything
+from chargen.cli.output import reader_may_leave
 
 TURN_LENGTH = 200  # characters
 RULES = [
@@ -56,7 +56,6 @@ def command(
         bias=drawing_options.bias(run, tokenizer),
         seed=drawing.any_seed(drawing_options.seed),
     )
-    show_anything()
     with reader_may_leave():
         if choose:
             interactive.co_write(session, prompt)

@@ -28,11 +28,13 @@ MOST_BYTES = 1 << 28  # of a file that is read as a whole, but for tensors
 def to_json(value: Any) -> bytes:
     r"""Write JSON that people can read too; an object gets a checksum, which `parse_json` compares.
 
-    >>> to_json(["ä"])
-    b'[\n  "\xc3\xa4"\n]\n'
+    Strings may be any, names of files too.
+
+    >>> to_json(["ä", "\udcff"])
+    b'[\n  "\xc3\xa4",\n  "\\udcff"\n]\n'
     """
     sealed = value if not isinstance(value, Mapping) else {**value, CHECKSUM: _digest_of_json(value)}
-    return (json.dumps(sealed, indent=2, ensure_ascii=False) + "\n").encode()
+    return (json.dumps(sealed, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
 
 
 def parse_json(content: bytes, context: str) -> Any:
@@ -48,7 +50,7 @@ def parse_json(content: bytes, context: str) -> Any:
     try:
         value = json.loads(content)
     except (ValueError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else shorten(str(error))
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise ChargenError(f"{context} is not valid JSON ({reason}): the run is damaged") from error
     if isinstance(value, dict) and CHECKSUM in value and value.pop(CHECKSUM) != _digest_of_json(value):
         raise ChargenError(
@@ -67,15 +69,6 @@ def _digest_of_json(value: Mapping[str, Any]) -> str:
     """A checksum of what an object says, however it is laid out."""
     own = {name: part for name, part in value.items() if name != CHECKSUM}
     return digest(json.dumps(own, sort_keys=True, separators=(",", ":")).encode())
-
-
-def shorten(text: str, most: int = 200) -> str:
-    """The beginning of a text, for a message.
-
-    >>> shorten("abc" * 3, 5)
-    'abca…'
-    """
-    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def read_file(path: Path, most: int = MOST_BYTES) -> bytes:
@@ -118,7 +111,7 @@ def refuse_devices(inputs: Iterable[str]) -> None:
             named = [Path(given), *map(Path, glob(given))]  # noqa: PTH207 - Path.glob refuses absolute patterns
             found = [path for path in named if path.exists() and not path.is_file() and not path.is_dir()]
         except (OSError, ValueError) as error:  # a name that no file can have
-            raise ChargenError(f"the run's input {shorten(repr(given))} is no name of a file") from error
+            raise ChargenError(f"the run's input {given!r} is no name of a file") from error
         if found:
             raise ChargenError(
                 f"the run's input {found[0]} is a device or a pipe, which is not read again: train anew"
@@ -198,9 +191,7 @@ def load_tensors(path: Path, content: bytes | None = None) -> tuple[Weights, dic
             facts = json.loads(content[8 : 8 + length]).get("__metadata__", {})
         metadata = json.loads(facts.get("chargen", "{}"))
     except (SafetensorError, ValueError, TypeError, KeyError, RecursionError, OSError, MemoryError) as error:
-        raise ChargenError(
-            f"{path} is damaged ({shorten(str(error))}): train the run again, or restore the file"
-        ) from error
+        raise ChargenError(f"{path} is damaged ({error}): train the run again, or restore the file") from error
     written = facts.get(CHECKSUM)
     if written is not None and written != _digest_of_tensors(tensors, facts.get("chargen", "{}")):
         reason = "its checksum is another one"
@@ -237,4 +228,4 @@ def read_record(kind: type[Record], value: Any, context: str) -> Record:
     try:
         return msgspec.convert(value, kind)
     except (msgspec.ValidationError, UnicodeError, RecursionError) as error:  # UnicodeError: half a surrogate pair
-        raise ChargenError(f"{context} ({shorten(str(error))}): the run is damaged") from error
+        raise ChargenError(f"{context} ({error}): the run is damaged") from error

@@ -37,7 +37,6 @@ from chargen.runs.files import (
     read_file,
     read_record,
     save_tensors,
-    shorten,
     to_json,
     write_atomically,
 )
@@ -118,7 +117,7 @@ class Run:
         record = read_record(TokenizerRecord, self.config.get("tokenizer"), f"{config} names no tokenizer")
         file = tokenizer_file(record.kind)
         if record.file != file:
-            raise ChargenError(f"{config} calls the tokenizer's file {shorten(repr(record.file))}, not {file!r}")
+            raise ChargenError(f"{config} calls the tokenizer's file {record.file!r}, not {file!r}")
         tokenizer = load_tokenizer(record.kind, self.content(file))
         if tokenizer.vocab_size != (size := self.model_config(ModelConfig).encoder.vocab_size):
             raise ChargenError(
@@ -303,7 +302,7 @@ def load_run(path: Path) -> Run:
         raise ChargenError(f"{path / 'config.json'} lacks {missing[0]}: the run is damaged or another program's")
     if (version := config.get("format_version")) != FORMAT_VERSION:
         raise ChargenError(
-            f"{path} has format version {shorten(str(version))}, but this chargen reads {FORMAT_VERSION}: use the "
+            f"{path} has format version {version}, but this chargen reads {FORMAT_VERSION}: use the "
             "version of chargen that wrote it, or train again"
         )
     return Run(path, config)

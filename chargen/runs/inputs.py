@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from chargen.errors import ChargenError
-from chargen.runs.files import read_record, refuse_devices, shorten
+from chargen.errors import ChargenError, shorten
+from chargen.runs.files import read_record, refuse_devices
 from chargen.runs.folder import Run
 from chargen.text.records import DataRecord
 

@@ -26,7 +26,7 @@ def training_lock(path: Path) -> Iterator[None]:
     Raises:
         ChargenError: Another process trains it.
     """
-    name = hashlib.sha256(str(path.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:24]
+    name = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:24]
     folder = Path(tempfile.gettempdir()) / f"chargen-locks-{USER}"  # the folder itself may be replaced
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / f"{name}.lock", timeout=0)

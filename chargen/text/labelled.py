@@ -57,7 +57,7 @@ class LabelledSet:
         """SHA-256 of texts and labels, in hexadecimal."""
         digest = hashlib.sha256()
         for part in (*self.texts, *self.labels):
-            digest.update(part.encode() + b"\0")
+            digest.update(part.encode("utf-8", "surrogatepass") + b"\0")  # a label may be the name of any file
         return digest.hexdigest()
 
 
