@@ -25,7 +25,7 @@ from chargen.kinds import LANGUAGE_MODEL
 from chargen.models.config import ModelConfig
 from chargen.runs.files import load_tensors, tensor_bytes, to_json
 from chargen.runs.folder import STATE, Run, load_run
-from chargen.runs.inputs import training_inputs
+from chargen.runs.inputs import own_texts
 from chargen.runs.memory import in_memory
 from chargen.text.documents import read_documents
 from chargen.text.labelled import read_labelled
@@ -261,7 +261,7 @@ def _read_run(random: Random) -> None:
     run = load_run(Path("run"))
     reads: list[Callable[[], object]] = [
         *(run.tokenizer, run.labels, run.weights, run.ngrams, run.scales, run.held_out, run.summary, run.metrics),
-        *(run.training_state, lambda: training_inputs(run), lambda: run.model_config(ModelConfig)),
+        *(run.training_state, lambda: own_texts(run), lambda: run.model_config(ModelConfig)),
         *(lambda: options_of(run, Options), lambda: in_memory(run), lambda: threshold_of(run, 0.5)),
     ]
     if run.kind == LANGUAGE_MODEL:

@@ -41,7 +41,7 @@ def problems(run: Path) -> list[str]:
 def test_a_whole_run_is_whole(run: Path) -> None:
     assert problems(run) == []
     said = call("check", "-m", str(run)).stdout.splitlines()
-    assert len(said) == 8 and all(line.startswith("whole") for line in said)
+    assert len(said) == 9 and all(line.startswith("whole") for line in said)
 
 
 @pytest.mark.parametrize("name", [*TENSORS, "tokenizer.json", "labels.json"])

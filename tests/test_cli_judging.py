@@ -45,7 +45,7 @@ def test_originality_is_of_what_is_written(copier: str) -> None:
 
 def test_originality_needs_the_training_text_and_says_so_before_it_writes(copier: str) -> None:
     text = Path(json.loads((Path(copier) / "config.json").read_text())["options"]["inputs"][0])
-    for spoil, sentence in ((lambda: text.write_text("x"), "has changed since"), (text.unlink, "there is no file")):
+    for spoil, sentence in ((lambda: text.write_text("x"), "has changed since"), (text.unlink, "own text")):
         spoil()
         refused = sample("-m", copier, "--originality")
         assert (refused.exit_code, refused.stdout) == (1, "")

@@ -19,7 +19,7 @@ from chargen.models.ngrams import NgramClassifier
 from chargen.runs import create
 from chargen.runs.create import create_run, refuse_existing
 from chargen.runs.folder import CONFIDENCE, NGRAMS, RIGHT, SCALES, STATE, Run, load_run
-from chargen.runs.inputs import check_unchanged, training_inputs
+from chargen.runs.inputs import OwnTexts, check_unchanged, own_texts
 from chargen.runs.memory import in_memory
 from chargen.text.records import DataRecord, LabelledRecord, TextRecord
 from chargen.text.tokenizers.char import CharTokenizer
@@ -236,10 +236,9 @@ def test_what_was_held_out(tmp_path: Path) -> None:
 
 def test_inputs_are_gone_where_they_were_standard_input(tmp_path: Path) -> None:
     run = language_model(tmp_path / "run")
-    assert training_inputs(run) == ()
-    assert training_inputs(changed(run, options={"inputs": ["a", "b"]})) == ("a", "b")
+    assert own_texts(run) == ((), ())
     with pytest.raises(ChargenError, match="was trained on standard input, which is gone"):
-        training_inputs(changed(run, options={"inputs": ["a", "-"]}))
+        own_texts(changed(run, options={"inputs": ["a", "-"]}))
 
 
 @pytest.mark.parametrize(
@@ -256,20 +255,19 @@ def test_data_that_changed_are_named(
     tmp_path: Path, then: tuple[str, str | None], now: tuple[str, str | None], named: str | None
 ) -> None:
     run = language_model(tmp_path / "run", fingerprint=then[0], validation=then[1])
-    run = changed(run, options={"inputs": ["a.txt", "b.txt"], "val": ["v.txt"]}, versions={"chargen": "0.9"})
-    record = DataRecord(fingerprint=now[0], validation=now[1])
+    run = changed(run, versions={"chargen": "0.9"})
+    record, own = DataRecord(fingerprint=now[0], validation=now[1]), OwnTexts(("a.txt", "b.txt"), ("v.txt",))
     if named is None:
-        check_unchanged(run, record)
+        check_unchanged(run, record, own)
     else:
         with pytest.raises(ChargenError, match=f"the text in {named} has changed since .* or chargen 0.9 read it"):
-            check_unchanged(run, record)
+            check_unchanged(run, record, own)
 
 
 def test_what_was_held_out_of_the_inputs_is_named_by_them(tmp_path: Path) -> None:
     run = language_model(tmp_path / "run", fingerprint="t", validation="v")
-    run = changed(run, options={"inputs": ["a.txt"]})
     with pytest.raises(ChargenError, match=r"the text in a\.txt has changed since"):
-        check_unchanged(run, DataRecord(fingerprint="t", validation="other"))
+        check_unchanged(run, DataRecord(fingerprint="t", validation="other"), OwnTexts(("a.txt",), ()))
 
 
 # --- without a folder

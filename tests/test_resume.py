@@ -125,7 +125,7 @@ def test_a_run_whose_training_state_is_gone_keeps_its_weights(text: str, tmp_pat
     run = run_of(start(small(text), tmp_path / "run"))
     weights = run.weights()
     shutil.rmtree(run.path / "training")
-    with pytest.raises(ChargenError, match=r"lacks its folder training/, so it cannot be resumed: .* --from"):
+    with pytest.raises(ChargenError, match=r"lacks training/state.safetensors, so it cannot be resumed: .* --from"):
         list(resume(run, Budget(steps=60)))
     for name, weight in run.weights().items():
         np.testing.assert_array_equal(weight, weights[name])

@@ -21,9 +21,8 @@ from chargen.kinds import kind_of
 from chargen.models.config import LanguageModelConfig
 from chargen.models.language_model import LanguageModel
 from chargen.models.weights import load_weights
-from chargen.runs.files import refuse_devices
 from chargen.runs.folder import Run
-from chargen.runs.inputs import check_unchanged, training_inputs
+from chargen.runs.inputs import OwnTexts, check_unchanged, own_texts
 from chargen.runs.search import find_run
 from chargen.text.corpus import encode_corpus
 from chargen.text.labelled import read_labelled
@@ -81,8 +80,8 @@ def evaluate(
             f"{run.name} is a {kind_of(run.kind).title}, which reads no {min(foreign).replace('_', ' ')}"
         )
     if dynamic or not inputs:
-        training_inputs(run)  # raises where they are gone
-        refuse_devices(options.val)
+        own = own_texts(run)
+        options = replace(options, inputs=own.inputs, val=own.val)
     options = replace(options, **reading)
     settings = EvaluationSettings(device, dynamic, progress, mistakes, explain, reading)
     metrics: dict[str, Any] = kind_of(run.kind).get("evaluate")(run, options, inputs, settings)
@@ -121,7 +120,8 @@ def evaluate_language_model(
     weights = run.weights()  # compared with the config before a model is made of it
     model = load_weights(LanguageModel(config), weights).to(torch_device)
     if dynamic:
-        own_text = _own_text(run, options_of(run, LanguageModelOptions)).train
+        unread = replace(options_of(run, LanguageModelOptions), inputs=options.inputs, val=options.val)
+        own_text = _own_text(run, unread).train
         metrics = dynamic_loss(model, tokenizer, ids, own_text, dynamic, progress).figures()
     else:
         with workers_for(torch_device) as workers:
@@ -132,7 +132,7 @@ def evaluate_language_model(
 def _own_text(run: Run, options: LanguageModelOptions) -> TextData:
     """Read the text that a run was trained on, split as it was; ChargenError if it has changed."""
     data = load_text(options.corpus, val=options.val, val_fraction=options.val_fraction, tokenizer=run.tokenizer())
-    check_unchanged(run, data.record)
+    check_unchanged(run, data.record, OwnTexts(options.inputs, options.val))
     return data
 
 
@@ -156,7 +156,8 @@ def evaluate_classifier(
         explained = examples.texts
     else:
         data = load_labelled(options.labelled, recorded)
-        check_unchanged(run, data.record(framed=recorded.framed, max_length=recorded.max_length))
+        record = data.record(framed=recorded.framed, max_length=recorded.max_length)
+        check_unchanged(run, record, OwnTexts(options.inputs, options.val))
         examples, explained = data.validation, data.train.texts
     if new_labels := sorted(set(examples.labels) - set(classifier.labels)):
         raise ChargenError(

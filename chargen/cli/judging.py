@@ -14,7 +14,7 @@ from chargen.evaluation.originality import LENGTH, Originality, check_length, or
 from chargen.generation.engines.contract import Engine
 from chargen.generation.scoring import score, spelled
 from chargen.runs.folder import Run
-from chargen.runs.inputs import check_unchanged, training_inputs
+from chargen.runs.inputs import check_unchanged, own_texts
 from chargen.text.records import TextRecord
 from chargen.text.sources import fingerprint, resolve
 from chargen.text.text_data import read_like
@@ -33,8 +33,9 @@ def originality_judge(run: Run, copied_length: int | None) -> Callable[[list[str
     """
     length = min_length(copied_length)
     check_length(length)
-    sources, record = resolve(training_inputs(run)), run.data(TextRecord)
-    check_unchanged(run, replace(record, fingerprint=fingerprint(sources)))
+    own, record = own_texts(run), run.data(TextRecord)
+    sources = resolve(own.inputs)
+    check_unchanged(run, replace(record, fingerprint=fingerprint(sources)), own)
     between = "\0" if record.framed else ""  # so that no copied part spans two documents
     return lambda texts: originality(texts, (part + between for part in read_like(record, sources)), length)
 

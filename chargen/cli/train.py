@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -264,6 +264,7 @@ def _resume(
     typed: dict[str, Any], kind: str | None, out: Path | None, stop: Callable[[], bool], quiet: bool
 ) -> Iterator[Event]:
     from chargen.runs.folder import is_run, load_run
+    from chargen.runs.inputs import own_texts
     from chargen.runs.search import find_run
     from chargen.training.options import LanguageModelOptions, Options, options_of
     from chargen.training.schedule import Budget
@@ -280,7 +281,7 @@ def _resume(
     run = load_run(out) if out and is_run(out) else find_run(str(out) if out else None, kind)
     _refuse_other_kind(kind, run.kind, run.name)
     inputs = options_of(run, Options).inputs
-    if [Path(text).resolve() for text in typed.get("inputs", inputs)] != [Path(text).resolve() for text in inputs]:
+    if (named := typed.get("inputs", inputs)) != inputs and _resolved(named) != _resolved(own_texts(run).inputs):
         raise click.UsageError(
             f"{run.name} was trained on {', '.join(inputs)}, and --resume continues with that: leave INPUT out, or "
             f"train on another text with --from {run.name}"
@@ -290,6 +291,10 @@ def _resume(
         yield from resume(
             run, budget, device=typed.get("device"), precision=typed.get("precision"), hooks=Hooks(stop, encoding)
         )
+
+
+def _resolved(texts: Iterable[str]) -> list[Path]:
+    return [Path(text).resolve() for text in texts]
 
 
 def _read_config(path: Path) -> tuple[str, dict[str, Any]]:

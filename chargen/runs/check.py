@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from chargen.errors import ChargenError
 from chargen.kinds import kind_of
 from chargen.models.config import ModelConfig
-from chargen.runs.folder import NGRAMS, STATE, load_run
+from chargen.runs.folder import NGRAMS, ORIGIN, STATE, load_run
+from chargen.runs.inputs import origins
 from chargen.text.records import DataRecord
 
 
@@ -46,6 +47,8 @@ def check_run(path: Path) -> Iterator[Checked]:
     steps |= {"metrics.jsonl": [run.metrics], "summary.json": [run.summary]}
     if run.can_resume:
         steps[STATE] = [run.training_state]
+    if run.has(ORIGIN):
+        steps[ORIGIN] = [lambda: list(origins(run))]
     for name, reads in steps.items():
         yield Checked(name, _problem(reads))
 

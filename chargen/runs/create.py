@@ -6,6 +6,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping
+from dataclasses import asdict
 from glob import escape
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from chargen.errors import ChargenError
 from chargen.kinds import is_kind
 from chargen.models.ngrams import NgramClassifier
 from chargen.runs.files import digest, tensor_bytes, to_json, umask, write_atomically
-from chargen.runs.folder import FORMAT_VERSION, NGRAMS, Run, is_run, load_run
+from chargen.runs.folder import FORMAT_VERSION, NGRAMS, ORIGIN, Run, is_run, load_run
+from chargen.runs.inputs import Origin
 from chargen.runs.memory import RunInMemory
 from chargen.text.tokenizers.base import Tokenizer
 
@@ -56,7 +58,8 @@ def create_run(
         },
         "files": {name: digest(content) for name, content in files.items()},  # which are written once
     }
-    return _write_folder(path, {**files, "config.json": to_json(record)}, overwrite=overwrite)
+    files |= {"config.json": to_json(record), ORIGIN: to_json(asdict(Origin.here(path)))}
+    return _write_folder(path, files, overwrite=overwrite)
 
 
 def write_run(run: RunInMemory, path: Path, *, overwrite: bool = False) -> Run:

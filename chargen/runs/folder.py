@@ -8,7 +8,7 @@
         ngrams.safetensors   the n-gram classifier that a classifier is combined with
         metrics.jsonl        one record per evaluation
         summary.json         how the training ended
-        training/            everything needed to resume the training
+        training/            what is needed to resume the training, and where its texts are
 
 Every file is replaced atomically (see `files`). Nothing is pickled, and nothing here imports torch.
 """
@@ -51,6 +51,7 @@ CHECKPOINTS = Path("checkpoints")
 NGRAMS = "ngrams.safetensors"
 SCALES, CONFIDENCE, RIGHT = "scales", "held_out.confidence", "held_out.right"
 STATE = "training/state.safetensors"
+ORIGIN = "training/origin.json"  # not shared with a model: it has paths of the machine
 FILES = ("model.safetensors", "labels.json", NGRAMS, "metrics.jsonl", "summary.json")  # beside config and tokenizer
 BESIDE_WEIGHTS = (SCALES, CONFIDENCE, RIGHT)  # arrays in a classifier's model.safetensors that are not weights
 

@@ -192,25 +192,25 @@ def _resolve(given: str, kinds: Sequence[str]) -> list[Source]:
         _refuse_device(path.stat(), given)
         with path.open("rb") as stream:
             return [Source(given, _spool(stream, given))]
-    if found := [source for match in _matches(path) for source in _resolve(str(match), kinds)]:
+    if found := [source for match in matches(path) for source in _resolve(str(match), kinds)]:
         return found
     if given in corpora.CORPORA:
         return [Source(str(path), path) for path in corpora.training_files(given, kinds)]
     raise _missing(given)
 
 
-def _matches(pattern: Path) -> list[Path]:
+def matches(pattern: Path) -> list[Path]:
     """The files and folders that a pattern matches; glob itself would follow links round in circles for `**`."""
     if "**" not in pattern.parts:
-        matches = map(Path, glob.glob(str(pattern)))  # noqa: PTH207 - Path.glob refuses absolute patterns
-        return sorted(path for path in matches if path.exists())
+        paths = map(Path, glob.glob(str(pattern)))  # noqa: PTH207 - Path.glob refuses absolute patterns
+        return sorted(path for path in paths if path.exists())
     at = pattern.parts.index("**")
     after = [part for part in pattern.parts[at + 1 :] if part != "**"]
-    folders = [path for path in _matches(Path(*pattern.parts[:at])) if path.is_dir()]
+    folders = [path for path in matches(Path(*pattern.parts[:at])) if path.is_dir()]
     if not after:
         return folders
     inside = (Path(glob.escape(parent), *after) for folder in folders for parent, _ in _walk(folder))
-    return sorted({match for below in inside for match in _matches(below)})
+    return sorted({match for below in inside for match in matches(below)})
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, list[str]]]:

@@ -70,7 +70,7 @@ class Saver:
         """
         saved = self.world.broadcast(self.run.training_state)  # other machines may not see the folder
         if saved is None:
-            raise self._error("lacks its folder training/")
+            raise self._error(f"lacks {STATE}")
         arrays, facts = saved
         found = {name: torch.from_numpy(array) for name, array in arrays.items()}
         self._check(found)

@@ -18,9 +18,8 @@ from chargen.errors import ChargenError
 from chargen.hardware import choose_device, keep_freed_memory
 from chargen.kinds import kind_of
 from chargen.runs.create import create_run, refuse_existing
-from chargen.runs.files import refuse_devices
 from chargen.runs.folder import CHECKPOINTS, Run
-from chargen.runs.inputs import check_unchanged
+from chargen.runs.inputs import check_unchanged, own_texts
 from chargen.runs.lock import training_lock
 from chargen.runs.search import find_run
 from chargen.text.labelled import LabelledSet
@@ -111,17 +110,18 @@ def resume(
         options = replace(options, minutes=budget.minutes, epochs=budget.epochs, steps=budget.steps)
     if "-" in options.inputs and sys.stdin.isatty():
         raise ChargenError(f"{run.name} was trained on standard input: pipe the same text into chargen again")
-    refuse_devices((*options.inputs, *options.val))
+    own = own_texts(run, piped=True)
     with _joined(options, run.path) as (world, workers, where):
         # A run that was killed before its first save still needs the weights of its source.
         source = find_run(options.start_from) if options.start_from and not run.can_resume else None
         run.ngrams()  # raises if they are missing, before any work is done
-        prepared = _prepare(options, Context(world, workers, where, source, resumed=run, progress=hooks.encoding))
+        context = Context(world, workers, where, source, resumed=run, progress=hooks.encoding)
+        prepared = _prepare(replace(options, inputs=own.inputs, val=own.val), context)
         if prepared.fit:
             raise ChargenError(
                 f"{run.name} was fitted at once, so it cannot be resumed: fit it again with --overwrite"
             )
-        check_unchanged(run, prepared.data)
+        check_unchanged(run, prepared.data, own)
         if world.is_writer and options != before:
             run = run.save_config({**run.config, "options": to_record(options)})
         yield from train(
