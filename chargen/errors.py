@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 
 MOST = 200  # characters of anything that a message quotes
 # What is quoted, or a word, that is longer. An apostrophe within a word opens no quotation.
 LONG = re.compile(rf"""(?<!\w)(?:'(?:\\.|[^'\\]){{{MOST},}}'|"(?:\\.|[^"\\]){{{MOST},}}")|\S{{{MOST + 1},}}""", re.S)
+
+SPELLED = {byte: f"\\x{byte:02x}" for byte in (*range(32), *range(127, 256))} | {
+    39: "\\'",
+    92: "\\\\",
+}  # between $' and '
 
 
 class ChargenError(ValueError):
@@ -39,3 +46,16 @@ def shorten(text: str, most: int = MOST) -> str:
         return text
     end = most // 2
     return text[: most - 1 - end] + "…" + text[-end:]
+
+
+def shell_word(text: str) -> str:
+    r"""A text as a shell takes it for one word, for a command that a message suggests.
+
+    Control characters, and bytes of a file's name that are no text, are spelled as bash and zsh read them.
+
+    >>> print(shell_word("book"), shell_word("my book (1)"), shell_word("a\x1b"))
+    book 'my book (1)' $'a\x1b'
+    """
+    if text.isprintable():
+        return shlex.quote(text)
+    return "$'" + "".join(SPELLED.get(byte, chr(byte)) for byte in os.fsencode(text)) + "'"

@@ -94,3 +94,16 @@ def test_damaged_runs_are_quoted_little(classifier: str) -> None:
             for line in invoke("check", "-m", classifier).output.splitlines():
                 check(visible(line))
             config.write_bytes(content)
+
+
+def test_a_huge_label_is_shown_short(workplace: Path) -> None:
+    rows = [
+        f"{word} {number},{label}" for number in range(12) for word, label in (("good", "x" * HUGE), ("bad", "n"))
+    ]
+    Path("huge.csv").write_text("text,label\n" + "\n".join(rows))
+    said = call("train", "huge.csv", *(option for option in SMALL_CLASSIFIER if option != "--quiet")).output
+    said += call("evaluate", "--mistakes", "3", "--explain").output
+    assert max(map(len, said.splitlines())) < 4 * MOST
+    Path("singles.csv").write_text("text,label\n" + "\n".join([*rows, f"one,{'y' * HUGE}"]))
+    check(refused("train", "singles.csv", *SMALL_CLASSIFIER))
+    check(refused("train", "huge.csv", "--val", "singles.csv", *SMALL_CLASSIFIER, "-o", "other"))

@@ -284,7 +284,7 @@ def _resume(
     if (named := typed.get("inputs", inputs)) != inputs and _resolved(named) != _resolved(own_texts(run).inputs):
         raise click.UsageError(
             f"{run.name} was trained on {', '.join(inputs)}, and --resume continues with that: leave INPUT out, or "
-            f"train on another text with --from {run.name}"
+            f"train on another text with --from {run.argument}"
         )
     budget = Budget(typed.get("minutes"), typed.get("epochs"), typed.get("steps"))
     with encoding_bar(quiet) as encoding:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from chargen.cli.output import tell, visible
-from chargen.errors import abridge
+from chargen.errors import abridge, shell_word
 from chargen.kinds import kind_of
 
 if TYPE_CHECKING:
@@ -117,7 +116,7 @@ def _result(event: Done) -> str:
     summary, run = event.summary, event.run
     cost = f"{summary['seconds']:.0f} s, {summary['tokens_per_second']:,.0f} tokens/s"
     if summary["stopped"] == INTERRUPTED:
-        again = f"chargen train --resume --out {shlex.quote(str(run.path))}"
+        again = f"chargen train --resume --out {shell_word(str(run.path))}"
         return f"interrupted after {cost}, saved in {run.path}: {again}"
     lines = [f"{_metrics(summary)} on held-out text; {cost}"]
     if "accuracy_interval" in summary:
@@ -126,7 +125,7 @@ def _result(event: Done) -> str:
     if "ngrams" in summary:
         alone = (("n-grams", summary["ngrams"]), ("the network", summary["network"]))
         lines += [f"  {name} alone: {_metrics(metrics)}" for name, metrics in alone]
-    lines.append(f"next: {kind_of(run.kind).use.format(shlex.quote(run.name))}")
+    lines.append(f"next: {kind_of(run.kind).use.format(run.argument)}")
     return "\n".join(lines)
 
 

@@ -54,7 +54,8 @@ def plot_classifier(figures: Mapping[str, Any], path: Path) -> None:
     figure.colorbar(image, ax=confusion, label="fraction of the true label's texts", shrink=0.8)
     confusion.set(xlabel="taken for", ylabel="truth", title=f"accuracy {figures['accuracy']:.4f}")
     if len(names) <= MAX_NAMES:
-        shown = [name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…" for name in names]
+        texts = [name.encode(errors="replace").decode() for name in names]  # a label may be the name of any file
+        shown = [text if len(text) <= MAX_NAME else f"{text[: MAX_NAME - 1]}…" for text in texts]
         confusion.set_xticks(range(len(names)), shown, rotation=90, parse_math=False)
         confusion.set_yticks(range(len(names)), shown, parse_math=False)
     if len(names) <= MAX_COUNTS:

@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from chargen.errors import ChargenError
+from chargen.errors import ChargenError, shell_word
 from chargen.kinds import is_kind, kind_of
 from chargen.models.config import ClassifierConfig, ModelConfig, weight_shapes
 from chargen.models.ngrams import NgramClassifier
@@ -75,6 +75,11 @@ class Run:
         return str(self.path) if is_path(str(self.path)) else f"./{self.path}"
 
     @property
+    def argument(self) -> str:
+        """The name as it is typed in a shell, after `-m` or `--from`."""
+        return shell_word(self.name)
+
+    @property
     def kind(self) -> str:
         """One of `kinds.KINDS`."""
         return str(self.config["kind"])
@@ -109,7 +114,7 @@ class Run:
         kind = kind_of(self.kind)
         own: type[Any] = kind.get(name)
         if not issubclass(own, wanted):
-            raise ChargenError(kind.wrong_kind.format(self.name))
+            raise ChargenError(kind.wrong_kind.format(self.argument))
         return read_record(own, record, f"{self.path / 'config.json'} has no {name} that chargen knows")
 
     def tokenizer(self) -> Tokenizer:

@@ -110,7 +110,7 @@ def _found(run: Run, given: str, places: list[Origin]) -> str:
     where = "" if Path(given).is_absolute() else f" (looked for in {folders})"
     raise ChargenError(
         f"{run.name}'s own text {given!r} is missing{where}: bring it back, or name another text, which evaluate and "
-        f"train --from {run.name} can read instead"
+        f"train --from {run.argument} can read instead"
     )
 
 
@@ -145,7 +145,7 @@ def check_unchanged(run: Run, record: DataRecord, own: OwnTexts) -> None:
             raise ChargenError(
                 f"the text in {', '.join(inputs)} has changed since {run.name} was trained with it, or chargen "
                 f"{_version(run)} read it otherwise: bring the old one back, or train with the new one and --from "
-                f"{run.name}"
+                f"{run.argument}"
             )
 
 

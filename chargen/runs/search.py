@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from chargen.errors import ChargenError
+from chargen.errors import ChargenError, shell_word
 from chargen.kinds import KINDS, kind_of
 from chargen.runs.folder import CHECKPOINTS, Run, is_path, is_run, load_run
 
@@ -40,7 +40,7 @@ def find_run(name: str | None, kind: str | None = None) -> Run:
         raise ChargenError(f"no {what} under {CHECKPOINTS}/ yet: make one with `{train}`, or name one with -m")
     run = load_run(folder_of(name))
     if kind not in (None, run.kind):
-        raise ChargenError(kind_of(run.kind).wrong_kind.format(name))
+        raise ChargenError(kind_of(run.kind).wrong_kind.format(shell_word(name)))
     return run
 
 

@@ -312,7 +312,7 @@ def options_of(run: Run, kind: type[AnyOptions]) -> AnyOptions:
     """
     own = options_type(run.kind)
     if not issubclass(own, kind):
-        raise ChargenError(kind_of(run.kind).wrong_kind.format(run.name))
+        raise ChargenError(kind_of(run.kind).wrong_kind.format(run.argument))
     return from_record(own, run.options)
 
 

@@ -135,7 +135,7 @@ class Saver:
     def _error(self, problem: str) -> ChargenError:
         return ChargenError(
             f"{self.run.path} {problem}, so it cannot be resumed: start a new run from its weights with --from "
-            f"{self.run.name}, or train it again with --overwrite"
+            f"{self.run.argument}, or train it again with --overwrite"
         )
 
     def roll_back(self, progress: Progress, rate: float) -> Progress:

@@ -171,7 +171,7 @@ def encoder_options(source: Run, asked: Options) -> dict[str, Any]:
         wanted = getattr(asked, name)
         if wanted not in (None, value):
             raise ChargenError(
-                f"--{name.replace('_', '-')} {wanted} contradicts --from {source.name}, which brings its own: "
+                f"--{name.replace('_', '-')} {wanted} contradicts --from {source.argument}, which brings its own: "
                 "leave it out"
             )
     return decided

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from chargen.errors import ChargenError
@@ -20,7 +21,8 @@ def logged(events: Iterator[Event]) -> Iterator[Event]:
         The same events.
 
     Raises:
-        ChargenError: The package tensorboard is not installed; raised before the training begins.
+        ChargenError: The package is not installed, or cannot write to a folder of this name; raised before
+            the training begins.
     """
     try:
         from torch.utils.tensorboard import SummaryWriter
@@ -35,7 +37,7 @@ def _write(events: Iterator[Event], open_writer: Any) -> Iterator[Event]:
         for event in events:
             match event:
                 case Started() if launched_rank() == 0:
-                    writer = open_writer(str(event.run.path / "tensorboard"))
+                    writer = _opened(open_writer, event.run.path / "tensorboard")
                 case Step() if writer:
                     writer.add_scalar("train/loss", event.loss, event.step)
                     writer.add_scalar("train/learning_rate", event.learning_rate, event.step)
@@ -47,3 +49,12 @@ def _write(events: Iterator[Event], open_writer: Any) -> Iterator[Event]:
     finally:
         if writer:
             writer.close()
+
+
+def _opened(open_writer: Any, folder: Path) -> Any:
+    try:
+        return open_writer(str(folder))
+    except UnicodeEncodeError as error:
+        raise ChargenError(
+            f"TensorBoard cannot write to {folder}, a name that is no UTF-8: name another folder with --out"
+        ) from error

@@ -7,7 +7,7 @@ from collections.abc import Generator
 from itertools import count
 from pathlib import Path
 
-from chargen.errors import ChargenError
+from chargen.errors import ChargenError, shell_word
 from chargen.runs.folder import Run, is_run
 from chargen.training.classifier_recipes import language_options, options_after_language
 from chargen.training.events import INTERRUPTED, Done, Event, Note, Step
@@ -53,7 +53,8 @@ def learn_language(
             if isinstance(event, Done):
                 if event.summary["stopped"] != INTERRUPTED:
                     return options_after_language(asked, str(event.run.path)), event.run
-                yield Note(f"no label is learned yet: when {language} is done, go on with --from {language}")
+                source = shell_word(str(language))
+                yield Note(f"no label is learned yet: when {source} is done, go on with --from {source}")
                 yield event
             elif isinstance(event, Step):
                 yield event
