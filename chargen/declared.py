@@ -24,7 +24,7 @@ def as_declared(name: str, declared: str, value: Any) -> Any:
         value: The value given.
 
     Raises:
-        ChargenError: The value has another type.
+        ChargenError: The value has another type, or is a whole number of more than 64 bits.
 
     >>> as_declared("length", "int", np.int64(3)), as_declared("stop", "tuple[str, ...]", "end")
     (3, ('end',))
@@ -43,10 +43,13 @@ def as_declared(name: str, declared: str, value: Any) -> Any:
     if kinds[0] == "bool" and isinstance(value, bool | np.bool_):
         return bool(value)
     if not isinstance(value, bool):
-        if kinds[0] == "int" and isinstance(value, Integral):
-            return int(value)
+        if kinds[0] in ("int", "float") and isinstance(value, Integral):
+            whole = int(value)
+            if not -(1 << 63) <= whole < 1 << 63:  # what torch takes
+                raise ChargenError(f"{name.replace('_', ' ')} is a number of more than 64 bits: give a smaller one")
+            return whole
         if kinds[0] == "float" and isinstance(value, Real):
-            return int(value) if isinstance(value, Integral) else float(value)
+            return float(value)
     wanted = {"bool": "True or False", "int": "a whole number", "float": "a number", "str": "a text"}
     raise ChargenError(
         f"{name.replace('_', ' ')} is {value!r}, but must be {wanted.get(kinds[0], 'a sequence of texts')}"

@@ -44,6 +44,10 @@ def test_a_whole_run_is_whole(run: Path) -> None:
     assert len(said) == 9 and all(line.startswith("whole") for line in said)
 
 
+def test_each_file_has_one_checksum(run: Path) -> None:
+    assert load_run(run).config["files"].keys() == {"tokenizer.json", "labels.json"}  # others hold their own
+
+
 @pytest.mark.parametrize("name", [*TENSORS, "tokenizer.json", "labels.json"])
 def test_a_flipped_bit_is_found(run: Path, name: str) -> None:
     content = (run / name).read_bytes()

@@ -231,6 +231,25 @@ def test_what_was_held_out(tmp_path: Path) -> None:
     assert run.weights().keys() == random_weights(LABELLED).keys()
 
 
+@pytest.mark.parametrize(
+    ("confidence", "right"), [([0.5], [1, 0]), ([[0.5]], [[1]]), (0.5, 1), ([2.0], [1]), ([np.nan], [1])]
+)
+def test_what_was_held_out_is_checked(tmp_path: Path, confidence: Any, right: Any) -> None:
+    run = classifier(tmp_path / "run")
+    beside: dict[str, np.ndarray] = {CONFIDENCE: np.array(confidence, np.float32), RIGHT: np.array(right, np.uint8)}
+    run.save_weights(run.weights() | beside)
+    with pytest.raises(ChargenError, match="has no probabilities of texts"):
+        run.held_out()
+
+
+@pytest.mark.parametrize("scales", [[1.0], [1.0, np.nan], [np.inf, 0.0], [1.0, -1.0]])
+def test_impossible_scales_are_refused(tmp_path: Path, scales: list[float]) -> None:
+    run = classifier(tmp_path / "run")
+    run.save_weights(run.weights() | {SCALES: np.array(scales)})
+    with pytest.raises(ChargenError, match="has no two scales"):
+        run.scales()
+
+
 # --- inputs
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from builders import SENTENCE
+from builders import SENTENCE, edit_json
 from trainings import assert_equal_runs, run_of, small, stop_after
 
 from chargen.api.evaluate import evaluate
@@ -175,3 +175,16 @@ def test_a_run_that_is_moved_away_while_it_trains_is_noticed_and_goes_on_elsewhe
     assert not (tmp_path / "run").exists()
     run = run_of(list(resume(load_run(tmp_path / "moved"), Budget())))
     assert run.path == tmp_path / "moved" and run.summary()["steps"] == 12
+
+
+def test_layers_beyond_sense_are_refused_before_a_model_is_made(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_of(start(small(text), tmp_path / "run", hooks=stop_after(5)))
+    monkeypatch.setattr("chargen.training.start._prepare", lambda *arguments: pytest.fail("a model is made"))
+    edit_json(run.path / "config.json", lambda config: config["options"].update(hidden_size=1 << 16))
+    with pytest.raises(ChargenError, match="has two values of hidden_size"):
+        list(resume(load_run(run.path), Budget()))
+    edit_json(run.path / "config.json", lambda config: config["model"]["encoder"].update(hidden_size=1 << 16))
+    with pytest.raises(ChargenError, match=r"but config\.json says"):
+        list(resume(load_run(run.path), Budget()))

@@ -193,7 +193,13 @@ def without(name: str) -> Callable[[dict[str, Any], dict[str, Any]], object]:
         (lambda tensors, facts: facts.update(rollbacks=-1), "has impossible numbers in"),
         (lambda tensors, facts: facts.update(seconds=math.inf), "has impossible numbers in"),
         (lambda tensors, facts: facts.update(seconds=-0.5), "has impossible numbers in"),
+        (lambda tensors, facts: facts.update(step=10**400), "has impossible numbers in"),
+        (lambda tensors, facts: facts.update(tokens=1 << 60), "has impossible numbers in"),
+        (lambda tensors, facts: facts.update(best=math.nan), "has impossible numbers in"),
+        (lambda tensors, facts: facts.update(average_loss=-math.inf), "has impossible numbers in"),
         (lambda tensors, facts: facts.update(step="x"), "does not record a training"),
+        (lambda tensors, facts: tensors["model.0.bias"].fill(math.nan), r"has model\.0\.bias in .* not finite"),
+        (lambda tensors, facts: tensors["random.cpu"].fill(255), "no state of a generator"),
     ],
 )
 def test_what_does_not_fit_is_refused_and_nothing_is_taken_up(run: Run, edit: Any, sentence: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from builders import SENTENCE
+from builders import SENTENCE, edit_json
 from trainings import notes_of, run_of, small
 
 from chargen.errors import ChargenError
@@ -92,3 +92,15 @@ def test_fine_tuning_refuses_another_shape(text: str, tmp_path: Path) -> None:
     first = run_of(start(small(text), tmp_path / "first"))
     with pytest.raises(ChargenError, match="--hidden-size 20 contradicts --from"):
         list(start(small(text, hidden_size=20, start_from=str(first.path)), tmp_path / "second"))
+
+
+def test_a_shape_beyond_sense_is_refused_before_a_model_is_made(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = run_of(start(small(text), tmp_path / "first"))
+    edit_json(first.path / "config.json", lambda config: config["model"]["encoder"].update(hidden_size=1 << 16))
+    made = "chargen.training.tasks.language_model.LanguageModel"
+    monkeypatch.setattr(made, lambda config: pytest.fail("a model is made"))
+    options = LanguageModelOptions(inputs=(text,), start_from=str(first.path), steps=1, batch_size=4, device="cpu")
+    with pytest.raises(ChargenError, match=r"but config\.json says"):
+        list(start(options, tmp_path / "second"))

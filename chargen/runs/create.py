@@ -46,8 +46,6 @@ def create_run(
     files = {tokenizer.file_name: tokenizer.to_bytes()}
     if labels is not None:
         files["labels.json"] = to_json(labels)
-    if ngrams is not None:
-        files[NGRAMS] = tensor_bytes(ngrams.arrays(), {})
     record = {
         "format_version": FORMAT_VERSION,
         **config,
@@ -58,6 +56,8 @@ def create_run(
         },
         "files": {name: digest(content) for name, content in files.items()},  # which are written once
     }
+    if ngrams is not None:
+        files[NGRAMS] = tensor_bytes(ngrams.arrays(), {})  # which holds its own checksum
     files |= {"config.json": to_json(record), ORIGIN: to_json(asdict(Origin.here(path)))}
     return _write_folder(path, files, overwrite=overwrite)
 

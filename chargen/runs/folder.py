@@ -155,14 +155,17 @@ class Run:
         """Factors (2,) for the logits of a classifier's network and for those of its n-grams."""
         defaults = {} if "ngrams" in self.options else {SCALES: np.array([1.0, 0.0])}
         scales = {**defaults, **self._all_weights()}.get(SCALES)
-        if scales is None or scales.shape != (2,):
+        if scales is None or scales.shape != (2,) or not (np.isfinite(scales) & (scales >= 0)).all():
             raise ChargenError(f"{self.path / 'model.safetensors'} has no two {SCALES}: the run is damaged")
         return scales
 
     def held_out(self) -> tuple[np.ndarray, np.ndarray]:
         """For N held-out texts, the probability (N,) of the chosen label, and whether (N,) it was correct."""
         weights = self._all_weights()
-        return weights.get(CONFIDENCE, np.empty(0)), weights.get(RIGHT, np.empty(0)).astype(bool)
+        confidence, right = weights.get(CONFIDENCE, np.empty(0)), weights.get(RIGHT, np.empty(0)).astype(bool)
+        if confidence.ndim != 1 or right.shape != confidence.shape or not (abs(confidence - 0.5) <= 0.5).all():
+            raise ChargenError(f"{self.path / 'model.safetensors'} has no probabilities of texts: the run is damaged")
+        return confidence, right
 
     def summary(self) -> dict[str, Any]:
         """How the training ended; empty until then."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import Field, dataclass, field
 from typing import Any
@@ -18,8 +17,9 @@ class Range:
     described: str  # completes the sentence "must be …"
 
 
+LARGE = 1e100  # below it, the products of a few numbers are finite
 AT_LEAST_ONE = Range(lambda value: value >= 1, "at least 1")
-POSITIVE = Range(lambda value: 0 < value < math.inf, "a number more than 0")  # rejects NaN too
+POSITIVE = Range(lambda value: 0 < value < LARGE, "a number more than 0 and below 1e100")  # rejects NaN too
 NOT_NEGATIVE = Range(lambda value: value >= 0, "at least 0")
 FRACTION = Range(lambda value: 0 <= value < 1, "at least 0 and below 1")
 

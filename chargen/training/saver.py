@@ -23,6 +23,7 @@ from chargen.training.task import Task
 
 SAVE_INTERVAL = 60.0  # seconds between saves: the most that a power cut loses
 MIN_INTERVAL_PER_SAVE = 50.0  # the interval is at least this many times the last save's own time, so saves take 2 %
+MOST = 1 << 53  # steps or tokens: beyond, a float is not exact
 ROLLBACKS = 2  # returns to the last save, each at half the learning rate, before a diverged training gives up
 
 
@@ -107,13 +108,19 @@ class Saver:
         for name in sorted((needed.keys() ^ found.keys()) - optional):
             raise self._error(f"{'lacks' if name in needed else 'has an unknown'} {name} in {STATE}")
         for name, tensor in found.items():
-            if name in optional:
+            if name not in needed:
                 continue
             if tensor.shape != needed[name].shape or tensor.dtype != needed[name].dtype:
                 raise self._error(
                     f"has {name} in {STATE} as {tuple(tensor.shape)} of {tensor.dtype}, where the model needs "
                     f"{tuple(needed[name].shape)} of {needed[name].dtype}"
                 )
+            if not tensor.isfinite().all():
+                raise self._error(f"has {name} in {STATE} with numbers that are not finite")
+        try:
+            torch.Generator().set_state(found["random.cpu"])
+        except RuntimeError as error:
+            raise self._error(f"has random.cpu in {STATE} that is no state of a generator") from error
 
     def _state(self) -> dict[str, Tensor]:
         """The current tensors of model, task and random generators, by the names that the file has."""
@@ -128,7 +135,9 @@ class Saver:
         """Parse the saved progress; ChargenError if it is malformed or its numbers are impossible."""
         progress = read_record(Progress, facts, f"{self.run.path / STATE} does not record a training's progress")
         counts = (progress.step, progress.tokens, progress.stale, progress.evaluation_tokens, progress.strikes)
-        if min(counts) < 0 or not 0 <= progress.seconds < math.inf or not 0 <= progress.rollbacks <= ROLLBACKS:
+        fits = min(counts) >= 0 and max(counts) <= MOST and 0 <= progress.rollbacks <= ROLLBACKS
+        losses = (progress.seconds, progress.best or 0.0, progress.average_loss or 0.0)
+        if not fits or progress.seconds < 0 or not all(map(math.isfinite, losses)):
             raise self._error(f"has impossible numbers in {STATE}")
         return progress
 

@@ -149,6 +149,7 @@ def encoder_options(source: Run, asked: Options) -> dict[str, Any]:
     Raises:
         ChargenError: The request contradicts one of them, or only the encoder is bidirectional.
     """
+    source.weights()  # compared with the config before a model is made of it
     encoder = source.model_config(ModelConfig).encoder
     decided: dict[str, Any] = {
         **{name: getattr(encoder, name) for name in ENCODER_OPTIONS},

@@ -17,6 +17,7 @@ import chargen
 from chargen.errors import ChargenError
 from chargen.hardware import choose_device, keep_freed_memory
 from chargen.kinds import kind_of
+from chargen.models.config import ModelConfig
 from chargen.runs.create import create_run, refuse_existing
 from chargen.runs.folder import CHECKPOINTS, Run
 from chargen.runs.inputs import check_unchanged, own_texts
@@ -111,6 +112,7 @@ def resume(
     if "-" in options.inputs and sys.stdin.isatty():
         raise ChargenError(f"{run.name} was trained on standard input: pipe the same text into chargen again")
     own = own_texts(run, piped=True)
+    _check_shape(before, run)
     with _joined(options, run.path) as (world, workers, where):
         # A run that was killed before its first save still needs the weights of its source.
         source = find_run(options.start_from) if options.start_from and not run.can_resume else None
@@ -135,6 +137,16 @@ def resume(
             world=world,
             workers=workers,
         )
+
+
+def _check_shape(options: Options, run: Run) -> None:
+    """Raise ChargenError unless options, config and weights have one shape: a model is made of the options' one."""
+    encoder = run.model_config(ModelConfig).encoder
+    for name in ("cell", "num_layers", "hidden_size", "embedding_size"):
+        if getattr(options, name) not in (None, getattr(encoder, name)):
+            raise ChargenError(f"{run.path / 'config.json'} has two values of {name}: the run is damaged")
+    if run.has_weights:
+        run.weights()
 
 
 def default_folder(options: Options) -> Path:
