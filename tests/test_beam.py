@@ -100,8 +100,9 @@ def test_characters_of_several_bytes_are_written_whole() -> None:
         assert found[0].text == "größe"[:length]
 
 
-def test_a_beam_of_nothing_is_refused() -> None:
+def test_a_beam_of_nothing_or_beyond_sense_is_refused() -> None:
     engine = make_engine()
     logits, state = engine.step(np.array([3]), engine.start(1))
-    with pytest.raises(ChargenError, match="at least 1"):
-        beam_search(engine, TOKENIZER, logits, state, width=0, length=5)
+    for width, length in ((0, 5), (10**20, 5), (2, 0)):
+        with pytest.raises(ChargenError, match=f"not {width} and {length}"):
+            beam_search(engine, TOKENIZER, logits, state, width=width, length=length)

@@ -302,6 +302,7 @@ def test_constraints_that_cannot_be_met_are_refused(settings: dict[str, Any], se
         ({"prompt": "aéb№"}, "characters the model never saw, 'é', '№'"),
         ({"length": 0}, "length is 0"),
         ({"samples": 0}, "samples is 0"),
+        ({"samples": 1 << 21}, "samples is 2097152"),
         ({"seed": -1}, "seed is -1"),
         ({"stop": ["a", ""]}, "empty stop text"),
         ({"bias": token_bias(ABC, allow="")}, "every token of the model is forbidden"),

@@ -11,6 +11,7 @@ from builders import write_run
 from chargen.errors import ChargenError
 from chargen.kinds import CLASSIFIER, LANGUAGE_MODEL
 from chargen.models.config import ClassifierConfig, EncoderConfig, LanguageModelConfig
+from chargen.runs.lock import training_lock
 from chargen.runs.search import find_run, runs
 from chargen.text.tokenizers.char import CharTokenizer
 
@@ -45,3 +46,17 @@ def test_without_runs_the_way_to_one_is_told(tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ChargenError, match="make one with `chargen train --task classify`"):
         find_run(None, CLASSIFIER)
+
+
+def test_a_run_that_was_to_be_replaced_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process was killed between its two renames: the old run is hidden, and the new one is not yet there."""
+    monkeypatch.chdir(tmp_path)
+    run = write_run(Path("checkpoints/run"), MODEL, TOKENIZER)
+    hidden, unfinished = Path("checkpoints/.run.old/run"), Path("checkpoints/.run.new")
+    hidden.parent.mkdir()
+    run.path.rename(hidden)
+    write_run(unfinished, MODEL, TOKENIZER)
+    with training_lock(run.path), pytest.raises(ChargenError, match="no run called 'run'"):
+        find_run("run")
+    assert find_run("run").weights().keys() == run.weights().keys()
+    assert [path.name for path in Path("checkpoints").iterdir()] == ["run"]

@@ -12,6 +12,7 @@ from chargen.generation.engines.contract import Engine
 from chargen.generation.samplers import log_softmax
 from chargen.text.tokenizers.base import StreamDecoder, Tokenizer
 
+MOST_WIDTH = 1 << 16
 MAX_BYTES = 4  # of a character, and so the most tokens that one can need
 
 Array = npt.NDArray[np.floating[Any]]
@@ -52,10 +53,12 @@ def beam_search(
         At most `width` continuations, the likeliest first.
 
     Raises:
-        ChargenError: Width or length is below 1.
+        ChargenError: Width or length is below 1, or the width above MOST_WIDTH.
     """
-    if width < 1 or length < 1:
-        raise ChargenError(f"beam width and length must be at least 1, not {width} and {length}")
+    if not 1 <= width <= MOST_WIDTH or length < 1:
+        raise ChargenError(
+            f"beam width must be from 1 to {MOST_WIDTH:,} and length at least 1, not {width} and {length}"
+        )
     beams = [_Beam((), "", tokenizer.decoder())]
     beam_log_probs = np.zeros(1)  # (W,)
     finished: list[tuple[float, tuple[int, ...], str]] = []

@@ -18,6 +18,7 @@ from chargen.generation.samplers import Sampling, draw, log_softmax, token_probs
 from chargen.text.tokenizers.base import Tokenizer
 
 DRAWN_AT_ONCE = 64  # tokens per stream, if the engine draws
+MOST_SAMPLES = 1 << 20  # written at once
 
 
 class Piece(NamedTuple):
@@ -69,8 +70,8 @@ def generate(
         ChargenError: The model never saw a character of the prompt, a setting is out of range, or every token is
             forbidden; raised by this call. Weights that give infinite logits or NaN are found later, by the iterator.
     """
-    if samples < 1:
-        raise ChargenError(f"the number of samples is {samples}, but must be at least 1")
+    if not 1 <= samples <= MOST_SAMPLES:
+        raise ChargenError(f"the number of samples is {samples}, but must be from 1 to {MOST_SAMPLES:,}")
     check_turn(length, stop)
     if unknown := tokenizer.unknown(prompt):
         raise ChargenError(

@@ -102,12 +102,15 @@ def _write_folder(path: Path, files: Mapping[str, bytes], *, overwrite: bool) ->
 
 def recover(path: Path) -> None:
     """Clean up after a process that was killed as it wrote a run's folder; a run that it moved away comes back."""
-    for leftover in path.parent.glob(f".{escape(path.name)}.*"):
-        if not leftover.is_dir():
-            continue
+    for leftover in leftovers(path):
         if not path.exists() and is_run(leftover / path.name):
             (leftover / path.name).replace(path)
         shutil.rmtree(leftover, ignore_errors=True)
+
+
+def leftovers(path: Path) -> list[Path]:
+    """The hidden folders beside a run's that `_write_folder` works in."""
+    return [found for found in path.parent.glob(f".{escape(path.name)}.*") if found.is_dir()]
 
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:

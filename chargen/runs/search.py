@@ -8,7 +8,9 @@ from pathlib import Path
 
 from chargen.errors import ChargenError, shell_word
 from chargen.kinds import KINDS, kind_of
+from chargen.runs.create import leftovers, recover
 from chargen.runs.folder import CHECKPOINTS, Run, is_path, is_run, load_run
+from chargen.runs.lock import training_lock
 
 
 def runs(folder: Path = CHECKPOINTS) -> Iterator[Run]:
@@ -47,6 +49,8 @@ def find_run(name: str | None, kind: str | None = None) -> Run:
 def folder_of(name: str) -> Path:
     """The folder of the run that a user named, whether or not the run in it is whole.
 
+    A run that a process was killed over, as it replaced it by another, comes back first.
+
     Args:
         name: A name under `checkpoints/`, or a path.
 
@@ -54,9 +58,18 @@ def folder_of(name: str) -> Path:
         ChargenError: There is no such run; the message lists the others.
     """
     for path in (Path(name),) if is_path(name) else (CHECKPOINTS / name, Path(name)):
-        if is_run(path):
+        if is_run(path) or _comes_back(path):
             return path
     if Path(name).is_dir():
         load_run(Path(name))  # says what is wrong with the folder
     names = ", ".join(run.name for run in runs()) or "none yet"
     raise ChargenError(f"no run called {name!r} under {CHECKPOINTS}/ nor at that path; there are: {names}")
+
+
+def _comes_back(path: Path) -> bool:
+    """Whether there is a run after leftovers of a killed process were cleaned up; not while a process trains it."""
+    if not leftovers(path):
+        return False
+    with suppress(ChargenError), training_lock(path):
+        recover(path)
+    return is_run(path)

@@ -23,6 +23,7 @@ from chargen.text.decoding import decode, has_mark
 from chargen.text.packed import ARCHIVE, BLOCK, COMPRESSED, decompressed, members, read_member, read_packed
 
 SNIFFED = 1 << 13  # bytes read to tell a binary file from text
+TEMPORARY = "chargen-input-"  # begins the names of folders for what can be read only once
 
 OnRead = Callable[[int], object]  # called with the number of bytes just read, of a source's `size`
 
@@ -257,15 +258,31 @@ def _looks_like_text(source: Source) -> bool:
 
 @functools.cache  # so that standard input can be named twice
 def _spool(stream: BinaryIO, name: str) -> Path:
-    """Copy a stream to a temporary file, so that it can be read more than once; removed when Python ends."""
+    """Copy a stream to a temporary file, so that it can be read more than once."""
     with contextlib.suppress(OSError):  # a stream in memory has no number
         if not stream.isatty():
             _refuse_device(os.fstat(stream.fileno()), name)
-    with tempfile.NamedTemporaryFile(prefix="chargen-", delete=False) as copy:
-        path = Path(copy.name)
-        atexit.register(path.unlink, missing_ok=True)
+    path = _temporary_folder() / "text"
+    with path.open("wb") as copy:
         shutil.copyfileobj(stream, copy, BLOCK)
     return path
+
+
+def _temporary_folder() -> Path:
+    """Make a folder that is removed when Python ends or, if it is killed, by the next process that makes one."""
+    from filelock import FileLock, Timeout
+
+    for lock in Path(tempfile.gettempdir()).glob(f"{TEMPORARY}*/lock"):
+        with contextlib.suppress(OSError, Timeout):
+            with FileLock(lock, timeout=0):  # free only if its process has ended
+                pass
+            shutil.rmtree(lock.parent, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=TEMPORARY))
+    own = FileLock(folder / "lock")
+    own.acquire()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    atexit.register(own.release)  # before that: the last is called first
+    return folder
 
 
 def _refuse_device(found: os.stat_result, name: str) -> None:
