@@ -58,6 +58,7 @@ class Whole(NamedTuple):
 
     startup: float  # seconds before the first step
     length: float  # seconds from then on
+    lines: int  # that it printed meanwhile
     weights: str  # a digest, of the training state too
     files: list[str]
 
@@ -136,11 +137,12 @@ def train(folder: Path, job: Job, arguments: tuple[str, ...]) -> None:
     complete(start(folder, job, arguments))
 
 
-def complete(process: subprocess.Popen[str]) -> None:
-    """Wait until a command ends; FaultError unless it ends well."""
+def complete(process: subprocess.Popen[str]) -> int:
+    """Wait until a command ends, and count the lines it still prints; FaultError unless it ends well."""
     _, said = process.communicate(timeout=600)
     if process.returncode:
         raise FaultError(f"exit code {process.returncode}: {said.strip()[-300:]}")
+    return said.count("\n")
 
 
 def has_begun(process: subprocess.Popen[str]) -> bool:
@@ -155,15 +157,20 @@ def uninterrupted(folder: Path, job: Job, old: Path) -> Whole:
     process = start(folder, job, job.arguments)
     has_begun(process)
     begun = time.monotonic()
-    complete(process)
-    return Whole(begun - before, time.monotonic() - begun, digest(folder / RUN), files(folder))
+    lines = complete(process)
+    return Whole(begun - before, time.monotonic() - begun, lines, digest(folder / RUN), files(folder))
 
 
 def kill(folder: Path, job: Job, arguments: tuple[str, ...], whole: Whole, random: Random, *, late: bool) -> str:
     """Start a training and kill it, after its first step if `late`; whether that came "before" it or "after" it."""
     process = start(folder, job, arguments)
     begun = late and has_begun(process)
-    time.sleep(random.uniform(0, whole.length if late else whole.startup))
+    pause = whole.startup
+    if late and process.stderr:  # on a machine that others use, lines tell the moment better than seconds
+        for _ in range(random.randrange(whole.lines)):
+            process.stderr.readline()
+        pause = whole.length / whole.lines
+    time.sleep(random.uniform(0, pause))
     if process.poll() is not None:
         complete(process)
         return "ended"

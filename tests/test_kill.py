@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from pathlib import Path
 
@@ -81,6 +82,23 @@ def test_killed_while_saving(whole: Run, tmp_path: Path, place: str, moment: int
     killed = run_python("-c", KILLER, place, str(moment), "0", *TRAIN, cwd=tmp_path)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert_equal_runs(whole, finish(tmp_path))
+
+
+# The new run's two files are renamed into place, then the old run's folder goes and the new one comes.
+@pytest.mark.parametrize("moment", [2, 3, 4])
+def test_killed_while_overwriting(whole: Run, tmp_path: Path, moment: int) -> None:
+    write_text(tmp_path / "book.txt")
+    shutil.copytree(whole.path.parent, tmp_path / "checkpoints")
+    again = [*TRAIN, "--seed", "1", "--overwrite"]
+    killed = run_python("-c", KILLER, "after", str(moment), "0", *again, cwd=tmp_path)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    run_python("-m", "chargen", "check", "-m", "book", cwd=tmp_path, check=True)
+    found = load_run(tmp_path / "checkpoints" / "book")
+    assert found.options["seed"] == (0 if moment < 4 else 1)
+    if moment < 4:
+        assert_equal_runs(whole, found)
+    assert finish(tmp_path).summary()["steps"] == STEPS
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["book"]
 
 
 @pytest.mark.parametrize("later", [0.02, 0.04, 0.08])

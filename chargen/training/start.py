@@ -18,7 +18,7 @@ from chargen.errors import ChargenError
 from chargen.hardware import choose_device, keep_freed_memory
 from chargen.kinds import kind_of
 from chargen.models.config import ModelConfig
-from chargen.runs.create import create_run, refuse_existing
+from chargen.runs.create import create_run, recover, refuse_existing
 from chargen.runs.folder import CHECKPOINTS, Run
 from chargen.runs.inputs import check_unchanged, own_texts
 from chargen.runs.lock import training_lock
@@ -114,6 +114,8 @@ def resume(
     own = own_texts(run, piped=True)
     _check_shape(before, run)
     with _joined(options, run.path) as (world, workers, where):
+        if world.is_writer:
+            recover(run.path)
         # A run that was killed before its first save still needs the weights of its source.
         source = find_run(options.start_from) if options.start_from and not run.can_resume else None
         run.ngrams()  # raises if they are missing, before any work is done
