@@ -157,7 +157,7 @@ def uninterrupted(folder: Path, job: Job, old: Path) -> Whole:
     process = start(folder, job, job.arguments)
     has_begun(process)
     begun = time.monotonic()
-    lines = complete(process)
+    lines = max(1, complete(process))
     return Whole(begun - before, time.monotonic() - begun, lines, digest(folder / RUN), files(folder))
 
 
