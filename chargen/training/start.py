@@ -28,7 +28,7 @@ from chargen.text.packed import COMPRESSED
 from chargen.training.distributed import World, join, leave
 from chargen.training.events import Done, Event, Note
 from chargen.training.loop import train
-from chargen.training.options import Options, options_of, to_record
+from chargen.training.options import ENCODER_OPTIONS, Options, options_of, to_record
 from chargen.training.schedule import Budget
 from chargen.training.setup import Context, Hooks, Prepared
 from chargen.workers import Workers, workers_for
@@ -144,7 +144,7 @@ def resume(
 def _check_shape(options: Options, run: Run) -> None:
     """Raise ChargenError unless options, config and weights have one shape: a model is made of the options' one."""
     encoder = run.model_config(ModelConfig).encoder
-    for name in ("cell", "num_layers", "hidden_size", "embedding_size"):
+    for name in ENCODER_OPTIONS:
         if getattr(options, name) not in (None, getattr(encoder, name)):
             raise ChargenError(f"{run.path / 'config.json'} has two values of {name}: the run is damaged")
     if run.has_weights:
