@@ -55,7 +55,7 @@ def writer(tmp_path_factory: pytest.TempPathFactory) -> tuple[TextWriter, str]:
 
 
 def test_parameters_are_the_options_of_training_with_the_same_defaults() -> None:
-    of_files = {"inputs", "encoding", "val", "text_column", "label_column"}
+    of_files = {"inputs", "encoding", "val", "text_column", "label_column", "skip_unlabelled"}
     options = {field.name: field.default for field in fields(ClassifierOptions) if field.name not in of_files}
     parameters = TextClassifier().get_params()
     assert MISSING not in options.values()

@@ -159,6 +159,54 @@ def test_labels_in_front_of_lines_are_read(tmp_path: Path, name: str) -> None:
             read(tmp_path / name, f"__label__pos so good\n{line}\n")
 
 
+@pytest.mark.parametrize("start", ["\ufeff", "\n \n"])
+def test_labels_in_front_may_follow_a_mark_or_blank_lines_and_precede_a_tab(tmp_path: Path, start: str) -> None:
+    lines = '__label__pos\tso good\n__label__neg so bad, really\n__label__pos a "fine" one'
+    found = read(tmp_path / "a.txt", start + lines)
+    assert found == GOOD_BAD
+
+
+def test_labels_in_front_of_some_lines_are_questioned(tmp_path: Path) -> None:
+    with pytest.raises(ChargenError, match=r"a\.txt, line 2, begins with __label__, but the first line does not"):
+        read(tmp_path / "a.txt", "so good\n__label__neg so bad\n")
+
+
+def test_texts_without_label_can_be_left_out(tmp_path: Path) -> None:
+    table = 'label,text\npos,so good\n,none\nneg,"so bad, really"\npos,"a ""fine"" one"\n'
+    lines = '__label__pos so good\nnone\n\n__label__neg so bad, really\n__label__pos a "fine" one\n'
+    for name, content in (("a.csv", table), ("a.txt", lines)):
+        with pytest.raises(ChargenError, match="or leave out such texts with --skip-unlabelled"):
+            read(tmp_path / name, content)
+        found = read(tmp_path / name, content, skip_unlabelled=True)
+        assert found == GOOD_BAD and found.reading.unlabelled == 1
+        assert f"1 text without label left out of {tmp_path / name}" in found.reading.notes
+    films = lay(tmp_path / "films", "pos/1.txt", "neg/1.txt", "unsup/1.txt", "unsup/2.txt")
+    found = read_labelled([films], for_training=False, skip_unlabelled=True)
+    assert found.label_names == ["neg", "pos"] and found.reading.unlabelled == 2
+
+
+def test_what_macos_adds_is_no_label(tmp_path: Path) -> None:
+    films = lay(tmp_path / "films", "pos/1.txt", "neg/1.txt", "__MACOSX/1.txt", "neg/__MACOSX/1.txt", "neg/.DS_Store")
+    assert read_labelled([films], for_training=False).labels == ["neg", "pos"]
+
+
+def test_tables_without_their_suffix_are_questioned(tmp_path: Path) -> None:
+    with pytest.raises(ChargenError, match=r"a\.txt looks like a table, since each line has 2 cells with tabs"):
+        read(tmp_path / "a.txt", "pos\tso good\nneg\tso bad\n")
+    with pytest.raises(ChargenError, match=r"labelled 'b', the name of the file: .* a table ends in \.csv"):
+        (tmp_path / "b.txt").write_text("pos,so good\nneg,so bad\n")
+        read_labelled([str(tmp_path / "b.txt")])
+
+
+@pytest.mark.parametrize("labels", [("['a', 'b']", "['b']"), ('[""a"", ""b""]', "[]"), ("[27 3]", "[2]")])
+def test_lists_in_cells_are_no_labels(tmp_path: Path, labels: tuple[str, str]) -> None:
+    rows = "".join(f'good {number},"{labels[number % 2]}"\n' for number in range(6))
+    with pytest.raises(ChargenError, match=r"the labels in 'label' of .*a\.csv are lists, such as \["):
+        read(tmp_path / "a.csv", "text,label\n" + rows)
+    tags = "".join(f"good {number},[{'AB'[number % 2]}]\n" for number in range(6))
+    assert read(tmp_path / "a.csv", "text,label\n" + tags).label_names == ["[A]", "[B]"]
+
+
 def test_measured_numbers_are_no_labels(tmp_path: Path) -> None:
     rows = "".join(f"some words {n}\t{n % 3}\t{n % 7},{n % 5}\t{n % 7}.{n % 5}\n" for n in range(60))
     found = read(tmp_path / "a.tsv", f"words\tstars\tsize\tshare\n{rows}")

@@ -46,6 +46,7 @@ def evaluate(
     encoding: str | None = None,
     text_column: str | Sequence[str] | None = None,
     label_column: str | None = None,
+    skip_unlabelled: bool | None = None,
 ) -> dict[str, Any]:
     """Measure a run on a text or on labelled texts.
 
@@ -60,6 +61,7 @@ def evaluate(
         encoding: Encoding of `inputs`; None: as in training.
         text_column: Column of the texts, or for a classifier several; None: as in training.
         label_column: Column of the labels; None: as in training.
+        skip_unlabelled: Leave out texts without label instead of refusing them; None: as in training.
 
     Returns:
         Metrics by name: for a language model nats per token, bits per character, …; for a classifier accuracy,
@@ -70,7 +72,12 @@ def evaluate(
 
     >>> chargen.evaluate("book", "other.txt")["bits_per_character"]  # doctest: +SKIP
     """
-    typed: dict[str, Any] = {"encoding": encoding, "text_column": text_column, "label_column": label_column}
+    typed: dict[str, Any] = {
+        "encoding": encoding,
+        "text_column": text_column,
+        "label_column": label_column,
+        "skip_unlabelled": skip_unlabelled,
+    }
     reading = {name: value for name, value in typed.items() if value not in (None, ())}
     run = run if isinstance(run, Run) else find_run(str(run))
     inputs = (str(inputs),) if isinstance(inputs, str | Path) else tuple(map(str, inputs))
@@ -152,7 +159,8 @@ def evaluate_classifier(
         # The recorded columns are those that the options led to in training; only columns named now override them.
         named = reading if columns["columns"] else vars(options)
         columns |= {name: named.get(name) for name in ("text_column", "label_column")}
-        examples = read_labelled(inputs, **columns, encoding=options.encoding, for_training=False)
+        columns |= {"encoding": options.encoding, "skip_unlabelled": options.skip_unlabelled}
+        examples = read_labelled(inputs, **columns, for_training=False)
         explained = examples.texts
     else:
         data = load_labelled(options.labelled, recorded)
@@ -172,7 +180,10 @@ def evaluate_classifier(
         without_held_out = fit_ngrams(data.train, examples, labels, balance=options.balance)
         sources = sources._replace(ngrams=without_held_out.logits(examples.texts))
     probs = softmax(classifier.combined(sources))
-    metrics = classifier_metrics(probs, truth, labels) | {"rows_dropped": examples.reading.rows_dropped}
+    metrics = classifier_metrics(probs, truth, labels) | {
+        "rows_dropped": examples.reading.rows_dropped,
+        "unlabelled": examples.reading.unlabelled,
+    }
     if inputs and not columns["columns"]:
         metrics["guessed"] = list(examples.reading.notes)
     if sources.ngrams is not None:

@@ -63,6 +63,7 @@ class ClassifierKeywords(Keywords, total=False):
 
     text_column: Names
     label_column: str | None
+    skip_unlabelled: bool
     pooling: str | None
     bidirectional: bool | None
     max_length: int

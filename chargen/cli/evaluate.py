@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 RULES = [needs("dynamic_rate", "dynamic")]
 GROUPS = {
-    "Data": ("model", "encoding", "text_column", "label_column"),
+    "Data": ("model", "encoding", "text_column", "label_column", "skip_unlabelled"),
     "Language models": ("dynamic", "dynamic_rate"),
     "Classifiers": ("mistakes", "explain", "plot"),
     "Device and output": ("device", "as_json"),
@@ -38,6 +38,9 @@ GROUPS = {
     help="Column of the texts in DATA; repeatable for classifiers.  [default: as in training]",
 )
 @click.option("--label-column", help="Column of the labels in DATA.  [default: as in training]")
+@click.option(
+    "--skip-unlabelled", is_flag=True, default=None, help="Leave out texts of DATA without label, not refuse them."
+)
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, …")
 @click.option(
     "--dynamic", is_flag=True, help="Let the model go on learning from DATA while it reads it (dynamic evaluation)."
@@ -113,6 +116,8 @@ def command(
         tell(abridge(note))
     if metrics.get("rows_dropped"):
         tell(f"rows without text, left out: {metrics['rows_dropped']:,}")
+    if metrics.get("unlabelled"):
+        tell(f"texts without label, left out: {metrics['unlabelled']:,}")
     if plot:
         plot_classifier(metrics, plot)
         tell(f"plot: {plot}")

@@ -29,7 +29,7 @@ GROUPS = {
     "Budget": ("minutes", "epochs", "steps", "patience"),
     "Text": (
         *("val", "val_fraction", "tokenizer", "vocab_size", "min_frequency", "encoding", "documents"),
-        *("text_column", "label_column"),
+        *("text_column", "label_column", "skip_unlabelled"),
     ),
     "Model": (
         *("size", "cell", "num_layers", "hidden_size", "embedding_size", "tied"),
@@ -119,6 +119,9 @@ RESUMABLE = ("minutes", "epochs", "steps", "device", "precision")  # options tha
     help="Column of the texts in tables and JSON lines; repeatable for classifiers, which join the columns.",
 )
 @click.option("--label-column", help="Column of the labels; needed if several columns fit equally well.")
+@click.option(
+    "--skip-unlabelled", is_flag=True, default=None, help="Leave out texts without label, instead of refusing them."
+)
 @click.option(
     "--size",
     type=click.Choice(["auto", "tiny", "small", "medium", "large"]),

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from chargen.errors import ChargenError
-from chargen.text.delimited import LABEL_NAMES, TEXT_NAMES
+from chargen.text.headers import LABEL_NAMES, NUMBER, TEXT_NAMES
 from chargen.text.sources import Source
 from chargen.text.tables import DELIMITERS, Row, Table, as_text, open_table
 
 NAMES_SHOWN = 12
-NUMBER = re.compile(r"[-+]?\d+([.,]\d+)?(e[-+]?\d+)?", re.IGNORECASE)
+LIST = re.compile(r"""\[\s*(?:["'].*["']|[-+.,\s\d]*)\s*\]""", re.DOTALL)  # a list that was written into a cell
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,12 @@ def find_columns(
         label_index = [_label_by_content(table, values, others, strict)]
     names = [table.columns[index] for index in (*text_index, *label_index)]
     _refuse_unclear(table, names[:-1], names[-1])
+    labels = [cell.strip() for cell in values[label_index[0]] if cell.strip()]
+    if strict and labels and all(map(LIST.fullmatch, labels)):
+        raise ChargenError(
+            f"the labels in {names[-1]!r} of {table.name} are lists, such as {labels[0][:40]}: several labels per "
+            "text are not supported, so name another column with --label-column, or write one label into each cell"
+        )
     return Columns(tuple(names[:-1]), names[-1], bool(table.header), table.dialect and table.dialect.delimiter)
 
 
@@ -120,6 +126,8 @@ def reading_note(table: Table, columns: Columns) -> str:
         details.append(f"delimiter {'tab' if columns.delimiter == chr(9) else columns.delimiter}")
     if not columns.header:
         details.append("no header, so columns are numbered")
+    if table.guessed:
+        details.append("the first row names the columns")
     if table.dialect and not table.dialect.quoted:
         details.append("quotation marks are part of the cells")
     plural = "s" if len(columns.text) > 1 else ""

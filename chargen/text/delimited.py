@@ -5,9 +5,11 @@ Python's csv module parses them: it knows the line of a bad row and keeps a stra
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import re
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 from chargen.errors import ChargenError
@@ -15,10 +17,9 @@ from chargen.text import documents
 from chargen.text.documents import read_lines
 from chargen.text.sources import Source
 
-TEXT_NAMES = ("text", "sentence", "document", "content", "review", "comment", "message", "body", "x")
-LABEL_NAMES = ("label", "labels", "class", "category", "target", "sentiment", "intent", "topic", "y")
 OTHER_DELIMITERS = ";\t|,"  # tried in this order if the suffix's own delimiter makes no table
 SAMPLE = 100  # rows read to find the delimiter
+NAMED = re.compile(r"sep=(\t|[^\s\w\"'])", re.IGNORECASE)  # a first line in which Excel names the delimiter
 
 
 class Dialect(NamedTuple):
@@ -26,6 +27,7 @@ class Dialect(NamedTuple):
 
     delimiter: str
     quoted: bool  # False: quotation marks are ordinary characters
+    spaced: bool = False  # spaces after a delimiter are no part of the cell
 
 
 class Scan(NamedTuple):
@@ -47,6 +49,8 @@ def find_delimiter(source: Source, encoding: str, own: str, wanted: Sequence[str
         own: The suffix's own delimiter; tried first, and returned if none makes a table.
         wanted: Names of columns; a delimiter whose header has them wins.
     """
+    if named := NAMED.fullmatch(next(read_lines(source, encoding), "")):
+        return named[1]
     fitting = ""
     for candidate in own + OTHER_DELIMITERS.replace(own, ""):
         for quoted in (True, False) if candidate == "\t" else (True,):
@@ -70,8 +74,9 @@ def _head(source: Source, encoding: str, dialect: Dialect) -> list[list[str]]:
 def find_dialect(source: Source, encoding: str, delimiter: str) -> tuple[Dialect, Scan]:
     """Find out whether quotation marks quote.
 
-    In CSV they do. Many TSV files are written without quoting; there, quotation marks are ordinary characters if they
-    break the rules, or if quoting would merge several lines that are rows of their own (see `_are_rows`).
+    In CSV they do, even after a space. Many TSV files are written without quoting; there, quotation marks are
+    ordinary characters if they break the rules, or if quoting would merge several lines that are rows of their own
+    (see `_are_rows`).
 
     Returns:
         The dialect, and the scan of all rows under it.
@@ -79,15 +84,9 @@ def find_dialect(source: Source, encoding: str, delimiter: str) -> tuple[Dialect
     Raises:
         ChargenError: The rows have unequal numbers of cells, or quotes that break the rules of CSV.
     """
-    quoted, plain = Dialect(delimiter, True), Dialect(delimiter, False)
     if delimiter != "\t":
-        try:
-            return quoted, _scan(source, encoding, quoted)
-        except csv.Error as error:
-            raise ChargenError(
-                f"{source.name} is not valid CSV ({error}): put cells that have commas, quotes or line breaks "
-                "in double quotes, and double the quotes inside"
-            ) from error
+        return _with_quotes(source, encoding, delimiter)
+    quoted, plain = Dialect(delimiter, True), Dialect(delimiter, False)
     try:
         quoted_scan = _scan(source, encoding, quoted)
     except csv.Error:
@@ -100,6 +99,25 @@ def find_dialect(source: Source, encoding: str, delimiter: str) -> tuple[Dialect
     if quoted_scan.multiline and _are_rows(source, encoding, plain, quoted_scan):
         return plain, _scan(source, encoding, plain)
     return quoted, quoted_scan
+
+
+def _with_quotes(source: Source, encoding: str, delimiter: str) -> tuple[Dialect, Scan]:
+    """The dialect in which quotation marks quote, and whether they do so after a space."""
+    close, spaced = Dialect(delimiter, True), Dialect(delimiter, True, True)
+    columns = list(zip(*_head(source, encoding, close)[1:], strict=False))
+    if any(all(cell.startswith(' "') and cell.endswith('"') for cell in column) for column in columns):
+        return spaced, _scan(source, encoding, spaced)
+    try:
+        return close, _scan(source, encoding, close)
+    except (csv.Error, ChargenError) as error:
+        with contextlib.suppress(csv.Error, ChargenError):
+            return spaced, _scan(source, encoding, spaced)
+        if isinstance(error, ChargenError):
+            raise
+        raise ChargenError(
+            f"{source.name} is not valid CSV ({error}): put cells that have commas, quotes or line breaks "
+            "in double quotes, and double the quotes inside"
+        ) from error
 
 
 def _are_rows(source: Source, encoding: str, plain: Dialect, quoted_scan: Scan) -> bool:
@@ -153,7 +171,7 @@ def _scan(source: Source, encoding: str, dialect: Dialect) -> Scan:
 
 
 def parse(source: Source, encoding: str, dialect: Dialect, *, blank: bool = False) -> Iterator[tuple[int, list[str]]]:
-    """Yield each row with the number of its last line.
+    """Yield each row with the number of its last line. A row of blank cells is as wide as the first row.
 
     Args:
         source: The file.
@@ -165,38 +183,26 @@ def parse(source: Source, encoding: str, dialect: Dialect, *, blank: bool = Fals
         csv.Error: A row breaks the rules, or has a cell longer than LONGEST, perhaps since a quote is left open.
     """
     csv.field_size_limit(documents.LONGEST)  # the csv module's own limit is 131,072
-    text = (line + "\n" for line in read_lines(source, encoding))
+    lines = read_lines(source, encoding)
+    first = next(lines, "")
+    before = 1 if NAMED.fullmatch(first) else 0  # lines that are no rows
+    text = (line + "\n" for line in (lines if before else chain([first], lines)))
     quoting: Any = csv.QUOTE_MINIMAL if dialect.quoted else csv.QUOTE_NONE
-    reader = csv.reader(text, delimiter=dialect.delimiter, quoting=quoting, strict=True)
+    reader = csv.reader(
+        text, delimiter=dialect.delimiter, quoting=quoting, skipinitialspace=dialect.spaced, strict=True
+    )
+    width = 0
     try:
-        yield from ((reader.line_num, row) for row in reader if row or blank)
+        for row in reader:
+            width = width or len(row)
+            if row and len(row) != width and not any(map(str.strip, row)):
+                row = [""] * width
+            if row or blank:
+                yield reader.line_num + before, row
     except csv.Error as error:
         limit = f"a cell of more than {documents.LONGEST:,} characters, which is the limit"
-        raise csv.Error(f"line {reader.line_num}: {limit if 'field limit' in str(error) else error}") from error
-
-
-def has_header(scan: Scan, wanted: Sequence[str], known: bool | None) -> bool | None:
-    """Whether the first row names the columns; None if names cannot tell.
-
-    Args:
-        scan: Of all rows.
-        wanted: Names of columns that a user or a run gave.
-        known: Whether files read before had a header; None: unknown.
-
-    >>> has_header(Scan(["text", "label"], set(), 9, set(), 0), (), None)
-    True
-    """
-    names = [name.strip().casefold() for name in scan.first]
-    if any(name in (*TEXT_NAMES, *LABEL_NAMES) for name in names) and not scan.recurring:
-        return True
-    numbers = [str(number) for number in range(1, len(names) + 1)]
-    if known or not set(wanted) <= set(numbers):
-        return True
-    if known is False:
-        return False
-    if wanted:  # all are numbers: of columns without a header, unless the header itself has numbers
-        return set(wanted) <= set(names) and all(name.isdigit() or not name for name in names)
-    return None
+        what = limit if "field limit" in str(error) else error
+        raise csv.Error(f"line {reader.line_num + before}: {what}") from error
 
 
 def stripped(names: Iterable[str]) -> tuple[str, ...]:

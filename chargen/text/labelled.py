@@ -25,6 +25,7 @@ class Reading:
 
     columns: Columns | None = None  # None if no table was read
     rows_dropped: int = 0  # rows, lines and files without text
+    unlabelled: int = 0  # texts without label that were left out
     notes: tuple[str, ...] = ()  # sentences for the user
     whole_files: bool = False  # each text is a file
 
@@ -68,6 +69,7 @@ def read_labelled(
     label_column: str | None = None,
     columns: Columns | None = None,
     strict: bool = True,
+    skip_unlabelled: bool = False,
     encoding: str = "utf-8",
     for_training: bool = True,
     to_split: bool = True,
@@ -86,6 +88,7 @@ def read_labelled(
         columns: Columns that a run recorded, used if none is named. Without either, `find_columns` finds them in the
             first table, and the other tables must have the same.
         strict: Refuse to choose between columns that fit equally well; else guess, table by table, as old runs did.
+        skip_unlabelled: Leave out texts without label, and count them, instead of refusing them.
         encoding: Of text files.
         for_training: Require at least two labels.
         to_split: For training, also require two examples of each label.
@@ -98,16 +101,16 @@ def read_labelled(
     header = None
     if columns and not (text and label):
         text, label, header = text or columns.text, label or columns.label, columns.header
-    found = Found()
+    found = Found(strict, skip_unlabelled)
     for given in inputs:
         if given and Path(given).is_dir():
             read_folder(found, Path(given), encoding)
             continue
         for source in resolve([given], kinds=("labelled",)):
-            if is_lines(source):
+            if is_lines(source, encoding):
                 read_line_file(found, source, encoding)
                 continue
-            read_table_file(found, source, encoding, text, label, header, strict)
+            read_table_file(found, source, encoding, text, label, header)
             if strict and found.columns:
                 text, label, header = found.columns.text, found.columns.label, found.columns.header
     where = ", ".join(inputs)
@@ -116,7 +119,7 @@ def read_labelled(
         raise ChargenError(f"there is no example in {where}: name a file or folder with labelled texts")
     texts, labels = map(list, zip(*found.examples, strict=True))
     if for_training:
-        _require_variety(labels, where, to_split)
+        _require_variety(labels, where, to_split, found.named)
     return LabelledSet(texts, labels, _reading(found, where))
 
 
@@ -239,11 +242,15 @@ def pad(texts: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return ids, lengths
 
 
-def _require_variety(labels: list[str], where: str, to_split: bool) -> None:
+def _require_variety(labels: list[str], where: str, to_split: bool, named: Set[str]) -> None:
+    """ChargenError if there are too few labels, or examples of one; `named`: labels that are names of files."""
     counts = Counter(labels)
     if len(counts) == 1:
+        source = ", the name of the file" if labels[0] in named else ""
+        hint = "; the name of a table ends in .csv or .tsv" if source else ""
         raise ChargenError(
-            f"all examples in {where} are labelled {labels[0]!r}: a classifier needs at least two labels"
+            f"all examples in {where} are labelled {labels[0]!r}{source}: a classifier needs at least two labels"
+            f"{hint}"
         )
     for label, count in counts.items():
         if count == 1 and to_split:
@@ -264,8 +271,12 @@ def _reading(found: Found, where: str) -> Reading:
         notes.append(f"{_counted(found.empty, 'empty file' if found.files else 'empty row')} left out of {where}")
     if found.textless:
         notes.append(f"{_counted(found.textless, 'row')} without text left out of {where}")
+    if found.headers:
+        notes.append(f"{_counted(found.headers, 'row')} like the header left out of {where}")
+    if found.unlabelled:
+        notes.append(f"{_counted(found.unlabelled, 'text')} without label left out of {where}")
     whole_files = len(found.examples) == found.files > 0
-    return Reading(found.columns, found.empty + found.textless, tuple(notes), whole_files)
+    return Reading(found.columns, found.empty + found.textless, found.unlabelled, tuple(notes), whole_files)
 
 
 def _counted(count: int, what: str) -> str:

@@ -27,6 +27,7 @@ class LabelledSettings:
     val: tuple[str, ...] = ()  # inputs of a separate validation set
     val_fraction: float | None = None  # fraction to hold out; None: as suits the number of texts
     seed: int = 0  # of the split
+    skip_unlabelled: bool = False  # leave out texts without label
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ class LabelledData:
         ]
         if self.settings.val and (single := [label for label in self.labels if counts[label] == 1]):
             found.append(f"labels with a single example to learn from: {listed(single)}")
+        if alike := _alike(self.labels):
+            found.append(f"labels that differ only in case: {listed(alike)}")
         if shared := len(set(train.texts) & set(validation.texts)):
             found.append(
                 f"{shared:,} different texts are both learned from and held out, which flatters what is measured"
@@ -84,6 +87,7 @@ class LabelledData:
             label_type=self.train.label_type,
             label_counts={label: counts[label] for label in self.labels},
             rows_dropped=reading.rows_dropped + self.validation.reading.rows_dropped,
+            unlabelled=reading.unlabelled + self.validation.reading.unlabelled,
         )
 
 
@@ -120,6 +124,7 @@ def _read(settings: LabelledSettings, recorded: LabelledRecord | None) -> tuple[
         "text_column": settings.text_column,
         "label_column": settings.label_column,
         "encoding": settings.encoding,
+        "skip_unlabelled": settings.skip_unlabelled,
         **recorded_columns(recorded),
     }
     if not settings.val:
@@ -150,6 +155,12 @@ def _held_out(
     fraction = held_out_fraction(len(examples.texts)) if settings.val_fraction is None else settings.val_fraction
     groups = groups_of(examples.texts)
     return stratified_split(examples.labels, fraction, settings.seed, groups, keep_single=keep_single)
+
+
+def _alike(labels: Sequence[str]) -> list[str]:
+    """The labels that would be those of others if case did not matter."""
+    counts = Counter(label.casefold() for label in labels)
+    return [label for label in labels if counts[label.casefold()] > 1]
 
 
 def listed(labels: Sequence[str]) -> str:

@@ -66,7 +66,7 @@ def members(path: Path, name: str) -> list[tuple[str, int]]:
     """
     with _refusing_damage(name):
         found = [(info.filename, info.file_size) for info in _archive(path).infolist() if not info.is_dir()]
-    return sorted((file, size) for file, size in found if not any(map(_is_hidden, file.split("/"))))
+    return sorted((file, size) for file, size in found if not any(map(is_hidden, file.split("/"))))
 
 
 def read_member(path: Path, member: str, size: int, name: str) -> Iterator[bytes]:
@@ -80,7 +80,8 @@ def read_member(path: Path, member: str, size: int, name: str) -> Iterator[bytes
             yield block
 
 
-def _is_hidden(part: str) -> bool:
+def is_hidden(part: str) -> bool:
+    """Whether a file or folder is hidden by its name, or is what macOS adds to archives."""
     return part.startswith(".") or part == "__MACOSX"
 
 

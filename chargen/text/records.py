@@ -58,6 +58,7 @@ class LabelledRecord(DataRecord):
     label_type: str = "str"  # type of the user's labels: str, int or bool
     label_counts: dict[str, int] | None = None  # training texts per label; None in early versions
     rows_dropped: int = 0  # rows, lines and files without text
+    unlabelled: int = 0  # texts without label that were left out
 
     @classmethod
     def upgraded(cls, record: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from typing import BinaryIO
 from chargen.errors import ChargenError
 from chargen.text import corpora
 from chargen.text.decoding import decode, has_mark
-from chargen.text.packed import ARCHIVE, BLOCK, COMPRESSED, decompressed, members, read_member, read_packed
+from chargen.text.packed import ARCHIVE, BLOCK, COMPRESSED, decompressed, is_hidden, members, read_member, read_packed
 
 SNIFFED = 1 << 13  # bytes read to tell a binary file from text
 TEMPORARY = "chargen-input-"  # begins the names of folders for what can be read only once
@@ -221,8 +221,8 @@ def _walk(folder: Path) -> Iterator[tuple[str, list[str]]]:
         raise error  # os.walk would silently skip folders that it may not read
 
     for parent, folders, names in os.walk(folder, onerror=fail):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield parent, [name for name in names if not name.startswith(".")]
+        folders[:] = [name for name in folders if not is_hidden(name)]
+        yield parent, [name for name in names if not is_hidden(name)]
 
 
 def _text_files(folder: Path) -> list[Source]:

@@ -17,8 +17,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chargen.errors import ChargenError
-from chargen.text.delimited import Dialect, find_delimiter, find_dialect, has_header, parse, stripped
+from chargen.text.delimited import Dialect, find_delimiter, find_dialect, parse, stripped
 from chargen.text.documents import read_array, read_lines, read_records, well_formed
+from chargen.text.headers import has_header, is_header_by_content
 from chargen.text.sources import Source, read_source
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Table:
     nested: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # columns with lists or objects: where, what
     first: tuple[str, ...] = ()  # first row of a text file, perhaps a header
     array: bool = False  # the file is one JSON array
+    guessed: bool = False  # the header was found by comparing the first row with the others
     blank: int = 0  # blank lines between the rows of a text file
 
     @property
@@ -112,20 +114,25 @@ def open_table(
 
 
 def read_table(
-    source: Source, encoding: str = "utf-8", *, wanted: Sequence[str] = (), header: bool | None = None
+    source: Source,
+    encoding: str = "utf-8",
+    *,
+    wanted: Sequence[str] = (),
+    header: bool | None = None,
+    strict: bool = True,
 ) -> tuple[Table, list[Row]]:
     """Read the table in a file and all of its rows as text; arguments and errors as for `open_table`.
 
-    If names cannot tell, the first row is taken as the header if no other row has its label.
+    If names cannot tell whether the first row is a header, the rows do; `strict` as for `is_header_by_content`.
     """
     table = open_table(source, encoding, wanted=wanted, header=header)
     rows = [
         Row(row.place, [as_text(cell, f"{table.name}, {row.place},") for cell in row.cells]) for row in table.rows()
     ]
     if table.header is None:
-        table = replace(table, header=_has_odd_label(rows))
+        table = replace(table, header=is_header_by_content([row.cells for row in rows], table.name, strict=strict))
         if table.header:
-            table = replace(table, columns=stripped(table.first), count=table.count - 1)
+            table = replace(table, columns=stripped(table.first), count=table.count - 1, guessed=True)
             rows = rows[1:]
     return table, rows
 
@@ -153,7 +160,7 @@ def as_text(value: Any, where: str = "the table") -> str:
 def _open_delimited(source: Source, encoding: str, own: str, wanted: Sequence[str], header: bool | None) -> Table:
     delimiter = find_delimiter(source, encoding, own, wanted)
     dialect, scan = find_dialect(source, encoding, delimiter)
-    known = has_header(scan, wanted, header)
+    known = has_header(scan.first, bool(scan.recurring), wanted, header)
     numbers = tuple(str(number) for number in range(1, len(scan.first) + 1))
     return Table(
         source,
@@ -165,19 +172,6 @@ def _open_delimited(source: Source, encoding: str, own: str, wanted: Sequence[st
         first=tuple(scan.first),
         blank=scan.blank,
     )
-
-
-def _has_odd_label(rows: Sequence[Row]) -> bool:
-    """Whether the first row's label occurs only once. The label column is the one with the fewest values."""
-    first = rows[0].cells
-    columns = [[row.cells[index] for row in rows] for index in range(len(first))]
-    if len(columns) < 2:
-        return False
-    longest = max(columns, key=lambda column: sum(map(len, column)))
-    others = [column for column in columns if column is not longest]
-    varied = [column for column in others if len(set(column)) > 1] or others
-    best = min(varied, key=lambda column: len(set(column)))
-    return (len(varied) > 1 and len(set(best)) == len(rows)) or best.count(best[0]) == 1
 
 
 def _beginning(source: Source, encoding: str) -> str:

@@ -143,6 +143,7 @@ class ClassifierOptions(Options):
 
     text_column: tuple[str, ...] = ()  # joined by a line break; if empty, found by looking
     label_column: str | None = None
+    skip_unlabelled: bool = False  # leave out texts without label; else they are refused
     pooling: str | None = None  # one of models.config.POOLINGS
     bidirectional: bool | None = None
     max_length: int = option(AT_LEAST_ONE, 1000)  # tokens read of a text
@@ -170,6 +171,7 @@ class ClassifierOptions(Options):
             val=self.val,
             val_fraction=self.val_fraction,
             seed=self.seed,
+            skip_unlabelled=self.skip_unlabelled,
         )
 
 
