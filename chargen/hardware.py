@@ -13,6 +13,7 @@ import torch
 
 from chargen.errors import ChargenError
 
+SHOWN = 100  # characters of a name or reason in a message
 MIN_SPEEDUP = 1.2  # of bfloat16 products over float32 ones, from which on they are worth their rounding errors
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # constants of glibc's <malloc.h>
 
@@ -38,9 +39,11 @@ def choose_device(name: str) -> torch.device:
             device = torch.device("cuda", index)
             torch.cuda.set_device(device)
         torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError, AttributeError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise ChargenError(f"the device {name!r} cannot be used ({reason}): try --device cpu or auto") from error
+    except (RuntimeError, AssertionError, AttributeError, ImportError) as error:
+        reason = str(error).splitlines()[0][:SHOWN]
+        raise ChargenError(
+            f"the device {name[:SHOWN]!r} cannot be used ({reason}): try --device cpu or auto"
+        ) from error
     return device
 
 

@@ -16,6 +16,9 @@ from safetensors.numpy import load_file, save_file
 
 from chargen.cli.output import escape, unescape
 from chargen.runs.folder import load_run
+from chargen.text.labelled import encode_example
+from chargen.text.tokenizers.base import Ids
+from chargen.text.tokenizers.char import CharTokenizer
 from chargen.training.options import ClassifierOptions, LanguageModelOptions, from_record, to_record
 
 ROWS = [(f"{word} {n}", str(int(word == "good")), str(n % 2)) for n in range(12) for word in ("good", "poor")]
@@ -301,3 +304,55 @@ def test_numbers_that_json_lacks_are_null() -> None:
     (line,) = call("classify", "-m", "./mail", "--file", "new.jsonl").stdout.splitlines()
     record = json.loads(line, parse_constant=lambda name: pytest.fail(name))
     assert record["w"] == [None, 1.5, {"a": None}] and record["z"] is None
+
+
+def test_labels_in_front_of_lines_are_left_out_and_compared(run: Path) -> None:
+    Path("lines.txt").write_text("__label__1 good 1\n__label__0 good 2\n__label__0 __label__1 good 3\n\ngood 4\n")
+    shown = call("classify", "-m", "./mail", "--file", "lines.txt", "--json")
+    assert [json.loads(line)["text"] for line in shown.stdout.splitlines()] == [
+        "good 1",
+        "good 2",
+        "good 3",
+        "",
+        "good 4",
+    ]
+    plain = call("classify", "-m", "./mail", "--json", given="good 1\ngood 2\ngood 3\n\ngood 4\n")
+    assert plain.stdout == shown.stdout
+    right = [json.loads(line)["label"] for line in shown.stdout.splitlines()]
+    agreed = (right[0] == "1") + (right[1] == "0") + 1
+    assert f"labels in front of the lines, left out of the texts: {agreed} of 3 (" in shown.stderr
+    assert "labels in front" not in plain.stderr
+
+
+def test_a_hyphen_is_standard_input(run: Path) -> None:
+    assert (
+        call("classify", "-m", "./mail", "-", given="good 1\n").stdout
+        == call("classify", "-m", "./mail", "good 1").stdout
+    )
+
+
+def test_no_more_of_a_long_text_is_encoded_than_is_read(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded: list[int] = []
+    encode = CharTokenizer.encode
+
+    def counted(self: CharTokenizer, text: str) -> Ids:
+        encoded.append(len(text))
+        return encode(self, text)
+
+    monkeypatch.setattr(CharTokenizer, "encode", counted)
+    ids = encode_example(CharTokenizer("ab"), "ab" * 10**6, framed=True, max_length=1000)
+    assert ids.tolist() == [1, *[3, 4] * 499, 3] and sum(encoded) < 10**5
+
+
+def test_long_texts_are_labelled_in_smaller_batches(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = call("classify", "-m", "./mail", "--file", "mail.csv").stdout
+    monkeypatch.setattr("chargen.cli.classify.BATCH_CHARACTERS", 12)
+    assert call("classify", "-m", "./mail", "--file", "mail.csv").stdout == whole
+
+
+def test_texts_without_label_are_left_out_of_a_measure_too(run: Path) -> None:
+    write("some.csv", ("text", "spam"), *((text, label) for text, label, _ in ROWS), ("none", ""))
+    assert "some.csv, line 26, has no label" in call("evaluate", "-m", "./mail", "some.csv", code=1).stderr
+    measured = call("evaluate", "-m", "./mail", "some.csv", "--skip-unlabelled", "--json")
+    assert json.loads(measured.stdout)["unlabelled"] == 1 and json.loads(measured.stdout)["examples"] == len(ROWS)
+    assert "texts without label, left out: 1" in measured.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,6 +34,8 @@ pytestmark = pytest.mark.usefixtures("workplace")
         (("classify", "-m", "nowhere", "x"), "no run called 'nowhere'"),
         (("evaluate",), "no run under checkpoints/ yet"),
         (("train", "book.txt", "--text-column", "body"), "for documents in JSON lines"),
+        (("train", "book.txt", "--text-column", "text"), "for documents in JSON lines"),
+        (("train", "book.txt", "--tokenizer", "bpe", "--min-frequency", "1"), "is for the tokenizer char"),
         (("train", "book.txt", "--epochs", "inf"), "epochs is inf"),
         (("sample", "-m", "foreign"), "does not describe a run of chargen"),
     ],
@@ -66,6 +69,9 @@ def test_bad_input_gets_one_sentence(arguments: tuple[str, ...], expected: str) 
         (("train", "reviews.csv", "--metric", "f1"), "'f1' is not one of 'loss'"),
         (("train", "book.txt", "--minutes", "soon"), "Invalid value for '--minutes'"),
         (("classify", "x", "--file", "book.txt"), "--file names the texts, so TEXT has no use with it"),
+        (("evaluate", "--encoding", "utf-8"), "--encoding has no use without DATA"),
+        (("classify", "x", "--encoding", "utf-8"), "--encoding is for files and standard input, and TEXT is neither"),
+        (("classify", "-", "x"), "TEXT - is standard input: leave the others out"),
         (("polish",), "No such command"),
     ],
 )
@@ -78,7 +84,7 @@ def test_runs_of_the_other_kind_are_refused() -> None:
     call("train", "reviews.csv", "--task", "classify", "--steps", "3", "--hidden-size", "4")
     assert "is a classifier and writes no text" in refused("sample", "-m", "reviews")
     assert "is a language model and knows no labels" in refused("classify", "-m", "book", "x")
-    assert "which reads no label column" in refused("evaluate", "-m", "book", "--label-column", "x")
+    assert "which reads no label column" in refused("evaluate", "-m", "book", "book.txt", "--label-column", "x")
     assert "only a language model adapts" in refused("evaluate", "-m", "reviews", "--dynamic")
 
 
@@ -122,7 +128,22 @@ def of_a_gpu() -> None:
 @pytest.mark.parametrize("greedy", [of_torch, of_python, of_a_gpu])
 def test_too_little_memory_is_said(greedy: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chargen.runs.search.find_run", lambda *_: greedy())
-    assert "there is not enough memory: train with a smaller --batch-size" in refused("sample")
+    monkeypatch.setattr("chargen.training.start.start", lambda *_, **__: greedy())
+    for command, advice in (
+        (("sample",), "write fewer --samples at once"),
+        (("score", "book.txt"), "divide the input into several files"),
+        (("train", "book.txt"), "train with a smaller --batch-size"),
+    ):
+        assert f"there is not enough memory: {advice}" in refused(*command)
+
+
+def test_memory_that_is_full_is_no_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> bytes:
+        raise MemoryError
+
+    Path("a.txt.gz").write_bytes(gzip.compress(b"some text"))
+    monkeypatch.setattr(gzip.GzipFile, "read", full)
+    assert "there is not enough memory: divide the input" in refused("corpus", "stats", "a.txt.gz")
 
 
 def test_a_traceback_only_with_debug() -> None:

@@ -11,12 +11,26 @@ from typing import Any
 import pytest
 import torch
 from builders import TOKENIZER, write_run
-from commands import sample, written
+from commands import call, refused, sample, written
 from processes import run_python, start_python
 
 from chargen.generation.engines.torch_engine import TorchEngine
 from chargen.generation.samplers import Sampling
 from chargen.models.config import ClassifierConfig, EncoderConfig, LanguageModelConfig
+from chargen.text import sources
+
+
+def test_prompts_spell_line_breaks_as_stop_does_and_may_come_from_standard_input(text_run: str) -> None:
+    options = ("-m", text_run, "--length", "9", "--seed", "1")
+    typed = written("ab\\nc", *options)
+    assert typed.startswith("ab\nc") and typed == written("ab\nc", *options)
+    for given in (b"ab\nc", b"ab\nc\n", "ab\r\nc\r\n".encode("utf-16")):
+        sources._spool.cache_clear()
+        assert call("sample", "-", *options, given=given).stdout == typed
+    sources._spool.cache_clear()
+    assert "is not valid utf-8" in refused("sample", "-", *options, given=b"caf\xe9")
+    turns = call("write", "ab\\nc", *options, given="").stdout
+    assert turns == call("write", "ab\nc", *options, given="").stdout
 
 
 def test_prompt_and_text_are_all_there_is_on_standard_output(text_run: str) -> None:

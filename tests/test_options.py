@@ -42,9 +42,15 @@ def test_options_survive_json_and_unknown_ones_are_refused(text: str) -> None:
         ({"text_column": "body"}, "for documents in JSON lines"),
         ({"weight_decay": -1.0}, "weight decay is -1.0"),
         ({"patience": 0}, "patience is 0"),
+        ({"text_column": "text"}, "the text column 'text' is for documents in JSON lines"),
+        ({"steps": 10**20}, "steps is 1000.*, but must be from 1 to 1,000"),
+        ({"epochs": 1e308}, "epochs is 1e.308"),
+        ({"minutes": 1e-320}, "minutes is 1e-320"),
+        ({"weight_decay": float("inf")}, "weight decay is inf"),
+        ({"vocab_size": 10**20}, "vocab size is 1000"),
         ({"dropout": 1.0}, "dropout is 1.0"),
         ({"val_fraction": 1.5}, "val fraction is 1.5"),
-        ({"minutes": -3}, "minutes is -3, but must be a number more than 0"),
+        ({"minutes": -3}, "minutes is -3, but must be a number from 1e-12 to 1,000,000,000,000"),
     ],
 )
 def test_options_out_of_range_are_refused(changes: dict[str, Any], message: str) -> None:

@@ -330,3 +330,13 @@ def test_the_fingerprint_is_of_the_text_and_of_where_files_end(tmp_path: Path) -
     ab_c = [write(tmp_path / "1", b"ab"), write(tmp_path / "2", b"c")]
     a_bc = [write(tmp_path / "3", b"a"), write(tmp_path / "4", b"bc")]
     assert fingerprint(ab_c) != fingerprint(a_bc)
+
+
+def test_a_pipe_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Endless(io.RawIOBase):
+        def read(self, size: int = -1) -> bytes:
+            return b"a" * size
+
+    monkeypatch.setattr(sources, "LONGEST_STREAM", 10 << 20)
+    with pytest.raises(ChargenError, match="standard input has more than 10,485,760 bytes, and may not end"):
+        sources._spool(Endless(), "standard input")

@@ -51,7 +51,7 @@ class LanguageModelKeywords(Keywords, total=False):
     """Options of a language model: `training.options.LanguageModelOptions`."""
 
     documents: str | None
-    text_column: str
+    text_column: str | None
     sequence_length: int | None
     tied: bool | None
     activation_reg: float | None

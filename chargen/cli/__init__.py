@@ -29,6 +29,11 @@ COMMANDS = {
     "corpus": "List, fetch and inspect the named corpora.",
 }
 HELP = getattr(click.exceptions, "NoArgsIsHelpError", ())  # a usage error whose message is the help
+MEMORY_ADVICE = {  # of commands that do more than read their input
+    "train": "train with a smaller --batch-size, --sequence-length or --size, or on shorter texts",
+    "sample": "write fewer --samples at once, or with a narrower --beam",
+    "write": "start from a shorter PROMPT",
+}
 
 
 class Commands(click.Group):
@@ -90,11 +95,8 @@ class Commands(click.Group):
             raise
         except Exception as error:
             if _is_out_of_memory(error):
-                _fail(
-                    "there is not enough memory: train with a smaller --batch-size, --sequence-length or --size; "
-                    "write fewer --samples at once, or with a narrower --beam",
-                    **ctx.params,
-                )
+                advice = MEMORY_ADVICE.get(ctx.invoked_subcommand or "", "divide the input into several files")
+                _fail(f"there is not enough memory: {advice}", **ctx.params)
             first_line = str(error).strip().partition("\n")[0]
             _fail(
                 f"this failed unexpectedly ({type(error).__name__}: {first_line}): see where with chargen --debug",

@@ -6,19 +6,20 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice, repeat
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from chargen.cli.command import Command, excludes, needs
 from chargen.cli.completion import RunName
-from chargen.cli.labelling import UNSURE, Answer, OpenTexts
+from chargen.cli.labelling import UNSURE, Answer, Known, OpenTexts
 from chargen.cli.output import reader_may_leave, tell
 
 if TYPE_CHECKING:
     from chargen.classification.explaining import Explanation
     from chargen.classification.labeller import Labeller
+    from chargen.cli.labelling import Row
     from chargen.runs.folder import Run
 
 NOTICES = {  # printed to standard error at the end, for counts above 0
@@ -38,6 +39,7 @@ GROUPS = {
     "Engine": ("device",),
 }
 BATCH = 1000  # texts labelled together
+BATCH_CHARACTERS = 1 << 24  # or fewer texts, if these are long
 EXPLAINED_BATCH = 20  # fewer, since an explanation reads each text many times
 
 
@@ -61,7 +63,7 @@ EXPLAINED_BATCH = 20  # fewer, since an explanation reads each text many times
 @click.option(
     "--text-column", multiple=True, help="Column of the texts in tables; repeatable.  [default: as in training]"
 )
-@click.option("--encoding", default="utf-8", show_default=True, help="Encoding of files and standard input.")
+@click.option("--encoding", help="Encoding of files and standard input.  [default: utf-8]")
 @click.option(
     "--device",
     default="auto",
@@ -92,7 +94,7 @@ EXPLAINED_BATCH = 20  # fewer, since an explanation reads each text many times
     "--json", "as_json", is_flag=True, help="Print one JSON object per text, with the probability of every label."
 )
 def command(**options: Any) -> None:
-    """Print a label and its probability for each TEXT, or for each row or line of --file or standard input.
+    """Print a label and its probability for each TEXT, or for each row or line of --file or standard input (also -).
 
     A table is printed with all its columns and two new ones, label and probability (predicted_label and
     predicted_probability if those names are taken). CSV and TSV keep their format; other tables become JSON lines.
@@ -116,7 +118,13 @@ def command(**options: Any) -> None:
     from chargen.kinds import CLASSIFIER
     from chargen.runs.search import find_run
 
+    if "-" in options["texts"]:
+        if len(options["texts"]) > 1:
+            raise click.UsageError("TEXT - is standard input: leave the others out, or put them into it")
+        options["texts"] = ()
     request = Request(**options)
+    if request.texts and request.encoding is not None:
+        raise click.UsageError("--encoding is for files and standard input, and TEXT is neither: leave it out")
     run = find_run(request.model, CLASSIFIER)
     threshold = _threshold(run, request.threshold, request.target_accuracy)
     with reader_may_leave():
@@ -131,7 +139,7 @@ class Request:
     model: str | None
     files: tuple[str, ...]
     text_column: tuple[str, ...]
-    encoding: str
+    encoding: str | None
     device: str
     top: int | None
     threshold: float | None
@@ -150,7 +158,7 @@ def _label(run: Run, classifier: Labeller, request: Request, threshold: float | 
     files = request.files or ("-",)
     opened = OpenTexts(len(request.texts), [], zip(request.texts, repeat(None)))
     if not request.texts:
-        opened = open_files(files, request.encoding, request.text_column, run.data(LabelledRecord))
+        opened = open_files(files, request.encoding or "utf-8", request.text_column, run.data(LabelledRecord))
     if request.explain and any(opened.tables) and not request.as_json:
         raise click.UsageError("a table has no room for --explain: add --json, or leave --explain out")
     top = min(request.top or 1, len(classifier.labels))
@@ -159,21 +167,42 @@ def _label(run: Run, classifier: Labeller, request: Request, threshold: float | 
     hidden = None if request.files and not sys.stdout.isatty() else True  # None: hidden unless stderr is a terminal
     counts = Counter[str]()
     with tqdm(total=opened.total, unit=" texts", disable=hidden, leave=False, file=sys.stderr) as bar:
-        while batch := list(islice(opened.rows, batch_size)):
+        for batch in _batches(opened.rows, batch_size):
             texts = [text for text, _ in batch if text.strip()]
             answers = iter(_answers(classifier, texts, threshold or 0.0, request.explain))
             for text, row in batch:
                 answer = next(answers) if text.strip() else None
                 write(text, row, answer)
+                if answer and isinstance(row, Known):
+                    counts["known"] += 1
+                    counts["right"] += answer.verdict.label in row.labels
                 counts["unfamiliar"] += answer is not None and answer.verdict.familiar is False
             sys.stdout.flush()
-            counts["unknown"] += sum(sum(classifier.tokenizer.unknown(text).values()) for text in texts)
+            unknown = (classifier.tokenizer.unknown(part) for part in classifier.tokenizer.cut(texts))
+            counts["unknown"] += sum(sum(part.values()) for part in unknown)
             counts["unlabelled"] += len(batch) - len(texts)
             bar.update(len(batch))
     counts["blank"] = sum(table.blank for table in opened.tables if table)
+    if known := counts["known"]:
+        share = f"{counts['right']:,} of {known:,} ({counts['right'] / known:.1%})"
+        tell(f"labels in front of the lines, left out of the texts: {share} are those found")
     for name, notice in NOTICES.items():
         if count := counts[name]:
             tell(notice.format(run=run.name, count=count))
+
+
+def _batches(rows: Iterable[tuple[str, Row]], most: int) -> Iterator[list[tuple[str, Row]]]:
+    """Divide texts into batches of at most `most` that are not much longer than BATCH_CHARACTERS."""
+    batch: list[tuple[str, Row]] = []
+    characters = 0
+    for row in rows:
+        batch.append(row)
+        characters += len(row[0])
+        if len(batch) == most or characters > BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
 
 
 def _threshold(run: Run, threshold: float | None, accuracy: float | None) -> float | None:

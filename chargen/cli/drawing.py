@@ -164,6 +164,16 @@ class DrawingOptions:
         return tuple(map(unescape, self.stop))
 
 
+def prompt_text(typed: str) -> str:
+    """The text to start from: PROMPT unescaped, or for `-` all of standard input without its last line break."""
+    if typed != "-":
+        return unescape(typed)
+    from chargen.text.documents import read_whole
+    from chargen.text.sources import resolve
+
+    return read_whole(resolve(["-"])[0]).removesuffix("\n")
+
+
 def any_seed(seed: int | None) -> int:
     """Return the seed that was typed, or a random one for None."""
     return int.from_bytes(os.urandom(4), "big") if seed is None else seed

@@ -17,9 +17,10 @@ from chargen.cli.output import json_line, tell
 if TYPE_CHECKING:
     from chargen.runs.folder import Run
 
-RULES = [needs("dynamic_rate", "dynamic")]
+READING = ("encoding", "text_column", "label_column", "skip_unlabelled")  # how to read DATA
+RULES = [needs("dynamic_rate", "dynamic"), *(needs(name, "data") for name in READING)]
 GROUPS = {
-    "Data": ("model", "encoding", "text_column", "label_column", "skip_unlabelled"),
+    "Data": ("model", *READING),
     "Language models": ("dynamic", "dynamic_rate"),
     "Classifiers": ("mistakes", "explain", "plot"),
     "Device and output": ("device", "as_json"),

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import math
 import sys
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from chargen.cli import showing
 from chargen.cli.output import for_reader, json_line, tell, to_json
+from chargen.errors import ChargenError
 from chargen.evaluation.originality import LENGTH, Originality, check_length, originality
 from chargen.generation.engines.contract import Engine
-from chargen.generation.scoring import score, spelled
+from chargen.generation.scoring import Score, score_parts, spelled
 from chargen.runs.folder import Run
 from chargen.runs.inputs import check_unchanged, own_texts
 from chargen.text.records import TextRecord
 from chargen.text.sources import fingerprint, resolve
 from chargen.text.text_data import read_like
 from chargen.text.tokenizers.base import Tokenizer
+
+MOST_IN_JSON = 1 << 22  # characters of a text whose tokens one JSON object lists
 
 
 def originality_judge(run: Run, copied_length: int | None) -> Callable[[list[str]], list[Originality]]:
@@ -55,29 +57,80 @@ def print_score(run: Run, engine: Engine, tokenizer: Tokenizer, file: str, form:
         file: A file, or `-` for standard input.
         form: lines, json or heat.
     """
-    record = run.data(TextRecord)
-    nats, characters, unknown = 0.0, 0, Counter[str]()
+    record, whole = run.data(TextRecord), _Sums(tokenizer)
     texts = read_like(record, resolve([file]))
-    for text in texts if record.framed else ["".join(texts)]:
-        scores = score(engine, tokenizer, text, documents=record.framed)
-        ids, log_probs = scores
-        tokens = spelled(tokenizer, scores)
+    for blocks in ([text] for text in texts) if record.framed else [texts]:
+        own, kept = _Sums(tokenizer), list[str]()
+        read = own.characters_of(_kept(blocks, kept) if form == "json" else blocks)
+        tokens = spelled(tokenizer, own.tokens_of(score_parts(engine, tokenizer, read, documents=record.framed)))
         if form == "json":
-            shown = {"model": run.name, "text": text, "tokens": len(ids), "log_probability": log_probs.sum()}
-            sys.stdout.write(json_line(shown | {"symbols": list(tokens)}))
+            symbols = list(tokens)
+            shown = {"model": run.name, "text": "".join(kept), "tokens": own.tokens, "log_probability": -own.nats}
+            sys.stdout.write(json_line(shown | {"symbols": symbols}))
         elif form == "heat":
-            coloured = (showing.colour_by_surprise(for_reader()(token), -log_prob) for token, log_prob in tokens)
-            sys.stdout.write("".join(coloured).removesuffix("\n") + "\n")
+            _print_heat(tokens)
         else:
             for token, log_prob in tokens:
                 sys.stdout.write(f"{log_prob:.4f}\t{to_json(token)}\n")
-        nats -= log_probs.sum()
-        characters += tokenizer.count_characters(ids)
-        unknown.update(tokenizer.unknown(text))
+        whole.add(own)
     sys.stdout.flush()
-    tell(
-        f"{run.name}: {characters:,} characters, {nats / characters:.4f} nats or "
-        f"{nats / characters / math.log(2):.4f} bits per character"
-    )
-    if unknown:
-        tell(f"scored as the unknown token, since the model never saw them: {unknown.total():,} characters")
+    mean = whole.nats / whole.characters
+    means = f"{mean:.4f} nats or {mean / math.log(2):.4f} bits per character"
+    tell(f"{run.name}: {whole.characters:,} characters, {means}")
+    if whole.unknown:
+        tell(f"scored as the unknown token, since the model never saw them: {whole.unknown:,} characters")
+
+
+@dataclass
+class _Sums:
+    """What is added up while a text is scored part by part."""
+
+    tokenizer: Tokenizer
+    nats: float = 0.0
+    tokens: int = 0
+    characters: int = 0
+    unknown: int = 0  # characters
+
+    def characters_of(self, blocks: Iterable[str]) -> Iterator[str]:
+        """Yield the text as it is, and count what the model never saw."""
+        for block in self.tokenizer.cut(blocks):
+            self.unknown += sum(self.tokenizer.unknown(block).values())
+            yield block
+
+    def tokens_of(self, parts: Iterable[Score]) -> Iterator[Score]:
+        """Yield the scores as they are, and add them up."""
+        for part in parts:
+            self.nats -= float(part.log_probs.sum())
+            self.tokens += len(part.ids)
+            self.characters += self.tokenizer.count_characters(part.ids)
+            yield part
+
+    def add(self, other: _Sums) -> None:
+        """Add the sums of another text."""
+        self.nats += other.nats
+        self.tokens += other.tokens
+        self.characters += other.characters
+        self.unknown += other.unknown
+
+
+def _kept(blocks: Iterable[str], kept: list[str]) -> Iterator[str]:
+    """Yield a text as it is, and keep it; ChargenError where it is too long for one JSON object."""
+    length = 0
+    for block in blocks:
+        length += len(block)
+        if length > MOST_IN_JSON:
+            raise ChargenError(
+                f"a text has {length:,} characters or more, but one JSON object may have at most {MOST_IN_JSON:,}: "
+                "leave --json out, or divide the text into several files"
+            )
+        kept.append(block)
+        yield block
+
+
+def _print_heat(tokens: Iterator[tuple[str, float]]) -> None:
+    """Print a text in colour, and one line break at its end."""
+    held = ""  # the end of what is to be written
+    for token, log_prob in tokens:
+        sys.stdout.write(held)
+        held = showing.colour_by_surprise(for_reader()(token), -log_prob)
+    sys.stdout.write(held.removesuffix("\n") + "\n")

@@ -14,14 +14,21 @@ import click
 
 from chargen.cli.output import escape, for_reader, json_line
 
+
+class Known(NamedTuple):
+    """Labels that stood in front of a line."""
+
+    labels: tuple[str, ...]
+
+
 if TYPE_CHECKING:
     from chargen.classification.explaining import Explanation
     from chargen.classification.labeller import Verdict
     from chargen.text.records import LabelledRecord
     from chargen.text.tables import Table
 
-    # Cells of CSV and TSV, a record of other tables, the name of a whole file, or None for a line.
-    Row = list[str] | dict[str, Any] | str | None
+    # Cells of CSV and TSV, a record of other tables, the name of a whole file, labels of a line, or None for a line.
+    Row = list[str] | dict[str, Any] | str | Known | None
     Write = Callable[[str, Row, "Answer | None"], None]  # takes a text, its row, and its answer; None if it is blank
 
 UNSURE = "unsure"  # printed instead of a label
@@ -65,6 +72,7 @@ def open_files(
     """
     from chargen.text.columns import open_texts, row_text
     from chargen.text.documents import read_lines, read_whole
+    from chargen.text.examples import has_labels, split_labels
     from chargen.text.sources import Source, resolve
     from chargen.text.tables import is_table
 
@@ -78,7 +86,10 @@ def open_files(
 
     def texts_of(source: Source) -> Iterator[tuple[str, Row]]:
         if recorded.whole_files:
-            yield read_whole(source, encoding), source.name
+            yield read_whole(source, encoding).strip("\n"), source.name
+        elif has_labels(source, encoding):
+            for labels, text in map(split_labels, read_lines(source, encoding)):
+                yield text, Known(labels) if labels else None
         else:
             yield from zip(read_lines(source, encoding), repeat(None))
 

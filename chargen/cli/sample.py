@@ -102,6 +102,8 @@ class SampleOptions:
 def command(model: str | None, engine: str, device: str | None, **options: Any) -> None:
     """Write new text with a language model, starting from PROMPT.
 
+    In PROMPT, \\n is a line break and \\t a tab, as in --stop; PROMPT - is all of standard input.
+
     \b
     chargen sample "Once upon a time" --length 1000
     chargen sample -m names -n 20 --temperature 1
@@ -112,6 +114,7 @@ def command(model: str | None, engine: str, device: str | None, **options: Any) 
     from chargen.text.records import TextRecord
 
     run, drawing_options = find_run(model, LANGUAGE_MODEL), DrawingOptions.pop_from(options)
+    options["prompt"] = drawing.prompt_text(options["prompt"])
     sample_options, framed = SampleOptions(**options), run.data(TextRecord).framed
     characters = sample_options.samples * sample_options.max_characters(drawing_options, framed)
     writer = drawing.engine_of(run, engine, device, sample_options.samples, characters)

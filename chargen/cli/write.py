@@ -9,7 +9,7 @@ import click
 from chargen.cli import drawing
 from chargen.cli.command import Command, excludes
 from chargen.cli.drawing import DrawingOptions
-from chargen.cli.output import reader_may_leave
+from chargen.cli.output import reader_may_leave, unescape
 
 TURN_LENGTH = 200  # characters
 RULES = [
@@ -29,7 +29,7 @@ GROUPS = {**drawing.GROUPS, "Text": ("model", "choose", "length", *drawing.GROUP
 def command(
     prompt: str, model: str | None, choose: bool, length: int | None, engine: str, device: str | None, **options: Any
 ) -> None:
-    """Write a text in turns with a language model, starting from PROMPT.
+    """Write a text in turns with a language model, starting from PROMPT, in which \\n is a line break.
 
     You type a line, the model writes up to --length characters, and so on. Ctrl-D ends.
 
@@ -56,6 +56,7 @@ def command(
         bias=drawing_options.bias(run, tokenizer),
         seed=drawing.any_seed(drawing_options.seed),
     )
+    prompt = unescape(prompt)
     with reader_may_leave():
         if choose:
             interactive.co_write(session, prompt)

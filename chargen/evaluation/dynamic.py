@@ -6,7 +6,6 @@ before the weights are updated, so no token is learned from before it is predict
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
@@ -34,8 +33,10 @@ class Adaptation:
     window: int = 32  # tokens between updates
 
     def __post_init__(self) -> None:
-        if not (0 < self.rate < math.inf and 0 <= self.decay <= 1 and self.window >= 1):
-            raise ChargenError(f"{self} is out of range: rate must be above 0, decay from 0 to 1, window at least 1")
+        if not (1e-12 <= self.rate <= 1e12 and 0 <= self.decay <= 1 and self.window >= 1):
+            raise ChargenError(
+                f"{self} is out of range: rate must be from 1e-12 to 1e12, decay from 0 to 1, window at least 1"
+            )
 
 
 def dynamic_loss(

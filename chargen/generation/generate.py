@@ -17,6 +17,8 @@ from chargen.generation.engines.contract import Array, DrawingEngine, Engine, Id
 from chargen.generation.samplers import Sampling, draw, log_softmax, token_probs
 from chargen.text.tokenizers.base import Tokenizer
 
+MOST_SAMPLES = 100_000  # of one call, which writes them side by side
+LONGEST = 10**9  # characters of one sample
 DRAWN_AT_ONCE = 64  # tokens per stream, if the engine draws
 MOST_SAMPLES = 1 << 20  # written at once
 
@@ -217,9 +219,9 @@ def rng_from_seed(seed: int | None) -> np.random.Generator:
 
 
 def check_turn(length: int | None, stop: Sequence[str]) -> None:
-    """Raise ChargenError if the length is below 1 or a stop text is empty."""
-    if length is not None and length < 1:
-        raise ChargenError(f"length is {length}, but must be at least 1 character")
+    """Raise ChargenError if the length is out of range or a stop text is empty."""
+    if length is not None and not 1 <= length <= LONGEST:
+        raise ChargenError(f"length is {length}, but must be from 1 to {LONGEST:,} characters")
     if not all(stop):
         raise ChargenError("an empty stop text would end every sample at once: leave it out")
 

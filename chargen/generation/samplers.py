@@ -24,6 +24,7 @@ Floats = npt.NDArray[np.floating[Any]]
 Ids = npt.NDArray[np.integer[Any]]
 
 COLDEST = 1e-3  # lowest temperature above 0: logits divided by less could overflow
+STRONGEST = 1e6  # repetition penalty, for the same reason
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,10 @@ class Sampling:
         for name, value in (("top-p", self.top_p), ("min-p", self.min_p), ("typical", self.typical)):
             if value is not None and not 0 < value <= 1:
                 raise ChargenError(f"{name} is {value}, but must be a probability above 0 and at most 1")
-        if not 0 < self.repetition_penalty < math.inf:
+        if not 1 / STRONGEST <= self.repetition_penalty <= STRONGEST:
             raise ChargenError(
-                f"the repetition penalty is {self.repetition_penalty}, but must be a number above 0 (1 does nothing)"
+                f"the repetition penalty is {self.repetition_penalty}, but must be a number from {1 / STRONGEST} to "
+                f"{STRONGEST:g} (1 does nothing)"
             )
         if not self.repetition_window >= 1:
             raise ChargenError(f"the repetition window is {self.repetition_window}, but must be at least 1 token")

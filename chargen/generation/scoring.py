@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -41,38 +42,62 @@ def score(engine: Engine, tokenizer: Tokenizer, text: str, *, documents: bool = 
             break, the first token gets the probability 1/V.
         documents: Whether the model was trained on documents; then the text is one whole document.
     """
-    ids = tokenizer.encode(text)
+    parts = [Score(np.empty(0, np.int32), np.empty(0)), *score_parts(engine, tokenizer, [text], documents=documents)]
+    return Score(np.concatenate([part.ids for part in parts]), np.concatenate([part.log_probs for part in parts]))
+
+
+def score_parts(
+    engine: Engine, tokenizer: Tokenizer, blocks: Iterable[str], *, documents: bool = False
+) -> Iterator[Score]:
+    """Score one text in bounded memory.
+
+    Args:
+        engine: Runs the model.
+        tokenizer: The model's.
+        blocks: The text.
+        documents: As for `score`.
+
+    Yields:
+        At most SCORED_AT_ONCE tokens and their log-probabilities, which all together are those that `score` gives.
+    """
+    encoded: Iterable[Ids] = (tokenizer.encode(part) for part in tokenizer.cut(blocks))
     if documents:
-        ids = np.append(ids, tokenizer.eos_id)
-    before = start_ids(tokenizer, documents, line_break=True)
-    all_ids = np.concatenate([before, ids])
-    log_probs = np.full(len(ids), -math.log(tokenizer.vocab_size))
-    state = engine.start(1)
-    for start in range(0, len(all_ids) - 1, SCORED_AT_ONCE):
-        part = all_ids[start : start + SCORED_AT_ONCE + 1]
-        logits, state = engine.read_all(part[:-1, None], state)
-        part_log_probs = np.take_along_axis(log_softmax(logits[:, 0]), part[1:, None], axis=-1)[:, 0]
-        first = start + 1 - len(before)
-        log_probs[first : first + len(part_log_probs)] = part_log_probs
-    return Score(ids, log_probs)
+        encoded = chain(encoded, [np.array([tokenizer.eos_id], np.int32)])
+    state, before = engine.start(1), start_ids(tokenizer, documents, line_break=True)
+    for part in encoded:
+        for start in range(0, len(part), SCORED_AT_ONCE):
+            ids = part[start : start + SCORED_AT_ONCE]
+            log_probs = np.full(len(ids), -math.log(tokenizer.vocab_size))
+            all_ids = np.concatenate([before, ids])
+            if len(all_ids) > 1:
+                logits, state = engine.read_all(all_ids[:-1, None], state)
+                found = np.take_along_axis(log_softmax(logits[:, 0]), all_ids[1:, None], axis=-1)[:, 0]
+                log_probs[len(ids) - len(found) :] = found
+            before = ids[-1:]
+            yield Score(ids, log_probs)
 
 
-def spelled(tokenizer: Tokenizer, scores: Score) -> Iterator[tuple[str, float]]:
+def spelled(tokenizer: Tokenizer, scores: Iterable[Score]) -> Iterator[tuple[str, float]]:
     """Divide a text into pieces of complete characters, with the log-probability of the tokens that spell each.
+
+    Args:
+        tokenizer: The model's.
+        scores: Of the parts of one text.
 
     Yields:
         Text and log-probability, in nats, of each piece; the text is empty for EOS.
 
     >>> from chargen.text.tokenizers.byte import ByteTokenizer
     >>> tokenizer = ByteTokenizer()
-    >>> list(spelled(tokenizer, Score(tokenizer.encode("aé"), np.array([-1.0, -0.5, -0.25]))))
+    >>> list(spelled(tokenizer, [Score(tokenizer.encode("aé"), np.array([-1.0, -0.5, -0.25]))]))
     [('a', -1.0), ('é', -0.75)]
     """
     decoder = tokenizer.decoder()
     total = 0.0
-    for token, log_prob in zip(scores.ids.tolist(), scores.log_probs.tolist(), strict=True):
-        total += log_prob
-        text = decoder.feed(token)
-        if text or token == tokenizer.eos_id:
-            yield text, total
-            total = 0.0
+    for part in scores:
+        for token, log_prob in zip(part.ids.tolist(), part.log_probs.tolist(), strict=True):
+            total += log_prob
+            text = decoder.feed(token)
+            if text or token == tokenizer.eos_id:
+                yield text, total
+                total = 0.0

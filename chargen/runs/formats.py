@@ -16,12 +16,15 @@ RENAMED_OPTIONS = {
 
 
 def rename_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Recorded options under their current names.
+    """Recorded options under their current names, and without a column of texts that was never read.
 
-    >>> rename_options({"hidden": 256, "seed": 0})
-    {'hidden_size': 256, 'seed': 0}
+    >>> rename_options({"hidden": 256, "documents": None, "text_column": "text"})
+    {'hidden_size': 256, 'documents': None}
     """
-    return {RENAMED_OPTIONS.get(name, name): value for name, value in options.items()}
+    renamed = {RENAMED_OPTIONS.get(name, name): value for name, value in options.items()}
+    if renamed.get("text_column") == "text" and renamed.get("documents", "jsonl") != "jsonl":
+        del renamed["text_column"]
+    return renamed
 
 
 @dataclass(frozen=True)

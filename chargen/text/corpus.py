@@ -49,7 +49,7 @@ class CorpusSettings:
     inputs: tuple[str, ...]  # files, folders, patterns, `-`, named corpora
     tokenizer: str = "char"  # its kind
     vocab_size: int | None = None  # None: all characters, or as many pieces as suit the text
-    min_frequency: int = 1  # characters that occur less often are unknown
+    min_frequency: int | None = None  # characters that occur less often are unknown
     encoding: str = "utf-8"
     documents: str | None = None  # one of DOCUMENT_MODES; None: one stream of text
     text_column: str = "text"  # of JSONL documents
@@ -143,7 +143,7 @@ def _key(settings: CorpusSettings, content: str, tokenizer: Tokenizer | None) ->
     relevant = asdict(settings) | {"version": VERSION, "content": content}
     del relevant["inputs"]
     if tokenizer:
-        relevant |= {"tokenizer": tokenizer.kind, "vocab_size": None, "min_frequency": 1}
+        relevant |= {"tokenizer": tokenizer.kind, "vocab_size": None, "min_frequency": None}
         relevant["given"] = hashlib.sha256(tokenizer.to_bytes()).hexdigest()
     return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:32]
 

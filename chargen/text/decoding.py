@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from itertools import chain
 
 from chargen.errors import ChargenError
@@ -35,6 +35,15 @@ def decode(blocks: Iterable[bytes], encoding: str, name: str) -> Iterator[str]:
     >>> list(decode(["one\r\n".encode("utf-16")], "utf-8", "a.txt"))
     ['one\n']
     """
+    content = iter(blocks)
+    try:
+        yield from _decoded(content, encoding, name)
+    finally:
+        if isinstance(content, Generator):
+            content.close()  # and with it the file, which an error's traceback would keep open
+
+
+def _decoded(blocks: Iterable[bytes], encoding: str, name: str) -> Iterator[str]:
     head, blocks = _peek(blocks)
     encoding = _marked(encoding, head)
     decoder = _decoder(encoding)

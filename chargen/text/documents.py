@@ -72,7 +72,7 @@ def read_lines(source: Source, encoding: str = "utf-8", on_read: OnRead | None =
 
 
 def read_whole(source: Source, encoding: str = "utf-8", on_read: OnRead | None = None) -> str:
-    """The text of one source as one document, without line breaks at its ends.
+    """The text of one source.
 
     Raises:
         ChargenError: It is longer than LONGEST.
@@ -83,7 +83,7 @@ def read_whole(source: Source, encoding: str = "utf-8", on_read: OnRead | None =
         pieces.append(block)
         length += len(block)
         check_length(length, source.name)
-    return "".join(pieces).strip("\n")
+    return "".join(pieces)
 
 
 def check_length(length: int, what: str) -> None:
@@ -191,7 +191,7 @@ def _documents(source: Source, mode: str, encoding: str, text_column: str, on_re
     if mode == "blank-line":
         return _paragraphs(read_lines(source, encoding, on_read), source)
     if mode == "file":
-        return iter([read_whole(source, encoding, on_read)])
+        return iter([read_whole(source, encoding, on_read).strip("\n")])
     records = read_records(source, encoding, on_read)
     return (_column(record, text_column, source, number) for number, record in records)
 

@@ -85,7 +85,7 @@ def read_folder(found: Found, folder: Path, encoding: str) -> None:
     refuse_splits([path.name for path in subfolders], str(folder))
     for path in subfolders:
         for source in resolve([str(path)]):
-            text = read_whole(source, encoding)
+            text = read_whole(source, encoding).strip("\n")
             found.add(text, path.name)
             found.files += bool(text.strip())
     if subfolders:

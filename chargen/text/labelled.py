@@ -214,7 +214,13 @@ def encode_example(tokenizer: Tokenizer, text: str, *, framed: bool, max_length:
         edges = [np.array([token], np.int32) for token in (tokenizer.bos_id, tokenizer.eos_id)]
     else:
         edges = [tokenizer.encode("" if tokenizer.unknown("\n") else "\n")] * 2
-    ids = np.concatenate([edges[0], tokenizer.encode(text), edges[1]])[:max_length]
+    parts, length = [edges[0]], len(edges[0])
+    for part in tokenizer.cut([text]):  # of a long text, only what is read is encoded
+        parts.append(tokenizer.encode(part))
+        length += len(parts[-1])
+        if length >= max_length:
+            break
+    ids = np.concatenate([*parts, edges[1]])[:max_length]
     return ids if len(ids) else np.array([tokenizer.bos_id], np.int32)
 
 

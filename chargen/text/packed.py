@@ -25,13 +25,9 @@ def read_packed(content: Any, size: int, suffix: str, name: str) -> bytes:
     Raises:
         ChargenError: The file is damaged.
     """
-    try:
+    with _refusing_damage(name, suffix):
         block: bytes = content.read(size)
         return block
-    except Exception as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # the disk's fault, not the file's
-        raise ChargenError(f"{name} is damaged, or no {suffix} file at all ({error}): get it again") from error
 
 
 def decompressed(stored: BinaryIO, suffix: str, name: str) -> Any:
@@ -64,7 +60,7 @@ def members(path: Path, name: str) -> list[tuple[str, int]]:
     Raises:
         ChargenError: The archive is damaged.
     """
-    with _refusing_damage(name):
+    with _refusing_damage(name, ARCHIVE):
         found = [(info.filename, info.file_size) for info in _archive(path).infolist() if not info.is_dir()]
     return sorted((file, size) for file, size in found if not any(map(is_hidden, file.split("/"))))
 
@@ -75,7 +71,7 @@ def read_member(path: Path, member: str, size: int, name: str) -> Iterator[bytes
     Raises:
         ChargenError: The archive is damaged or has a password.
     """
-    with _refusing_damage(name), _archive(path).open(member) as content:
+    with _refusing_damage(name, ARCHIVE), _archive(path).open(member) as content:
         while block := content.read(size):
             yield block
 
@@ -98,16 +94,20 @@ def _open_archive(path: Path, changed: int, size: int) -> ZipFile:
 
 
 @contextmanager
-def _refusing_damage(name: str) -> Iterator[None]:
+def _refusing_damage(name: str, suffix: str) -> Iterator[None]:
+    """Turn the errors of what unpacks a file into a ChargenError; those of the disk and of memory stay."""
+    import lzma
     import zipfile
     import zlib
 
     try:
         yield
     except RuntimeError as error:  # NotImplementedError too, of methods of compression that Python lacks
-        raise ChargenError(f"{name} cannot be unpacked ({error}): unpack it yourself, and name the folder") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
-        raise ChargenError(f"{name} is damaged, or no {ARCHIVE} file at all ({error}): get it again") from error
+        raise ChargenError(f"{name} cannot be unpacked ({error}): unpack it yourself, and name the result") from error
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise ChargenError(f"{name} is damaged, or no {suffix} file at all ({error}): get it again") from error
 
 
 class _ZstdFile(io.RawIOBase):
@@ -121,6 +121,7 @@ class _ZstdFile(io.RawIOBase):
                 f"{name} needs the zstandard package: pip install 'chargen[zstd]', or decompress the file"
             ) from error
         self._stored = stored
+        self._error = zstandard.ZstdError
         self._new_frame = zstandard.ZstdDecompressor().decompressobj
         self._frame: Any = None
         self._ready = b""
@@ -131,7 +132,10 @@ class _ZstdFile(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         while not self._ready and (stored := self._frame_rest() or self._stored.read(1 << 12)):
             self._frame = self._frame or self._new_frame()
-            self._ready = self._frame.decompress(stored)
+            try:
+                self._ready = self._frame.decompress(stored)
+            except self._error as error:
+                raise ValueError(str(error)) from error
         if not self._ready and self._frame:
             raise EOFError("it ends too early")
         taken = self._ready[: len(buffer)]

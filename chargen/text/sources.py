@@ -8,7 +8,6 @@ import functools
 import glob
 import hashlib
 import os
-import shutil
 import stat
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from chargen.text import corpora
 from chargen.text.decoding import decode, has_mark
 from chargen.text.packed import ARCHIVE, BLOCK, COMPRESSED, decompressed, is_hidden, members, read_member, read_packed
 
+LONGEST_STREAM = 1 << 32  # bytes of a pipe, which are copied to a temporary file
 SNIFFED = 1 << 13  # bytes read to tell a binary file from text
 TEMPORARY = "chargen-input-"  # begins the names of folders for what can be read only once
 
@@ -264,7 +264,13 @@ def _spool(stream: BinaryIO, name: str) -> Path:
             _refuse_device(os.fstat(stream.fileno()), name)
     path = _temporary_folder() / "text"
     with path.open("wb") as copy:
-        shutil.copyfileobj(stream, copy, BLOCK)
+        while block := stream.read(BLOCK):
+            if copy.tell() + len(block) > LONGEST_STREAM:
+                raise ChargenError(
+                    f"{name} has more than {LONGEST_STREAM:,} bytes, and may not end: write as much as you need "
+                    "into a file, and name that"
+                )
+            copy.write(block)
     return path
 
 

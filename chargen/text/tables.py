@@ -13,12 +13,13 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import accumulate, islice, takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chargen.errors import ChargenError
+from chargen.text import documents
 from chargen.text.delimited import Dialect, find_delimiter, find_dialect, parse, stripped
-from chargen.text.documents import read_array, read_lines, read_records, well_formed
+from chargen.text.documents import check_length, read_array, read_lines, read_records, well_formed
 from chargen.text.headers import has_header, is_header_by_content
 from chargen.text.sources import Source, read_source
 
@@ -29,6 +30,7 @@ DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 JSON_LINES = (".jsonl", ".ndjson")
 PARQUET = (".parquet", ".pq")
 SUFFIXES = (*DELIMITERS, *JSON_LINES, ".json", *PARQUET)
+MOST_PACKED = 1 << 30  # bytes of a compressed Parquet file, unpacked
 SLICE = 20_000  # rows of a Parquet file held at once
 
 
@@ -226,22 +228,46 @@ def _open_parquet(source: Source) -> Table:
 
 
 def _parquet_rows(source: Source) -> Iterator[Row]:
+    import polars as pl
+
     frame = _scan_parquet(source)
+    lengths = pl.sum_horizontal(pl.lit(0), pl.col(pl.String).str.len_chars().fill_null(0))
     start = 0
     while True:
         with _refusing_damage(source):
-            cells = frame.slice(start, SLICE).collect().rows()
-        yield from (Row(f"row {number}", list(row)) for number, row in enumerate(cells, start=start + 1))
-        start += SLICE
-        if len(cells) < SLICE:
+            sizes = frame.slice(start, SLICE).select(lengths).collect().to_series().to_list()
+        for number, size in enumerate(sizes, start=start + 1):
+            check_length(size, f"{source.name}, row {number},")
+        end = start + SLICE
+        while sizes:
+            count = _count_within(sizes, documents.LONGEST)
+            with _refusing_damage(source):
+                cells = frame.slice(start, count).collect().rows()
+            yield from (Row(f"row {number}", list(row)) for number, row in enumerate(cells, start=start + 1))
+            start, sizes = start + count, sizes[count:]
+        if start < end:
             return
+
+
+def _count_within(sizes: Sequence[int], most: int) -> int:
+    """How many of the first rows are together no larger than `most`, but at least one."""
+    sums = accumulate(sizes)
+    return max(1, sum(1 for _ in takewhile(lambda total: total <= most, sums)))
 
 
 def _scan_parquet(source: Source) -> pl.LazyFrame:
     import polars as pl
 
     if source.compressed:  # rare, since Parquet itself compresses; held in memory whole
-        return pl.scan_parquet(io.BytesIO(b"".join(source.blocks())))
+        content = io.BytesIO()
+        for block in source.blocks():
+            content.write(block)
+            if content.tell() > MOST_PACKED:
+                raise ChargenError(
+                    f"{source.name} has more than {MOST_PACKED:,} bytes when it is unpacked, the most that is held "
+                    "in memory: unpack it into a file, and name that"
+                )
+        return pl.scan_parquet(content.getvalue())
     return pl.scan_parquet(source.path, glob=False)
 
 

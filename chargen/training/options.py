@@ -19,6 +19,7 @@ from chargen.text.columns import names_of
 from chargen.text.corpus import CorpusSettings
 from chargen.text.labelled_data import LabelledSettings
 from chargen.training.ranges import (
+    AMOUNT,
     AT_LEAST_ONE,
     FRACTION,
     NOT_NEGATIVE,
@@ -46,12 +47,12 @@ class Options:
     val: tuple[str, ...] = ()  # inputs to validate on; if empty, part of the training inputs
     val_fraction: float | None = option(FRACTION)  # the part to validate on, as a fraction
     tokenizer: str | None = None  # one of text.tokenizers.registry.KINDS
-    vocab_size: int | None = None  # pieces, for a tokenizer of pieces of words
-    min_frequency: int | None = None  # rarer characters become the unknown token
+    vocab_size: int | None = option(AT_LEAST_ONE)  # pieces, for a tokenizer of pieces of words
+    min_frequency: int | None = option(AT_LEAST_ONE)  # rarer characters become the unknown token
 
     minutes: float | None = option(POSITIVE)  # of wall-clock time
     epochs: float | None = option(POSITIVE)  # passes over the training set
-    steps: int | None = option(POSITIVE)  # updates of the weights
+    steps: int | None = option(AT_LEAST_ONE)  # updates of the weights
 
     size: str | None = option(one_of(*SIZES))  # a shape of recipes.SHAPES, for what the next options leave open
     cell: str | None = None  # one of models.specs.SPECS
@@ -67,7 +68,7 @@ class Options:
     shards: int | None = option(AT_LEAST_ONE)  # parts of a batch, computed in parallel; their number affects rounding
     optimizer: str | None = option(one_of(*OPTIMIZERS))
     learning_rate: float | None = option(POSITIVE)  # at its peak
-    weight_decay: float | None = option(NOT_NEGATIVE)  # fraction of matrices per step, times the learning rate
+    weight_decay: float | None = option(AMOUNT)  # fraction of matrices per step, times the learning rate
     clip: float | None = option(POSITIVE)  # largest joint norm of all gradients
     dropout: float | None = option(FRACTION)  # of outputs, between layers and after the last
     dropout_input: float | None = option(FRACTION)  # of embeddings, before the first layer
@@ -104,22 +105,20 @@ class LanguageModelOptions(Options):
     kind = LANGUAGE_MODEL
 
     documents: str | None = None  # one of text.documents.DOCUMENT_MODES; None: one stream of text
-    text_column: str = "text"  # of JSONL documents
+    text_column: str | None = None  # of documents in JSON lines; None: "text"
     sequence_length: int | None = option(AT_LEAST_ONE)  # tokens per stream and step, for truncated BPTT
     tied: bool | None = None  # whether projection and embedding are one matrix
-    activation_reg: float | None = option(NOT_NEGATIVE)  # weight of the mean square of the outputs in the loss
-    temporal_reg: float | None = option(NOT_NEGATIVE)  # weight of the mean square of their change per step
+    activation_reg: float | None = option(AMOUNT)  # weight of the mean square of the outputs in the loss
+    temporal_reg: float | None = option(AMOUNT)  # weight of the mean square of their change per step
 
     def __post_init__(self) -> None:
         names = names_of(self.text_column)
-        if len(names) != 1:
+        if len(names) > 1:
             raise ChargenError(f"a language model reads one text column, not {len(names)}: name one")
-        object.__setattr__(self, "text_column", names[0])
+        object.__setattr__(self, "text_column", next(iter(names), None))
         super().__post_init__()
-        if self.text_column != "text" and self.documents != "jsonl":
-            raise ChargenError(
-                f"the text column {self.text_column!r} is for documents in JSON lines: set them to jsonl"
-            )
+        if names and self.documents != "jsonl":
+            raise ChargenError(f"the text column {names[0]!r} is for documents in JSON lines: set them to jsonl")
 
     @property
     def corpus(self) -> CorpusSettings:
@@ -128,10 +127,10 @@ class LanguageModelOptions(Options):
             inputs=self.inputs,
             tokenizer=self.tokenizer or "char",
             vocab_size=self.vocab_size,
-            min_frequency=1 if self.min_frequency is None else self.min_frequency,
+            min_frequency=self.min_frequency,
             encoding=self.encoding,
             documents=self.documents,
-            text_column=self.text_column,
+            text_column=self.text_column or "text",
         )
 
 
@@ -346,7 +345,7 @@ def _check_probe(options: ClassifierOptions) -> None:
     if not options.start_from:
         raise ChargenError("--probe needs a trained encoder: name its run with --from")
     for name in UNUSED_BY_PROBES:
-        if getattr(options, name) not in (None, False):
+        if getattr(options, name) is not None and getattr(options, name) is not False:
             raise ChargenError(
                 f"--{name.replace('_', '-')} has no use with --probe, which does not train: leave it out"
             )

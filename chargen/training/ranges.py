@@ -17,9 +17,10 @@ class Range:
     described: str  # completes the sentence "must be …"
 
 
-LARGE = 1e100  # below it, the products of a few numbers are finite
-AT_LEAST_ONE = Range(lambda value: value >= 1, "at least 1")
-POSITIVE = Range(lambda value: 0 < value < LARGE, "a number more than 0 and below 1e100")  # rejects NaN too
+LARGEST = 10**12  # so that no product or quotient of options overflows
+AT_LEAST_ONE = Range(lambda value: 1 <= value <= LARGEST, f"from 1 to {LARGEST:,}")  # these reject NaN too
+POSITIVE = Range(lambda value: 1 / LARGEST <= value <= LARGEST, f"a number from {1 / LARGEST:g} to {LARGEST:,}")
+AMOUNT = Range(lambda value: 0 <= value <= LARGEST, f"a number from 0 to {LARGEST:,}")
 NOT_NEGATIVE = Range(lambda value: value >= 0, "at least 0")
 FRACTION = Range(lambda value: 0 <= value < 1, "at least 0 and below 1")
 

@@ -100,7 +100,9 @@ class Tokenizer(ABC):
 
     @classmethod
     @abstractmethod
-    def train(cls, blocks: Iterable[str], *, vocab_size: int | None = None, min_frequency: int = 1) -> Tokenizer:
+    def train(
+        cls, blocks: Iterable[str], *, vocab_size: int | None = None, min_frequency: int | None = None
+    ) -> Tokenizer:
         """Train a tokenizer of this kind.
 
         Args:
@@ -179,7 +181,7 @@ def damaged(reason: str) -> ChargenError:
     return ChargenError(f"the tokenizer's file is damaged or another program's ({reason}): get it again")
 
 
-def reject_min_frequency(kind: str, min_frequency: int) -> None:
+def reject_min_frequency(kind: str, min_frequency: int | None) -> None:
     """Raise ChargenError if a minimum frequency is given, which only the tokenizer char has."""
-    if min_frequency != 1:
+    if min_frequency is not None:
         raise ChargenError(f"a minimum frequency is for the tokenizer char: leave it out with {kind}")

@@ -39,7 +39,9 @@ class ByteTokenizer(Tokenizer):
         return cls()
 
     @classmethod
-    def train(cls, blocks: Iterable[str], *, vocab_size: int | None = None, min_frequency: int = 1) -> ByteTokenizer:
+    def train(
+        cls, blocks: Iterable[str], *, vocab_size: int | None = None, min_frequency: int | None = None
+    ) -> ByteTokenizer:
         """Return the only byte tokenizer; the text is not read. ChargenError for a size other than 256."""
         reject_min_frequency(cls.kind, min_frequency)
         if vocab_size not in (None, 256):

@@ -57,15 +57,18 @@ class CharTokenizer(Tokenizer):
         return cls(characters)
 
     @classmethod
-    def train(cls, blocks: Iterable[str], *, vocab_size: int | None = None, min_frequency: int = 1) -> CharTokenizer:
+    def train(
+        cls, blocks: Iterable[str], *, vocab_size: int | None = None, min_frequency: int | None = None
+    ) -> CharTokenizer:
         """Take the characters that occur `min_frequency` times or more, at most the `vocab_size` most frequent."""
-        if min_frequency < 1 or (vocab_size is not None and vocab_size < 1):
+        least = 1 if min_frequency is None else min_frequency
+        if least < 1 or (vocab_size is not None and vocab_size < 1):
             raise ChargenError("vocabulary size and minimum frequency must be at least 1")
         counts = count_code_points(blocks)
         if not counts.any():
             raise ChargenError("there is no text to take a vocabulary from: give some")
-        counts[counts < min_frequency] = 0
+        counts[counts < least] = 0
         kept = most_frequent(counts)[:vocab_size]
         if not len(kept):
-            raise ChargenError(f"no character occurs {min_frequency} times: lower the minimum frequency")
+            raise ChargenError(f"no character occurs {least} times: lower the minimum frequency")
         return cls("".join(map(chr, np.sort(kept))))

@@ -86,7 +86,9 @@ class PieceTokenizer(Tokenizer):
         return cls(data)
 
     @classmethod
-    def train(cls, blocks: Iterable[str], *, vocab_size: int | None = None, min_frequency: int = 1) -> PieceTokenizer:
+    def train(
+        cls, blocks: Iterable[str], *, vocab_size: int | None = None, min_frequency: int | None = None
+    ) -> PieceTokenizer:
         """Learn at most `vocab_size` pieces (None: as suits the text) from at most SAMPLE characters.
 
         A text with fewer pieces gives fewer.

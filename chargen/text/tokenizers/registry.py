@@ -20,7 +20,7 @@ KINDS = tuple(_CLASSES)
 
 
 def train_tokenizer(
-    kind: str, blocks: Iterable[str], *, vocab_size: int | None = None, min_frequency: int = 1
+    kind: str, blocks: Iterable[str], *, vocab_size: int | None = None, min_frequency: int | None = None
 ) -> Tokenizer:
     """Train a tokenizer on a text.
 

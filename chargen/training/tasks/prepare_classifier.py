@@ -154,10 +154,9 @@ def _make_tokenizer(options: ClassifierOptions, data: LabelledData, world: World
         kind, why = classifier_tokenizer(rare_words(data.train.texts, data.validation.texts))
         notes.append(why)
     size = MAX_PIECES if options.vocab_size is None and kind in PIECES else options.vocab_size
-    least = 1 if options.min_frequency is None else options.min_frequency
 
     def make() -> tuple[str, bytes]:
-        tokenizer = train_tokenizer(kind, data.train.texts, vocab_size=size, min_frequency=least)
+        tokenizer = train_tokenizer(kind, data.train.texts, vocab_size=size, min_frequency=options.min_frequency)
         return tokenizer.kind, tokenizer.to_bytes()
 
     return load_tokenizer(*world.broadcast(make)), notes
