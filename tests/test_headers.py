@@ -1,13 +1,16 @@
-"""Whether the first row of a table names its columns, and rows of tables as spreadsheets write them."""
+"""Whether the first row of a table names its columns, rows as spreadsheets write them, and long cells."""
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from chargen.errors import ChargenError
+from chargen.text import documents, tables
 from chargen.text.columns import Columns
 from chargen.text.labelled import LabelledSet, read_labelled
 
@@ -81,3 +84,25 @@ def test_quotes_after_spaces_quote(tmp_path: Path) -> None:
     assert commas.texts == ["good, really", "bad, so bad"]
     kept = read(tmp_path / "c.csv", 'label,text\npos," ""good"" he said"\nneg, bad\n', for_training=False)
     assert kept.texts == [' "good" he said', " bad"]
+
+
+def test_cells_of_parquet_are_read_by_their_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.parquet"
+    pl.DataFrame({"text": [*TEXTS, "a" * 99, None], "label": ["pos", "neg"] * 3, "n": range(6)}).write_parquet(path)
+    whole = read_labelled([str(path)])
+    monkeypatch.setattr(tables, "SLICE", 3)
+    for most in (110, 1000):
+        monkeypatch.setattr(documents, "LONGEST", most)
+        assert read_labelled([str(path)]) == whole and len(whole.texts) == 5
+    monkeypatch.setattr(documents, "LONGEST", 60)
+    with pytest.raises(ChargenError, match=r"a\.parquet, row 5, has 102 characters or more"):
+        read_labelled([str(path)])
+
+
+def test_a_packed_parquet_file_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pl.DataFrame({"text": TEXTS, "label": FOUR.labels}).write_parquet(tmp_path / "a.parquet")
+    (tmp_path / "a.parquet.gz").write_bytes(gzip.compress((tmp_path / "a.parquet").read_bytes()))
+    assert read_labelled([str(tmp_path / "a.parquet.gz")]) == FOUR
+    monkeypatch.setattr(tables, "MOST_PACKED", 100)
+    with pytest.raises(ChargenError, match="has more than 100 bytes when it is unpacked"):
+        read_labelled([str(tmp_path / "a.parquet.gz")])

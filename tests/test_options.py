@@ -12,7 +12,19 @@ import pytest
 from trainings import small
 
 from chargen.errors import ChargenError
-from chargen.training.options import LanguageModelOptions, from_record, to_record
+from chargen.training.options import ClassifierOptions, LanguageModelOptions, from_record, to_record
+
+
+def test_a_column_that_old_runs_recorded_and_never_read_is_dropped(text: str) -> None:
+    record = to_record(small(text)) | {"text_column": "text"}
+    assert from_record(LanguageModelOptions, record) == small(text)
+    assert from_record(LanguageModelOptions, record | {"documents": "jsonl"}).text_column == "text"
+
+
+@pytest.mark.parametrize("given", [{"dropout": 0.0}, {"weight_decay": 0.0}, {"adapt": True}])
+def test_probes_refuse_what_trains_even_if_it_is_0(given: dict[str, Any]) -> None:
+    with pytest.raises(ChargenError, match="has no use with --probe"):
+        ClassifierOptions(inputs=("a.csv",), probe=True, start_from="book", **given)
 
 
 def test_options_survive_json_and_unknown_ones_are_refused(text: str) -> None:
