@@ -16,9 +16,6 @@ from safetensors.numpy import load_file, save_file
 
 from chargen.cli.output import escape, unescape
 from chargen.runs.folder import load_run
-from chargen.text.labelled import encode_example
-from chargen.text.tokenizers.base import Ids
-from chargen.text.tokenizers.char import CharTokenizer
 from chargen.training.options import ClassifierOptions, LanguageModelOptions, from_record, to_record
 
 ROWS = [(f"{word} {n}", str(int(word == "good")), str(n % 2)) for n in range(12) for word in ("good", "poor")]
@@ -324,24 +321,12 @@ def test_labels_in_front_of_lines_are_left_out_and_compared(run: Path) -> None:
     assert "labels in front" not in plain.stderr
 
 
-def test_a_hyphen_is_standard_input(run: Path) -> None:
+def test_a_hyphen_is_standard_input_and_any_cpu_the_cpu(run: Path) -> None:
+    assert call("classify", "-m", "./mail", "good 1", "--device", "cpu:7").stdout.startswith(("0", "1"))
     assert (
         call("classify", "-m", "./mail", "-", given="good 1\n").stdout
         == call("classify", "-m", "./mail", "good 1").stdout
     )
-
-
-def test_no_more_of_a_long_text_is_encoded_than_is_read(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    encoded: list[int] = []
-    encode = CharTokenizer.encode
-
-    def counted(self: CharTokenizer, text: str) -> Ids:
-        encoded.append(len(text))
-        return encode(self, text)
-
-    monkeypatch.setattr(CharTokenizer, "encode", counted)
-    ids = encode_example(CharTokenizer("ab"), "ab" * 10**6, framed=True, max_length=1000)
-    assert ids.tolist() == [1, *[3, 4] * 499, 3] and sum(encoded) < 10**5
 
 
 def test_long_texts_are_labelled_in_smaller_batches(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

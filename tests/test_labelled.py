@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chargen.errors import ChargenError
-from chargen.text.labelled import LabelledSet, groups_of, read_labelled, stratified_split
+from chargen.text.labelled import LabelledSet, encode_example, groups_of, read_labelled, stratified_split
+from chargen.text.tokenizers.base import Ids
+from chargen.text.tokenizers.char import CharTokenizer
 
 GOOD_BAD = LabelledSet(["so good", "so bad, really", 'a "fine" one'], ["pos", "neg", "pos"])
 
@@ -305,3 +308,35 @@ def test_a_split_refuses_what_it_cannot_do() -> None:
     for fraction in (0.0, 1.0):
         with pytest.raises(ChargenError, match=f"fraction held out is {fraction}, but must be between 0 and 1"):
             stratified_split(["a", "a"], fraction)
+
+
+def test_an_archive_is_read_as_a_folder_is(tmp_path: Path) -> None:
+    def pack(*names: str) -> str:
+        with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+            for name in names:
+                archive.writestr(name, f"text of {name}\n")
+        return str(tmp_path / "a.zip")
+
+    for top in ("", "films/"):
+        found = read_labelled([pack(*(f"{top}{label}/{n}.txt" for label in ("neg", "pos") for n in "12"))])
+        assert found.labels == ["neg", "neg", "pos", "pos"] and found.reading.whole_files
+    assert read_labelled([pack("neg.txt", "pos.txt")], for_training=False).label_names == ["neg", "pos"]
+    with pytest.raises(ChargenError, match=r"a\.zip would give the labels test, train, but these look like parts of"):
+        read_labelled([pack("a/train/1.txt", "a/test/1.txt")])
+    unlabelled = pack("neg/1.txt", "pos/1.txt", "unsup/1.txt")
+    with pytest.raises(ChargenError, match="would give the label unsup"):
+        read_labelled([unlabelled])
+    assert read_labelled([unlabelled], skip_unlabelled=True, for_training=False).label_names == ["neg", "pos"]
+
+
+def test_no_more_of_a_long_text_is_encoded_than_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded: list[int] = []
+    encode = CharTokenizer.encode
+
+    def counted(self: CharTokenizer, text: str) -> Ids:
+        encoded.append(len(text))
+        return encode(self, text)
+
+    monkeypatch.setattr(CharTokenizer, "encode", counted)
+    ids = encode_example(CharTokenizer("ab"), "ab" * 10**6, framed=True, max_length=1000)
+    assert ids.tolist() == [1, *[3, 4] * 499, 3] and sum(encoded) < 10**5

@@ -78,8 +78,7 @@ class Labeller:
         if device not in ("auto", "cpu") or not runs_in_numpy(config.encoder.cell):
             self._use_torch("cpu" if device == "auto" else device)
         else:
-            network = NumpyClassifier(config, self._weights)
-            self._logits, self._pooled = network.logits, network.embed
+            self._use_numpy()
 
     def probabilities(self, texts: Sequence[str]) -> np.ndarray:
         """Probabilities (N, labels), float64, of each text's labels; rows sum to 1."""
@@ -139,14 +138,20 @@ class Labeller:
                 if has_gpu_driver():
                     self._use_torch("auto")
 
+    def _use_numpy(self) -> None:
+        network = NumpyClassifier(self._config, self._weights)
+        self._logits, self._pooled = network.logits, network.embed
+
     def _use_torch(self, device: str) -> None:
-        """Switch to torch, unless the device is a CPU after all and NumPy has the cell."""
+        """Use torch, or NumPy if the device is a CPU after all and NumPy has the cell."""
         from chargen.hardware import choose_device
         from chargen.models.classifier import Classifier, embeddings, label_logits
         from chargen.models.weights import load_weights
 
         where = choose_device(device)
-        if where.type != "cpu" or not runs_in_numpy(self._config.encoder.cell):
+        if where.type == "cpu" and runs_in_numpy(self._config.encoder.cell):
+            self._use_numpy()
+        else:
             model = load_weights(Classifier(self._config), self._weights).to(where).eval()
             self._logits = lambda texts: label_logits(model, texts)
             self._pooled = lambda texts: embeddings(model, texts)

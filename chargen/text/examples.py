@@ -85,9 +85,7 @@ def read_folder(found: Found, folder: Path, encoding: str) -> None:
     refuse_splits([path.name for path in subfolders], str(folder))
     for path in subfolders:
         for source in resolve([str(path)]):
-            text = read_whole(source, encoding).strip("\n")
-            found.add(text, path.name)
-            found.files += bool(text.strip())
+            _read_whole_file(found, source, path.name, encoding)
     if subfolders:
         return
     binary = [Source(str(path), path) for path in sorted(folder.iterdir()) if path.suffix.lower() in PARQUET]
@@ -97,6 +95,37 @@ def read_folder(found: Found, folder: Path, encoding: str) -> None:
     refuse_splits({source.plain.stem for source in sources}, str(folder))
     for source in sources:
         read_line_file(found, source, encoding)
+
+
+def read_archive(found: Found, sources: Sequence[Source], encoding: str) -> bool:
+    """Read an archive with one folder per label, each file an example; False for an archive of another form.
+
+    Args:
+        found: Where the examples go.
+        sources: The archive's files.
+        encoding: Of the files.
+
+    Raises:
+        ChargenError: The folders have the names of the parts of a split.
+    """
+    folders = [source.member.split("/")[:-1] for source in sources]
+    shared = next((depth for depth, names in enumerate(zip(*folders, strict=False)) if len(set(names)) > 1), None)
+    if shared is None or any(source.plain.suffix.lower() in SUFFIXES for source in sources):
+        return False
+    labelled = [(names[shared], source) for names, source in zip(folders, sources, strict=True)]
+    if found.skip_unlabelled:
+        found.unlabelled += sum(label.casefold() in UNLABELLED for label, _ in labelled)
+        labelled = [(label, source) for label, source in labelled if label.casefold() not in UNLABELLED]
+    refuse_splits({label for label, _ in labelled}, sources[0].name.removesuffix(f"/{sources[0].member}"))
+    for label, source in labelled:
+        _read_whole_file(found, source, label, encoding)
+    return True
+
+
+def _read_whole_file(found: Found, source: Source, label: str, encoding: str) -> None:
+    text = read_whole(source, encoding).strip("\n")
+    found.add(text, label)
+    found.files += bool(text.strip())
 
 
 def is_lines(source: Source, encoding: str) -> bool:

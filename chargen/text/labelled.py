@@ -13,8 +13,17 @@ import numpy as np
 
 from chargen.errors import ChargenError
 from chargen.text.columns import Columns, names_of
-from chargen.text.examples import Found, is_lines, read_folder, read_line_file, read_table_file, refuse_splits
+from chargen.text.examples import (
+    Found,
+    is_lines,
+    read_archive,
+    read_folder,
+    read_line_file,
+    read_table_file,
+    refuse_splits,
+)
 from chargen.text.ngrams import words_of
+from chargen.text.packed import ARCHIVE
 from chargen.text.sources import resolve
 from chargen.text.tokenizers.base import Ids, Tokenizer
 
@@ -76,10 +85,10 @@ def read_labelled(
 ) -> LabelledSet:
     """Read labelled texts.
 
-    A table is CSV, TSV, JSONL, a JSON array or Parquet. A folder has one folder per label, each file an example, or
-    one file per label, each line an example. Lines may also have their label in front, as `__label__x`. Names of the
-    parts of a split, such as train, test and unsup, are refused as labels. Rows without text are dropped and counted
-    in the set's `reading`, which also says which columns were read.
+    A table is CSV, TSV, JSONL, a JSON array or Parquet. A folder or zip archive has one folder per label, each file
+    an example, or one file per label, each line an example. Lines may also have their label in front, as
+    `__label__x`. Names of the parts of a split, such as train, test and unsup, are refused as labels. Rows without
+    text are dropped and counted in the set's `reading`, which also says which columns were read.
 
     Args:
         inputs: Tables, folders, text files named by label, patterns, named corpora.
@@ -106,7 +115,10 @@ def read_labelled(
         if given and Path(given).is_dir():
             read_folder(found, Path(given), encoding)
             continue
-        for source in resolve([given], kinds=("labelled",)):
+        sources = resolve([given], kinds=("labelled",))
+        if Path(given).suffix.lower() == ARCHIVE and read_archive(found, sources, encoding):
+            continue
+        for source in sources:
             if is_lines(source, encoding):
                 read_line_file(found, source, encoding)
                 continue
