@@ -159,8 +159,8 @@ def evaluate_classifier(
         # The recorded columns are those that the options led to in training; only columns named now override them.
         named = reading if columns["columns"] else vars(options)
         columns |= {name: named.get(name) for name in ("text_column", "label_column")}
-        columns |= {"encoding": options.encoding, "skip_unlabelled": options.skip_unlabelled}
-        examples = read_labelled(inputs, **columns, for_training=False)
+        columns["skip_unlabelled"] = options.skip_unlabelled
+        examples = read_labelled(inputs, **columns, encoding=options.encoding, for_training=False)
         explained = examples.texts
     else:
         data = load_labelled(options.labelled, recorded)
@@ -180,10 +180,8 @@ def evaluate_classifier(
         without_held_out = fit_ngrams(data.train, examples, labels, balance=options.balance)
         sources = sources._replace(ngrams=without_held_out.logits(examples.texts))
     probs = softmax(classifier.combined(sources))
-    metrics = classifier_metrics(probs, truth, labels) | {
-        "rows_dropped": examples.reading.rows_dropped,
-        "unlabelled": examples.reading.unlabelled,
-    }
+    left_out = {name: getattr(examples.reading, name) for name in ("rows_dropped", "unlabelled")}
+    metrics = classifier_metrics(probs, truth, labels) | left_out
     if inputs and not columns["columns"]:
         metrics["guessed"] = list(examples.reading.notes)
     if sources.ngrams is not None:

@@ -24,7 +24,7 @@ from chargen.text.examples import (
 )
 from chargen.text.ngrams import words_of
 from chargen.text.packed import ARCHIVE
-from chargen.text.sources import resolve
+from chargen.text.sources import Source, resolve
 from chargen.text.tokenizers.base import Ids, Tokenizer
 
 
@@ -112,13 +112,7 @@ def read_labelled(
         text, label, header = text or columns.text, label or columns.label, columns.header
     found = Found(strict, skip_unlabelled)
     for given in inputs:
-        if given and Path(given).is_dir():
-            read_folder(found, Path(given), encoding)
-            continue
-        sources = resolve([given], kinds=("labelled",))
-        if Path(given).suffix.lower() == ARCHIVE and read_archive(found, sources, encoding):
-            continue
-        for source in sources:
+        for source in _not_by_folder(found, given, encoding):
             if is_lines(source, encoding):
                 read_line_file(found, source, encoding)
                 continue
@@ -133,6 +127,16 @@ def read_labelled(
     if for_training:
         _require_variety(labels, where, to_split, found.named)
     return LabelledSet(texts, labels, _reading(found, where))
+
+
+def _not_by_folder(found: Found, given: str, encoding: str) -> list[Source]:
+    """Read a folder or archive that is laid out by label; the files of any other input are still to be read."""
+    if given and Path(given).is_dir():
+        read_folder(found, Path(given), encoding)
+        return []
+    sources = resolve([given], kinds=("labelled",))
+    is_read = Path(given).suffix.lower() == ARCHIVE and read_archive(found, sources, encoding)
+    return [] if is_read else sources
 
 
 def stratified_split(
