@@ -8,6 +8,7 @@ import functools
 import glob
 import hashlib
 import os
+import shutil
 import stat
 import sys
 import tempfile
