@@ -21,8 +21,9 @@ from typing import Any
 
 import click
 
+from chargen.training.chosen import ChosenLanguageModelOptions
 from chargen.training.events import Done
-from chargen.training.options import ChosenLanguageModelOptions, LanguageModelOptions, options_of
+from chargen.training.options import LanguageModelOptions, options_of
 from chargen.training.start import start
 
 TEXTS: dict[str, dict[str, tuple[str, ...]]] = {

@@ -30,7 +30,8 @@ from chargen.text.labelled import pad
 from chargen.text.records import DataRecord
 from chargen.text.sources import fingerprint, resolve
 from chargen.text.tokenizers.registry import train_tokenizer
-from chargen.training.options import Options, with_defaults
+from chargen.training.chosen import with_defaults
+from chargen.training.options import Options
 from chargen.training.setup import Context, Prepared
 from chargen.training.task import OptimizerSettings
 

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from chargen.training import planner
+from chargen.training.chosen import ChosenLanguageModelOptions, choose
 from chargen.training.distributed import ALONE
-from chargen.training.options import ChosenLanguageModelOptions, LanguageModelOptions, choose
+from chargen.training.options import LanguageModelOptions
 from chargen.training.planner import Planner
 from chargen.training.recipes import cell_defaults
 from chargen.workers import ONE_WORKER

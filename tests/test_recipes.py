@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from chargen.training.chosen import ChosenLanguageModelOptions
 from chargen.training.classifier_recipes import classifier_recipe
-from chargen.training.options import ChosenLanguageModelOptions, ClassifierOptions, LanguageModelOptions, to_record
+from chargen.training.options import ClassifierOptions, LanguageModelOptions, to_record
 from chargen.training.recipes import LADDER, Speed, language_model_recipe
 
 

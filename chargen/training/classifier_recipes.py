@@ -12,14 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from chargen.training.options import (
-    ENCODER_OPTIONS,
-    ChosenClassifierOptions,
-    ChosenProbeOptions,
-    ClassifierOptions,
-    LanguageModelOptions,
-    choose,
-)
+from chargen.training.chosen import ENCODER_OPTIONS, ChosenClassifierOptions, ChosenProbeOptions, choose
+from chargen.training.options import ClassifierOptions, LanguageModelOptions
 from chargen.training.recipes import DEFAULT_MINUTES, SHAPES, cell_defaults, shards_for
 
 CLASSIFIER_BATCH = 64  # texts per step

@@ -6,13 +6,13 @@ for `--config` and `--resume`. Each field is an option of `chargen train`, with 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, TypeVar
 
 from chargen.declared import as_declared, check_names
 from chargen.errors import ChargenError
 from chargen.kinds import CLASSIFIER, LANGUAGE_MODEL, kind_of
-from chargen.models.config import CONNECTIONS, EncoderConfig
+from chargen.models.config import CONNECTIONS
 from chargen.runs.folder import Run
 from chargen.runs.formats import RENAMED_OPTIONS, rename_options
 from chargen.text.columns import names_of
@@ -174,111 +174,13 @@ class ClassifierOptions(Options):
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class ChosenLanguageModelOptions(LanguageModelOptions):
-    """The options of a language model, with every choice made."""
-
-    size: str
-    cell: str
-    num_layers: int
-    hidden_size: int
-    embedding_size: int
-    layer_norm: bool
-    connections: str
-    rounds: int
-    rank: int
-    tied: bool
-    batch_size: int
-    sequence_length: int
-    shards: int
-    optimizer: str
-    learning_rate: float
-    weight_decay: float
-    clip: float
-    dropout: float
-    dropout_input: float
-    dropout_embedding: float
-    weight_drop: float
-    activation_reg: float
-    temporal_reg: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class ChosenProbeOptions(ClassifierOptions):
-    """The options of a probe, with every choice made except those about training, since a probe does not train."""
-
-    tokenizer: str
-    cell: str
-    num_layers: int
-    hidden_size: int
-    embedding_size: int
-    layer_norm: bool
-    connections: str
-    rounds: int
-    rank: int
-    bidirectional: bool
-    pooling: str
-    ngrams: bool
-    metric: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class ChosenClassifierOptions(ChosenProbeOptions):
-    """The options of a classifier, with every choice made; here a crop of None means whole texts."""
-
-    size: str
-    batch_size: int
-    shards: int
-    optimizer: str
-    learning_rate: float
-    weight_decay: float
-    clip: float
-    dropout: float
-    dropout_input: float
-    dropout_embedding: float
-    weight_drop: float
-
-
 UNUSED_BY_PROBES = (  # options about training, since a probe does not train
     *("adapt", "minutes", "epochs", "steps", "patience"),
     *("batch_size", "crop", "shards", "optimizer", "learning_rate", "weight_decay", "clip"),
     *("dropout", "dropout_input", "dropout_embedding", "weight_drop"),
 )
 
-# Options that an encoder's config has under the same names.
-ENCODER_OPTIONS = (
-    *("cell", "num_layers", "hidden_size", "embedding_size"),
-    *("layer_norm", "connections", "rounds", "rank"),
-)
-
 AnyOptions = TypeVar("AnyOptions", bound=Options)
-
-
-def with_defaults(options: AnyOptions, **defaults: Any) -> AnyOptions:
-    """Replace options that are None by `defaults`."""
-    return replace(options, **{name: value for name, value in defaults.items() if getattr(options, name) is None})
-
-
-def choose(kind: type[AnyOptions], options: Options, **choices: Any) -> AnyOptions:
-    """Make a record of another type from options, with `choices` where they are None.
-
-    Args:
-        kind: The type to make, such as ChosenLanguageModelOptions.
-        options: What is requested.
-        choices: Values by field name.
-    """
-    return kind(**vars(with_defaults(options, **choices)))
-
-
-def encoder_config(options: Options, vocab_size: int, **rest: Any) -> EncoderConfig:
-    """The config of the encoder that chosen options describe.
-
-    Args:
-        options: With every choice made.
-        vocab_size: V.
-        rest: Fields that are no options.
-    """
-    return EncoderConfig(vocab_size, **{name: getattr(options, name) for name in ENCODER_OPTIONS}, **rest)
 
 
 def make_options(kind: type[AnyOptions], **given: Any) -> AnyOptions:

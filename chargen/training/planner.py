@@ -18,10 +18,10 @@ import torch
 import chargen
 from chargen.runs.files import write_atomically
 from chargen.text.corpora import data_folder
+from chargen.training.chosen import ENCODER_OPTIONS, ChosenLanguageModelOptions
 from chargen.training.distributed import World
 from chargen.training.loop import update
 from chargen.training.optimizers import make_optimizers
-from chargen.training.options import ENCODER_OPTIONS, ChosenLanguageModelOptions
 from chargen.training.task import Task
 from chargen.workers import Workers
 

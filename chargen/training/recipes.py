@@ -15,14 +15,8 @@ from chargen.errors import ChargenError
 from chargen.models.config import LanguageModelConfig, weight_shapes
 from chargen.models.specs import spec_of
 from chargen.training.batches import fit_streams
-from chargen.training.options import (
-    ChosenLanguageModelOptions,
-    LanguageModelOptions,
-    Options,
-    choose,
-    encoder_config,
-    with_defaults,
-)
+from chargen.training.chosen import ChosenLanguageModelOptions, choose, encoder_config, with_defaults
+from chargen.training.options import LanguageModelOptions, Options
 
 DEFAULT_MINUTES = 3.0  # budget where no limit is set: as long as one waits for a first result
 DEFAULT_CELL = "gru"  # an LSTM learned less in more time

@@ -22,9 +22,10 @@ from chargen.runs.folder import Run
 from chargen.text.labelled import LabelledSet
 from chargen.text.records import DataRecord
 from chargen.text.tokenizers.base import Tokenizer
+from chargen.training.chosen import ENCODER_OPTIONS, ChosenClassifierOptions, ChosenLanguageModelOptions
 from chargen.training.distributed import World
 from chargen.training.events import Event
-from chargen.training.options import ENCODER_OPTIONS, ChosenClassifierOptions, ChosenLanguageModelOptions, Options
+from chargen.training.options import Options
 from chargen.training.task import OptimizerSettings, Task
 from chargen.workers import Workers
 

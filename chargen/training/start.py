@@ -25,10 +25,11 @@ from chargen.runs.lock import training_lock
 from chargen.runs.search import find_run
 from chargen.text.labelled import LabelledSet
 from chargen.text.packed import COMPRESSED
+from chargen.training.chosen import ENCODER_OPTIONS
 from chargen.training.distributed import World, join, leave
 from chargen.training.events import Done, Event, Note
 from chargen.training.loop import train
-from chargen.training.options import ENCODER_OPTIONS, Options, options_of, to_record
+from chargen.training.options import Options, options_of, to_record
 from chargen.training.schedule import Budget
 from chargen.training.setup import Context, Hooks, Prepared
 from chargen.workers import Workers, workers_for

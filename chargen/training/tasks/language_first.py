@@ -9,9 +9,10 @@ from pathlib import Path
 
 from chargen.errors import ChargenError, shell_word
 from chargen.runs.folder import Run, is_run
+from chargen.training.chosen import ChosenClassifierOptions
 from chargen.training.classifier_recipes import language_options, options_after_language
 from chargen.training.events import INTERRUPTED, Done, Event, Note, Step
-from chargen.training.options import ChosenClassifierOptions, ClassifierOptions
+from chargen.training.options import ClassifierOptions
 from chargen.training.setup import Hooks
 from chargen.training.start import start
 

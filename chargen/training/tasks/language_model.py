@@ -24,8 +24,9 @@ from chargen.models.weights import weights_of
 from chargen.text.text_data import TextData, load_text
 from chargen.text.tokenizers.base import Tokenizer
 from chargen.training.batches import Streams
+from chargen.training.chosen import ChosenLanguageModelOptions, encoder_config
 from chargen.training.distributed import ALONE, World
-from chargen.training.options import ChosenLanguageModelOptions, LanguageModelOptions, encoder_config
+from chargen.training.options import LanguageModelOptions
 from chargen.training.planner import Planner
 from chargen.training.recipes import DEFAULT_CELL, SEQUENCE_LENGTH, Speed, language_model_recipe, tokens_read
 from chargen.training.setup import (

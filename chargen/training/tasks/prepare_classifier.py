@@ -22,6 +22,7 @@ from chargen.text.records import DataRecord, LabelledRecord
 from chargen.text.tokenizers.base import Ids, Tokenizer
 from chargen.text.tokenizers.registry import load_tokenizer, train_tokenizer
 from chargen.training.batches import Texts
+from chargen.training.chosen import ChosenClassifierOptions, ChosenProbeOptions, encoder_config
 from chargen.training.classifier_recipes import (
     CLASSIFIER_BATCH,
     MAX_PIECES,
@@ -35,7 +36,7 @@ from chargen.training.classifier_recipes import (
 from chargen.training.distributed import World
 from chargen.training.events import Event
 from chargen.training.ngrams import FittedNgrams, fit_and_measure
-from chargen.training.options import ChosenClassifierOptions, ChosenProbeOptions, ClassifierOptions, encoder_config
+from chargen.training.options import ClassifierOptions
 from chargen.training.planner import tokens_per_second
 from chargen.training.recipes import DEFAULT_CELL
 from chargen.training.setup import (
