@@ -34,7 +34,7 @@ def test_recipes_leave_no_choice_and_change_none() -> None:
     made = chosen(hidden_size=77, dropout=0.25, minutes=1, epochs=2)
     assert (made.hidden_size, made.dropout, made.minutes, made.epochs) == (77, 0.25, 1, 2)
     open_fields = {"vocab_size", "min_frequency", "tokenizer", "steps", "val_fraction", "documents"}
-    open_fields |= {"start_from", "patience"}
+    open_fields |= {"start_from", "patience", "text_column"}
     assert {name for name, value in to_record(made).items() if value is None} <= open_fields
     labelled = classifier_recipe(ClassifierOptions(inputs=("x",), tokenizer="char"), 10_000)
     open_fields |= {"text_column", "label_column", "adapt", "crop"}  # which the texts decide
