@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from chargen.models.specs import CellSpec
 
 State = tuple[Tensor, ...]
+Gates = dict[str, Tensor]  # by the names in the cell's spec
 
 
 class Cell(nn.Module):
@@ -72,6 +73,14 @@ class Cell(nn.Module):
     def step(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """Run one step: inputs (B, I) and a state to outputs (B, H) and the next state."""
         raise NotImplementedError(f"{type(self).__name__} is abstract")
+
+    def gates(self, inputs: Tensor, state: State) -> Gates:
+        """What is between 0 and 1 in a step's equations, each (B, H): from inputs (B, I) and the state before it."""
+        return {}
+
+    def kept(self, gates: Gates) -> Tensor | None:
+        """The share (B, H) of the memory that a step keeps, from its gates; None: the cell has no such gate."""
+        return gates.get("f")
 
 
 def reset(state: State, streams: Tensor) -> State:

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, pad
 
-from chargen.models.cells.cell import Cell, State
+from chargen.models.cells.cell import Cell, Gates, State
+from chargen.models.cells.lstm_equations import lstm_activations, lstm_equations, without_candidate
 from chargen.models.cells.packing import Packing
 from chargen.models.scan import gru_scan
 from chargen.models.specs import SPECS
@@ -104,10 +105,21 @@ class FusedCell(nn.RNNBase, Cell):
 
     def step(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """Run one step: inputs (B, I) and a state to outputs (B, H) and the next state."""
-        x_gates = linear(inputs, self.weight_ih_l0, self.bias_ih_l0)  # (B, G·H)
-        h_gates = linear(state[0], self.weight_hh_l0, self.bias_hh_l0)  # (B, G·H)
-        after = self.equations(x_gates, h_gates, *state)
+        after = self.equations(*self._products(inputs, state), *state)
         return after[0], after
+
+    def gates(self, inputs: Tensor, state: State) -> Gates:
+        """See `Cell.gates`."""
+        return self.activations(*self._products(inputs, state))
+
+    def _products(self, inputs: Tensor, state: State) -> tuple[Tensor, Tensor]:
+        """x_gates and h_gates, each (B, G·H)."""
+        x_gates = linear(inputs, self.weight_ih_l0, self.bias_ih_l0)
+        return x_gates, linear(state[0], self.weight_hh_l0, self.bias_hh_l0)
+
+    def activations(self, x_gates: Tensor, h_gates: Tensor) -> Gates:
+        """The gates after their sigmoid, each (B, H); none in a simple network."""
+        return {}
 
     def equations(self, x_gates: Tensor, h_gates: Tensor, *state: Tensor) -> State:
         """The next state, from the products of the input and of h with the gates' weights, each (B, G·H)."""
@@ -135,9 +147,11 @@ class LSTM(FusedCell):
 
     def equations(self, x_gates: Tensor, h_gates: Tensor, *state: Tensor) -> State:
         """The next (h, c); the equations are in the class docstring."""
-        i, f, g, o = (x_gates + h_gates).chunk(4, dim=-1)
-        c = f.sigmoid() * state[1] + i.sigmoid() * g.tanh()
-        return o.sigmoid() * c.tanh(), c
+        return lstm_equations(x_gates + h_gates, state[1])
+
+    def activations(self, x_gates: Tensor, h_gates: Tensor) -> Gates:
+        """i, f and o after their sigmoid."""
+        return without_candidate(lstm_activations(x_gates + h_gates))
 
 
 class GRU(FusedCell):
@@ -188,12 +202,19 @@ class GRU(FusedCell):
 
     def equations(self, x_gates: Tensor, h_gates: Tensor, *state: Tensor) -> State:
         """The next (h,); the equations are in the class docstring."""
-        r_x, z_x, n_x = x_gates.chunk(3, dim=-1)
-        r_h, z_h, n_h = h_gates.chunk(3, dim=-1)
-        r = (r_x + r_h).sigmoid()
-        z = (z_x + z_h).sigmoid()
-        n = (n_x + r * n_h).tanh()
+        gates, size = self.activations(x_gates, h_gates), 2 * self.hidden_size
+        z, n = gates["z"], (x_gates[..., size:] + gates["r"] * h_gates[..., size:]).tanh()
         return ((1 - z) * n + z * state[0],)
+
+    def activations(self, x_gates: Tensor, h_gates: Tensor) -> Gates:
+        """R and z after their sigmoid."""
+        size = 2 * self.hidden_size
+        r, z = (x_gates[..., :size] + h_gates[..., :size]).sigmoid().chunk(2, dim=-1)
+        return {"r": r, "z": z}
+
+    def kept(self, gates: Gates) -> Tensor | None:
+        """See `Cell.kept`."""
+        return gates["z"]
 
 
 class RNN(FusedCell):

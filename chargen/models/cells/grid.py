@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from chargen.models.cells.cell import State
-from chargen.models.cells.stepped import SteppedCell, Weights, lstm_equations, open_forget_gate
+from chargen.models.cells.cell import Gates, State
+from chargen.models.cells.lstm_equations import lstm_activations, lstm_equations, without_candidate
+from chargen.models.cells.stepped import SteppedCell, Weights, open_forget_gate
 from chargen.models.specs import SPECS
 
 
@@ -56,10 +57,21 @@ class GridLSTM(SteppedCell):
 
     def advance(self, products: Tensor, state: State, weights: Weights) -> State:
         """The next (output, h, m); the equations are in the class docstring."""
-        _, h, m = state
-        h_depth, m_depth = products.chunk(2, dim=-1)
-        both = torch.cat([h, h_depth.to(h.dtype)], dim=-1)  # (B, 2·H)
-        time_gates = linear(both, weights["weight_time"], weights["bias_time"])
-        depth_gates = linear(both, weights["weight_depth"], weights["bias_depth"])
+        time_gates, depth_gates = self._gate_products(products, state, weights)
+        m_depth = products[..., self.hidden_size :]
         depth = torch.cat(lstm_equations(depth_gates, m_depth), dim=-1)
-        return depth, *lstm_equations(time_gates, m)
+        return depth, *lstm_equations(time_gates, state[2])
+
+    def gates(self, inputs: Tensor, state: State) -> Gates:
+        """The gates of the LSTM along time, and after them those of the one along depth, as `depth i` and so on."""
+        weights = self.weights()
+        products = self._gate_products(self.products(inputs, weights), state, weights)
+        time, depth = (without_candidate(lstm_activations(part)) for part in products)
+        return time | {f"depth {name}": gate for name, gate in depth.items()}
+
+    def _gate_products(self, products: Tensor, state: State, weights: Weights) -> tuple[Tensor, Tensor]:
+        """The gates along time and along depth before activation, each (B, 4·H)."""
+        h, h_depth = state[1], products[..., : self.hidden_size]
+        both = torch.cat([h, h_depth.to(h.dtype)], dim=-1)  # (B, 2·H)
+        time = linear(both, weights["weight_time"], weights["bias_time"])
+        return time, linear(both, weights["weight_depth"], weights["bias_depth"])

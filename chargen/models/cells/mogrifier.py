@@ -6,11 +6,11 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from chargen.models.cells.cell import State
-from chargen.models.cells.stepped import SteppedCell, Weights, lstm_equations, open_forget_gate
+from chargen.models.cells.stepped import SteppedLSTM, Weights, open_forget_gate
 from chargen.models.specs import SPECS
 
 
-class Mogrifier(SteppedCell):
+class Mogrifier(SteppedLSTM):
     """An LSTM whose input and state first scale each other, in several rounds (Melis et al. 2019, arXiv:1909.01792).
 
     Rounds count from 1; the odd ones scale the input, the even ones the state:
@@ -42,16 +42,15 @@ class Mogrifier(SteppedCell):
                 nn.init.xavier_uniform_(weight)
         open_forget_gate(self.get_parameter("bias"), self.hidden_size)
 
-    def advance(self, products: Tensor, state: State, weights: Weights) -> State:
-        """The next (h, c); the equations are in the class docstring."""
+    def gate_products(self, products: Tensor, state: State, weights: Weights) -> Tensor:
+        """See the base class."""
         x, h = products, state[0]
         for number in range(1, self.settings["rounds"] + 1):
             if number % 2:
                 x = 2 * _through(h, f"weight_q{number}", weights).sigmoid() * x
             else:
                 h = 2 * _through(x, f"weight_r{number}", weights).sigmoid() * h
-        gates = linear(x, weights["weight_x"], weights["bias"]) + linear(h, weights["weight_h"])
-        return lstm_equations(gates, state[1])
+        return linear(x, weights["weight_x"], weights["bias"]) + linear(h, weights["weight_h"])
 
 
 def _through(values: Tensor, name: str, weights: Weights) -> Tensor:

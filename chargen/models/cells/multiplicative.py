@@ -7,11 +7,11 @@ from torch import Tensor
 from torch.nn.functional import linear, pad
 
 from chargen.models.cells.cell import State
-from chargen.models.cells.stepped import SteppedCell, Weights, lstm_equations, open_forget_gate
+from chargen.models.cells.stepped import SteppedLSTM, Weights, open_forget_gate
 from chargen.models.specs import SPECS
 
 
-class MultiplicativeLSTM(SteppedCell):
+class MultiplicativeLSTM(SteppedLSTM):
     """An LSTM whose recurrent weights differ for each input (Krause et al. 2016, arXiv:1609.07959).
 
     A product m of input and state takes the place of h in the gates, i f g o:
@@ -42,8 +42,8 @@ class MultiplicativeLSTM(SteppedCell):
         weight = torch.cat([weights["weight_x"], weights["weight_mx"]])
         return linear(inputs, weight, pad(weights["bias"], (0, self.hidden_size)))
 
-    def advance(self, products: Tensor, state: State, weights: Weights) -> State:
-        """The next (h, c); the equations are in the class docstring."""
+    def gate_products(self, products: Tensor, state: State, weights: Weights) -> Tensor:
+        """See the base class."""
         x_gates, m_x = products.split([4 * self.hidden_size, self.hidden_size], dim=-1)
         m = m_x * linear(state[0], weights["weight_mh"])
-        return lstm_equations(x_gates + linear(m, weights["weight_m"]), state[1])
+        return torch.add(x_gates, linear(m, weights["weight_m"]))

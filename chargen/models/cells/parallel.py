@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from chargen.models.cells.cell import State
+from chargen.models.cells.cell import Gates, State
 from chargen.models.cells.stepped import SteppedCell
 from chargen.models.linear_scan import linear_scan
 from chargen.models.specs import SPECS
@@ -80,6 +80,14 @@ class MinGRU(_Minimal):
         z, candidate = self._gates(inputs)
         return (-z).sigmoid(), z.sigmoid() * positive(candidate)
 
+    def gates(self, inputs: Tensor, state: State) -> Gates:
+        """See `Cell.gates`."""
+        return {"z": self._gates(inputs)[0].sigmoid()}
+
+    def kept(self, gates: Gates) -> Tensor | None:
+        """See `Cell.kept`."""
+        return 1 - gates["z"]
+
 
 class MinLSTM(_Minimal):
     """An LSTM without state in its gates and without c (Feng et al. 2024, arXiv:2410.01201).
@@ -93,9 +101,19 @@ class MinLSTM(_Minimal):
 
     def coefficients(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """See the base class; the equations are in the class docstring."""
+        f, i, candidate = self._shares(inputs)
+        return f, i * positive(candidate)
+
+    def gates(self, inputs: Tensor, state: State) -> Gates:
+        """See `Cell.gates`: f' and i', which sum to 1."""
+        f, i, _ = self._shares(inputs)
+        return {"f": f, "i": i}
+
+    def _shares(self, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Of the state, f'; of the candidate, i'; and h_x."""
         f, i, candidate = self._gates(inputs)
         f, i = f.sigmoid(), i.sigmoid()
-        return f / (f + i), i / (f + i) * positive(candidate)
+        return f / (f + i), i / (f + i), candidate
 
 
 class QRNN(SteppedCell):
@@ -154,6 +172,11 @@ class QRNN(SteppedCell):
         z, f, o = self._gates(inputs, before)
         c = f * c + (1 - f) * z
         return o * c, (o * c, c, inputs)
+
+    def gates(self, inputs: Tensor, state: State) -> Gates:
+        """See `Cell.gates`."""
+        _, f, o = self._gates(inputs, state[2])
+        return {"f": f, "o": o}
 
     def _gates(self, inputs: Tensor, before: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The gates after activation, each (…, H)."""

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from chargen.models.cells.cell import Cell, State
+from chargen.models.cells.cell import Cell, Gates, State
+from chargen.models.cells.lstm_equations import lstm_activations, lstm_equations, without_candidate
 
 Weights = dict[str, Tensor]
 
@@ -59,11 +60,22 @@ class SteppedCell(Cell):
         return after[0], after
 
 
-def lstm_equations(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-    """The next h and c of an LSTM, from its gates i f g o before activation (B, 4·H) and c (B, H)."""
-    i, f, g, o = gates.chunk(4, dim=-1)
-    c = f.sigmoid() * c + i.sigmoid() * g.tanh()
-    return o.sigmoid() * c.tanh(), c
+class SteppedLSTM(SteppedCell):
+    """An LSTM but for what its gates read. Subclasses give `gate_products`."""
+
+    def gate_products(self, products: Tensor, state: State, weights: Weights) -> Tensor:
+        """The gates i f g o before activation (B, 4·H), from what `advance` is given."""
+        raise NotImplementedError(f"{type(self).__name__} is abstract")
+
+    def advance(self, products: Tensor, state: State, weights: Weights) -> State:
+        """The next (h, c); the equations are in the class docstring."""
+        return lstm_equations(self.gate_products(products, state, weights), state[1])
+
+    def gates(self, inputs: Tensor, state: State) -> Gates:
+        """See `Cell.gates`."""
+        weights = self.weights()
+        products = self.gate_products(self.products(inputs, weights), state, weights)
+        return without_candidate(lstm_activations(products))
 
 
 def open_forget_gate(bias: Tensor, hidden_size: int) -> None:
