@@ -25,6 +25,7 @@ ROAD = [
     "text",
     "models.specs",
     "models.config",  # shapes, without torch
+    "models.units",
     "models.ngrams",  # runs in NumPy
     "models.cells_numpy",
     "models.classifier_numpy",
@@ -45,6 +46,7 @@ WITHOUT_TORCH = (
     "text",
     "models.specs",
     "models.config",
+    "models.units",
     "models.ngrams",
     "models.cells_numpy",
     "models.classifier_numpy",

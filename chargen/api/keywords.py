@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict
 
+from chargen.models.units import Clamps
+
 Names = str | Path | Sequence[str | Path]
 
 
@@ -95,3 +97,4 @@ class WritingKeywords(SamplingKeywords, total=False):
     stop: str | Sequence[str]
     allow: str | None
     forbid: str
+    clamp: Clamps | None

@@ -17,6 +17,7 @@ from chargen.generation.generate import generate
 from chargen.generation.samplers import Sampling
 from chargen.generation.scoring import Score, score
 from chargen.models.config import LanguageModelConfig
+from chargen.models.units import Clamps
 from chargen.runs.folder import Run
 from chargen.text.labelled import batches_by_length
 from chargen.text.records import TextRecord
@@ -62,6 +63,7 @@ class TextWriter:
         stop: str | Sequence[str] = (),
         allow: str | None = None,
         forbid: str = "",
+        clamp: Clamps | None = None,
         **sampling: Unpack[SamplingKeywords],
     ) -> Iterator[str]:
         """Continue a prompt, piece by piece.
@@ -73,18 +75,21 @@ class TextWriter:
             stop: Stop before this text, or before any of several.
             allow: Write only these characters; None: all.
             forbid: Write none of these characters.
+            clamp: Values at which to hold units of the layers' outputs, by layer and unit, counted from 0:
+                {(1, 42): 0.9}. They are held from the first character that is read, so in the prompt too.
             **sampling: The fields of `Sampling`, such as temperature and top_p.
 
         Returns:
             An iterator over pieces of text, each yielded as soon as it is drawn.
 
         Raises:
-            ChargenError: A setting is out of range, or the model never saw a character of the prompt.
+            ChargenError: A setting is out of range, there is no unit to clamp, or the model never saw a character of
+                the prompt.
         """
         check_names(sampling, [field.name for field in fields(Sampling)])
         allow = as_declared("allow", "str | None", allow)
         pieces = generate(
-            self.engine,
+            self.engine.clamped(clamp) if clamp else self.engine,
             self.tokenizer,
             as_declared("prompt", "str", prompt),
             length=as_declared("length", "int", length),

@@ -17,7 +17,7 @@ from chargen.cli.output import unescape
 if TYPE_CHECKING:
     import numpy as np
 
-    from chargen.generation.engines.contract import Engine
+    from chargen.generation.engines.contract import EmbeddingEngine
     from chargen.generation.samplers import Sampling
     from chargen.runs.folder import Run
     from chargen.text.tokenizers.base import Tokenizer
@@ -179,7 +179,7 @@ def any_seed(seed: int | None) -> int:
     return int.from_bytes(os.urandom(4), "big") if seed is None else seed
 
 
-def engine_of(run: Run, kind: str, device: str | None, samples: int = 1, characters: int = 0) -> Engine:
+def engine_of(run: Run, kind: str, device: str | None, samples: int = 1, characters: int = 0) -> EmbeddingEngine:
     """Make the engine that a command asks for.
 
     Args:

@@ -43,7 +43,7 @@ GONE = {
     "--co-write": "is a command of its own now: chargen write --choose",
 }
 GROUPS = {
-    "Text": ("model", "length", "samples", "beam", *drawing.GROUPS["Text"]),
+    "Text": ("model", "length", "samples", "beam", *drawing.GROUPS["Text"], "clamp"),
     "Sampling": drawing.GROUPS["Sampling"],
     "Report": ("originality", "show_copied", "copied_length", "heat", "raw", "as_json", "verbose"),
     "Engine": drawing.GROUPS["Engine"],
@@ -85,6 +85,12 @@ class SampleOptions:
 @drawing.drawing_options
 @click.option("-n", "--samples", type=int, default=1, show_default=True, help="Number of texts to write.")
 @click.option("--beam", type=int, metavar="W", help="Write the likeliest text that a beam search of width W finds.")
+@click.option(
+    "--clamp",
+    multiple=True,
+    metavar="LAYER.UNIT=VALUE",
+    help="Hold a unit of a layer's output, both counted from 0, at a value: 1.42=0.9; repeatable.",
+)
 @drawing.engine_options
 @click.option("--originality", is_flag=True, help="Report how much of the text is copied from the training text.")
 @click.option("--show-copied", is_flag=True, help="Like --originality, and mark the copied parts in the text.")
@@ -99,7 +105,7 @@ class SampleOptions:
 @click.option(
     "-v", "--verbose", is_flag=True, help="Report run, seed and speed even if standard error is not a terminal."
 )
-def command(model: str | None, engine: str, device: str | None, **options: Any) -> None:
+def command(model: str | None, engine: str, device: str | None, clamp: tuple[str, ...], **options: Any) -> None:
     """Write new text with a language model, starting from PROMPT.
 
     In PROMPT, \\n is a line break and \\t a tab, as in --stop; PROMPT - is all of standard input.
@@ -117,12 +123,25 @@ def command(model: str | None, engine: str, device: str | None, **options: Any) 
     options["prompt"] = drawing.prompt_text(options["prompt"])
     sample_options, framed = SampleOptions(**options), run.data(TextRecord).framed
     characters = sample_options.samples * sample_options.max_characters(drawing_options, framed)
+    clamps = dict(map(_parse_clamp, clamp))
     writer = drawing.engine_of(run, engine, device, sample_options.samples, characters)
+    writer = writer.clamped(clamps) if clamps else writer
     with reader_may_leave():
         if sample_options.beam is None:
             _sample(run, writer, sample_options, drawing_options)
         else:
             _search(run, writer, sample_options, drawing_options, sample_options.beam)
+
+
+def _parse_clamp(text: str) -> tuple[tuple[int, int], float]:
+    """Split LAYER.UNIT=VALUE."""
+    from chargen.models.units import parse_unit
+
+    unit, _, number = text.partition("=")
+    try:
+        return parse_unit(unit), float(number)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not LAYER.UNIT=VALUE, as in 1.42=0.9", param_hint="--clamp") from None
 
 
 def _sample(run: Run, engine: Engine, options: SampleOptions, drawing_options: DrawingOptions) -> None:

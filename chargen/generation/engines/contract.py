@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chargen.generation.samplers import Sampling
+from chargen.models.units import Clamps
 
 Array = npt.NDArray[np.floating[Any]]
 Ids = npt.NDArray[np.integer[Any]]
@@ -37,7 +38,7 @@ class Engine(Protocol):
 
 
 class EmbeddingEngine(Engine, Protocol):
-    """An engine that can also embed texts as vectors."""
+    """An engine that can also embed texts as vectors, and hold units."""
 
     output_size: int  # H, size of the last layer's output
 
@@ -50,6 +51,13 @@ class EmbeddingEngine(Engine, Protocol):
 
         Returns:
             Means (B, H); zeros for an empty text.
+        """
+
+    def clamped(self, clamps: Clamps) -> EmbeddingEngine:
+        """An engine of the same weights that holds some units of the layers' outputs, whatever it reads.
+
+        Raises:
+            ChargenError: There is no such unit, or a value is not finite.
         """
 
 

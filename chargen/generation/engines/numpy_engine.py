@@ -12,15 +12,18 @@ states, each a tuple of float32 arrays (B, ·).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from itertools import pairwise
 
 import numpy as np
 
 from chargen.generation.engines.kernel_threads import KernelThreads
+from chargen.models.cells_numpy.clamped import ClampedLayer
 from chargen.models.cells_numpy.connections import Connections
-from chargen.models.cells_numpy.layer import Array, Ids, Scratch, State, matmul_transposed
+from chargen.models.cells_numpy.layer import Array, Ids, Layer, Scratch, State, matmul_transposed
 from chargen.models.cells_numpy.registry import build_layers
 from chargen.models.config import LanguageModelConfig
+from chargen.models.units import Clamps, clamps_by_layer
 
 StackState = tuple[State, ...]  # one per layer
 
@@ -44,8 +47,8 @@ class NumpyEngine:
             config: Sizes and parts of the model.
             weights: By name, with the shapes of `config.weight_shapes`.
         """
-        encoder = config.encoder
-        self.layers = build_layers(encoder.cell, weights, "encoder.layers")
+        self.encoder = encoder = config.encoder
+        self.layers: list[Layer] = build_layers(encoder.cell, weights, "encoder.layers")
         self.embedding = weights["encoder.embedding.weight"]  # (V, E)
         self.projection = self.embedding if config.tied else weights["projection.weight"]  # (V, H)
         self.projection_bias = weights["projection.bias"]  # (V,)
@@ -64,6 +67,14 @@ class NumpyEngine:
     def select(self, state: StackState, streams: Ids) -> StackState:
         """The state of some streams, by their indices: [0, 0, 0] copies the first one three times."""
         return tuple(tuple(part[streams] for part in layer) for layer in state)
+
+    def clamped(self, clamps: Clamps) -> NumpyEngine:
+        """An engine of the same weights that holds some units; see `Engine.clamped`."""
+        held = copy(self)
+        held.layers = list(self.layers)
+        for number, values in clamps_by_layer(clamps, self.encoder).items():
+            held.layers[number] = ClampedLayer(self.layers[number], values)
+        return held
 
     @quietly
     def step(self, ids: Ids, state: StackState) -> tuple[Array, StackState]:

@@ -11,6 +11,7 @@ Shapes: B streams, T steps, V vocabulary, H hidden. A state is a tuple of the la
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy, deepcopy
 from typing import Any
 
 import numpy as np
@@ -21,9 +22,11 @@ from torch import Tensor
 from chargen.generation.engines.kernel_threads import KernelThreads
 from chargen.generation.engines.torch_samplers import draw, token_probs
 from chargen.generation.samplers import Sampling
+from chargen.models.cells.clamped import Clamped
 from chargen.models.config import LanguageModelConfig
 from chargen.models.language_model import LanguageModel
 from chargen.models.stack import StackState
+from chargen.models.units import Clamps, clamps_by_layer
 from chargen.models.weights import load_weights
 
 Array = npt.NDArray[np.float32]
@@ -79,6 +82,16 @@ class TorchEngine:
         """The state of some streams, by their indices, which may repeat and be in any order."""
         indices = torch.from_numpy(np.asarray(streams, np.int64)).to(self.device)
         return tuple(tuple(part[indices] for part in layer) for layer in state)
+
+    def clamped(self, clamps: Clamps) -> TorchEngine:
+        """An engine of the same weights that holds some units; see `Engine.clamped`."""
+        held = copy(self)
+        held.model = deepcopy(self.model, {id(weight): weight for weight in self.model.parameters()})
+        held._draw_step = None
+        layers = held.model.encoder.layers
+        for number, values in clamps_by_layer(clamps, self.model.config.encoder).items():
+            layers[number] = Clamped(held.model.encoder.stack.layers[number], values)
+        return held
 
     def step(self, ids: Ids, state: StackState) -> tuple[Array, StackState]:
         """Read ids (B,); returns logits (B, V) for the next token, and the new state."""

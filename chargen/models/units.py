@@ -1,0 +1,74 @@
+"""Units of a model: numbers of the layers' outputs, named LAYER.UNIT. Needs no torch."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from chargen.errors import ChargenError
+from chargen.models.config import EncoderConfig
+
+Clamps = Mapping[tuple[int, int], float]  # values by layer and unit
+
+
+class Unit(NamedTuple):
+    """One number of a layer's output, both counted from 0; backward layers count on after the forward ones.
+
+    >>> str(Unit(0, 42))
+    '0.42'
+    """
+
+    layer: int
+    unit: int
+
+    def __str__(self) -> str:
+        return f"{self.layer}.{self.unit}"
+
+
+def parse_unit(text: str) -> Unit:
+    """Read LAYER.UNIT; ChargenError for anything else.
+
+    >>> parse_unit("0.42")
+    Unit(layer=0, unit=42)
+    """
+    if not re.fullmatch(r"\d{1,9}\.\d{1,9}", text, re.ASCII):
+        raise ChargenError(f"{text!r} is no unit: name one as LAYER.UNIT, such as 0.42, both counted from 0")
+    layer, _, unit = text.partition(".")
+    return Unit(int(layer), int(unit))
+
+
+def layer_count(config: EncoderConfig) -> int:
+    """The number of layers, backward ones included."""
+    return config.num_layers * (2 if config.bidirectional else 1)
+
+
+def check_unit(layer: int, unit: int, config: EncoderConfig) -> None:
+    """Raise ChargenError if the model has no such unit."""
+    layers, units = layer_count(config), config.layer_output_size
+    if not (0 <= layer < layers and 0 <= unit < units):
+        having = "a layer 0" if layers == 1 else f"layers 0 to {layers - 1}"
+        raise ChargenError(
+            f"there is no unit {layer}.{unit}: the model has {having} with units 0 to {units - 1}, so name one of "
+            "those"
+        )
+
+
+def clamps_by_layer(clamps: Clamps, config: EncoderConfig) -> dict[int, dict[int, float]]:
+    """The values to hold, by layer and then by unit.
+
+    Raises:
+        ChargenError: The model has no such unit, or a value is not finite.
+
+    >>> clamps_by_layer({(1, 7): 0.5, (1, 8): -1.0}, EncoderConfig(vocab_size=9))
+    {1: {7: 0.5, 8: -1.0}}
+    """
+    found: dict[int, dict[int, float]] = defaultdict(dict)
+    for (layer, unit), value in clamps.items():
+        check_unit(layer, unit, config)
+        if not math.isfinite(value):
+            raise ChargenError(f"unit {layer}.{unit} cannot be held at {value}: give a finite number")
+        found[layer][unit] = value
+    return dict(found)
