@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from chargen.api.classifier import TextClassifier
     from chargen.api.embedder import TextEmbedder
     from chargen.api.evaluate import evaluate
+    from chargen.api.inspect import inspect
     from chargen.api.load import load, load_classifier, load_language_model
     from chargen.api.train import train, train_classifier
     from chargen.api.writer import TextWriter
@@ -21,6 +22,7 @@ __all__ = [
     "TextEmbedder",
     "TextWriter",
     "evaluate",
+    "inspect",
     "load",
     "load_classifier",
     "load_language_model",
@@ -35,6 +37,7 @@ _MODULES = {
     "TextEmbedder": "chargen.api.embedder",
     "TextWriter": "chargen.api.writer",
     "evaluate": "chargen.api.evaluate",
+    "inspect": "chargen.api.inspect",
     "load": "chargen.api.load",
     "load_classifier": "chargen.api.load",
     "load_language_model": "chargen.api.load",

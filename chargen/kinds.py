@@ -32,6 +32,7 @@ class Kind:
     embed: str  # (Run) -> an object whose `embed` turns texts into vectors
     evaluate: str  # (Run, options, inputs, EvaluationSettings) -> metrics
     show: str  # (Run, metrics): prints them
+    inspect: str | None = None  # (Run, Texts, InspectionSettings) -> Findings
     preview: str | None = None  # (Run) -> text shown at each evaluation
     has_labels: bool = False
 
@@ -73,6 +74,7 @@ KINDS: dict[str, Kind] = {
         embed="chargen.api.writer:TextWriter",
         evaluate="chargen.api.evaluate:evaluate_language_model",
         show="chargen.cli.figures:show_language_model",
+        inspect="chargen.api.inspect:inspect_language_model",
         preview="chargen.api.writer:preview",
     ),
     CLASSIFIER: Kind(
@@ -90,6 +92,7 @@ KINDS: dict[str, Kind] = {
         embed="chargen.classification.labeller:Labeller",
         evaluate="chargen.api.evaluate:evaluate_classifier",
         show="chargen.cli.figures:show_classifier",
+        inspect="chargen.api.inspect:inspect_classifier",
         has_labels=True,
     ),
 }

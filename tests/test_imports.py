@@ -34,6 +34,7 @@ ROAD = [
     "evaluation",
     "classification",
     "generation",
+    "inspection",
     "training",
     "api",
     "cli",
@@ -63,6 +64,8 @@ WITH_TORCH = (
     "generation.engines.torch_samplers",
     "api.train",
     "api.evaluate",
+    "api.inspect",
+    "api.inspected_gradients",
 )
 
 

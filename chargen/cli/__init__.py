@@ -25,6 +25,7 @@ COMMANDS = {
     "score": "Show how likely a model finds each token of a text.",
     "classify": "Label texts with a trained classifier.",
     "evaluate": "Measure a run on a text or on labelled data.",
+    "inspect": "Look inside a run: what its units, gates and gradients do.",
     "check": "See whether the files of a run are whole.",
     "corpus": "List, fetch and inspect the named corpora.",
 }

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ import click
 from chargen.cli.command import Command, needs
 from chargen.cli.completion import Input, RunName
 from chargen.cli.output import json_line, tell
+from chargen.cli.progress import fraction_bar
 
 if TYPE_CHECKING:
     from chargen.runs.folder import Run
@@ -102,7 +102,7 @@ def command(
     if plot:
         require_plot(plot)
     adaptation = Adaptation() if dynamic_rate is None else Adaptation(rate=dynamic_rate)
-    with _reading_bar() as progress:
+    with fraction_bar("reading") as progress:
         metrics = evaluate(
             run,
             data,
@@ -137,13 +137,3 @@ def _check_labels(run: Run, flags: Mapping[str, object]) -> None:
     for flag, value in flags.items():
         if value and not kind.has_labels:
             raise ChargenError(f"{flag} is for classifiers, and {run.name} is a {kind.title}: leave it out")
-
-
-@contextmanager
-def _reading_bar() -> Iterator[Callable[[float], object]]:
-    """Yield a function that moves a progress bar to a fraction, 0 to 1."""
-    from tqdm import tqdm
-
-    bar_format = "reading {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
-    with tqdm(total=1.0, bar_format=bar_format, delay=1.0, disable=None, leave=False) as bar:
-        yield lambda fraction: bar.update(fraction - bar.n)

@@ -87,7 +87,7 @@ class Encoder(nn.Module):
         """
         state = state or self.initial_state(ids.shape[1])
         inputs = masked(self._embed(ids, masks), masks.input)  # (T, B, E)
-        resets = self._resets(ids)  # (T, B)
+        resets = self.resets(ids)  # (T, B)
         resets = resets if resets is not None and resets.any() else None
         outputs, after = self.stack.run(inputs, state, lengths, masks, resets)
         return masked(outputs, masks.output), after
@@ -95,9 +95,9 @@ class Encoder(nn.Module):
     def step(self, ids: Tensor, state: StackState) -> tuple[Tensor, StackState]:
         """Run one step, forwards and without dropout: ids (B,) and a state to outputs (B, H) and the next state."""
         embedded: Tensor = self.embedding(ids)  # (B, E)
-        return self.stack.step(embedded, state, self._resets(ids))
+        return self.stack.step(embedded, state, self.resets(ids))
 
-    def _resets(self, ids: Tensor) -> Tensor | None:
+    def resets(self, ids: Tensor) -> Tensor | None:
         """Whether each id starts a document, so that the state is reset before it; None: no text has documents."""
         return None if self.config.bos_id is None else ids == self.config.bos_id
 

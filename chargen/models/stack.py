@@ -5,7 +5,7 @@ Shapes: T steps, B streams, I inputs, H outputs of a layer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +16,7 @@ from chargen.models.connections import PLAIN, Connections
 from chargen.models.dropout import NO_MASKS, Masks, masked
 
 StackState = tuple[State, ...]  # one per layer
+Watch = Callable[[Tensor], object]  # called with each layer's outputs (T, B, H), of both directions side by side
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Stack:
         lengths: Tensor | None = None,
         masks: Masks = NO_MASKS,
         resets: Tensor | None = None,
+        watch: Watch | None = None,
     ) -> tuple[Tensor, StackState]:
         """Run the layers over time.
 
@@ -58,6 +60,7 @@ class Stack:
             lengths: Steps (B,) of each stream, the rest being padding; None: all T. Only backward layers need them.
             masks: Between layers, and of recurrent weights; none outside training.
             resets: Steps (T, B) before which a stream's state is set to zero; None: none.
+            watch: Sees the outputs of each layer, the first one first.
 
         Returns:
             Outputs (T, B, H), of both directions side by side if there are two; and the state of the forward layers
@@ -68,6 +71,8 @@ class Stack:
             below = masked(outputs, masks.between[number - 1] if number and masks.between else None)
             normed = self.connections.normed(number, below)
             found, last = self._run_layer(number, normed, before, lengths, masks.recurrent, resets)
+            if watch:
+                watch(found)
             outputs = self.connections.connect(number, below, found)
             after.append(last)
         return self.connections.normed(len(state), outputs), tuple(after)

@@ -1,0 +1,108 @@
+"""`chargen inspect`: look inside a run."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import click
+
+from chargen.cli.command import Command
+from chargen.cli.completion import Input, RunName
+from chargen.cli.output import json_line, reader_may_leave, show_anything
+
+if TYPE_CHECKING:
+    from chargen.runs.folder import Run
+
+GROUPS = {
+    "Text": ("model", "length"),
+    "What to look at": ("unit", "compare"),
+    "Output": ("as_json",),
+}
+
+
+@click.command(cls=Command, groups=GROUPS)
+@click.argument("text", required=False, type=Input(), metavar="[TEXT]")
+@click.option(
+    "-m", "--model", type=RunName(), help="A run: its name under checkpoints/, or its path.  [default: the newest]"
+)
+@click.option(
+    "-l",
+    "--length",
+    type=click.IntRange(min=1),
+    default=10_000,
+    show_default=True,
+    help="Most characters to read. All units are kept for 10,000 tokens, 64 of them for the rest.",
+)
+@click.option(
+    "--unit",
+    multiple=True,
+    metavar="LAYER.UNIT",
+    help="Show this unit along the text, both numbers counted from 0; repeatable.",
+)
+@click.option(
+    "--compare",
+    multiple=True,
+    metavar="RUN",
+    help="Measure the gradients of another run too, or of cells, such as rnn,gru,lstm: a small model of each is "
+    "trained first; repeatable.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print all numbers as one JSON object.")
+def command(
+    text: str | None, model: str | None, length: int, unit: tuple[str, ...], compare: tuple[str, ...], as_json: bool
+) -> None:
+    """Look inside a run while it reads TEXT, a file or - for standard input, or the text that it held out.
+
+    Shows how well the text is predicted; which units tell, for example, whether a quotation is open; how often gates
+    are shut, and how long units remember; how far gradients reach back in time; and for a classifier which units and
+    which parts of a text carry its decisions.
+
+    \b
+    chargen inspect
+    chargen inspect other.txt -m book --unit 1.42
+    chargen inspect -m book --compare rnn,gru,lstm
+    chargen inspect -m reviews new.csv --json
+    """
+    from chargen.api.inspect import inspect
+    from chargen.cli.findings import show
+    from chargen.cli.progress import fraction_bar
+    from chargen.inspection.export import as_json as all_numbers
+    from chargen.runs.search import find_run
+
+    run = find_run(model)
+    show_anything()
+    texts = None if text is None else _texts(run, text, length)
+    with fraction_bar("inspecting") as progress:
+        found = inspect(run, texts, length=length, units=unit, compare=compare, progress=progress)
+    for note in found.notes:
+        click.echo(note, err=True)
+    with reader_may_leave():
+        if as_json:
+            click.echo(json_line(all_numbers(found)), nl=False)
+        else:
+            show(found)
+
+
+def _texts(run: Run, file: str, length: int) -> list[str]:
+    """The texts in a file, as the run reads its own; at least as many as have `length` characters, if there are."""
+    from chargen.cli.labelling import open_files
+    from chargen.kinds import kind_of
+    from chargen.text.records import LabelledRecord, TextRecord
+    from chargen.text.sources import resolve
+    from chargen.text.text_data import read_like
+
+    if kind_of(run.kind).has_labels:
+        recorded = run.data(LabelledRecord)
+        rows = open_files([file], recorded.encoding, (), recorded).rows
+        return [text for text, _ in islice(rows, length) if text.strip()]
+    record = run.data(TextRecord)
+    blocks = read_like(record, resolve([file]))
+    if record.framed:
+        return list(islice(blocks, length))
+    found, characters = [], 0
+    for block in blocks:
+        found.append(block)
+        characters += len(block)
+        if characters >= length:
+            break
+    return ["".join(found)]

@@ -1,0 +1,1 @@
+"""Look inside a trained model: what it reads, and what its units, gates, gradients and states do."""
