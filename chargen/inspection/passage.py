@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ import numpy.typing as npt
 from chargen.text.tokenizers.base import Tokenizer
 
 Ids = npt.NDArray[np.int64]
+AnyIds = npt.NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +37,7 @@ class Passage:
     labels: tuple[str, ...] = ()  # of each text, where there are labels
 
     @classmethod
-    def of(cls, tokenizer: Tokenizer, texts: Sequence[Ids], lead: int = 0, labels: Sequence[str] = ()) -> Passage:
+    def of(cls, tokenizer: Tokenizer, texts: Sequence[AnyIds], lead: int = 0, labels: Sequence[str] = ()) -> Passage:
         """Spell the tokens of texts, of which the first `lead` only begin each."""
         spelled: list[str] = []
         for ids in texts:

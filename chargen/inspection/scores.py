@@ -79,9 +79,10 @@ def r2(predicted: Array, truth: Array, weights: Array | None = None) -> float:
 
 def squared_correlations(values: npt.NDArray[np.floating], truth: Array) -> Array:
     """Squared correlation (U,) of each unit's values (N, U) with the truth (N,); 0 for a constant unit."""
-    deviation = (truth - truth.mean()).astype(values.dtype)
-    scale = len(truth) * values.var(axis=0, dtype=np.float64) * float(deviation @ deviation)
-    covariance = (deviation @ values).astype(np.float64)
+    deviation = truth - truth.mean()
+    deviation /= np.linalg.norm(deviation)  # so that float32 suffices
+    scale = len(truth) * values.var(axis=0, dtype=np.float64)
+    covariance = (deviation.astype(values.dtype) @ values).astype(np.float64)
     found: Array = np.divide(covariance**2, scale, out=np.zeros(len(scale)), where=scale > 1e-12)
     return found
 

@@ -5,6 +5,7 @@ Shapes: N points, D numbers of each.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,12 +61,16 @@ def cluster(vectors: Array) -> npt.NDArray[np.int64]:
     That is the one with the largest silhouette; of few or equal vectors, all are in one cluster.
     """
     from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.metrics import silhouette_score
 
-    distinct = len(np.unique(vectors, axis=0))
     best, most = np.zeros(len(vectors), np.int64), 0.0
-    for count in range(2, min(MOST_CLUSTERS, distinct - 1) + 1):
-        found = KMeans(count, n_init=4, random_state=0).fit_predict(vectors)
+    for count in range(2, min(MOST_CLUSTERS, len(vectors) - 1) + 1):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # vectors that are equal
+            found = KMeans(count, n_init=4, random_state=0).fit_predict(vectors)
+        if len(np.unique(found)) < count:
+            break
         if (score := silhouette_score(vectors, found)) > most:
             best, most = found.astype(np.int64), score
     return best

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from chargen.errors import ChargenError
 from chargen.inspection.passage import Passage
 from chargen.models.encoder import Encoder
 
@@ -47,7 +48,12 @@ def trace(encoder: Encoder, passage: Passage) -> Iterator[Part]:
             outputs, state = encoder.stack.run(
                 encoder.embedding(ids), state, resets=encoder.resets(ids), watch=seen.append
             )
-            yield Part(number, start, outputs[:, 0], _by_layer(seen, encoder))
+            layers = _by_layer(seen, encoder)
+            if not layers.isfinite().all():
+                raise ChargenError(
+                    "the outputs of the model are not finite numbers, so its weights are damaged: train it again"
+                )
+            yield Part(number, start, outputs[:, 0], layers)
 
 
 def _by_layer(seen: list[Tensor], encoder: Encoder) -> Tensor:
