@@ -63,7 +63,7 @@ def test_bad_input_gets_one_sentence(arguments: tuple[str, ...], expected: str) 
             "--documents is not for a classifier",
         ),
         (("train", "book.txt", "--label-column", "x"), "--label-column is not for a language model"),
-        (("train", "book.txt", "--cell", "qrnn"), "Invalid value for '--cell'"),
+        (("train", "book.txt", "--cell", "lsmt"), "Invalid value for '--cell'"),
         (("train", "book.txt", "--size", "giant"), "'giant' is not one of 'auto', 'tiny'"),
         (("train", "book.txt", "--optimizer", "sgd"), "'sgd' is not one of 'muon', 'adamw'"),
         (("train", "reviews.csv", "--metric", "f1"), "'f1' is not one of 'loss'"),

@@ -40,9 +40,9 @@ def test_the_python_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> No
 def test_the_python_of_the_guide_runs(capsys: pytest.CaptureFixture[str]) -> None:
     from_python, from_sklearn = blocks(GUIDE, "python")
     run(from_python)
-    text, bits, label = capsys.readouterr().out.rstrip("\n").rsplit("\n", 2)
+    text, bits, inspected, label = capsys.readouterr().out.rstrip("\n").rsplit("\n", 3)
     assert text.startswith("Once upon")
-    assert float(bits) > 0
+    assert float(bits) > 0 and float(inspected.split()[0]) > 0
     assert label in ("good", "bad")
     run(from_sklearn)
     predicted, accuracy = capsys.readouterr().out.splitlines()

@@ -18,7 +18,7 @@ from chargen.inspection.states import Points
 from chargen.inspection.survey import Survey
 
 VERSION = 1
-DIGITS = 4  # significant ones
+DIGITS = 4  # significant ones; of bits and probabilities, after the point
 
 
 def as_json(findings: Findings) -> dict[str, Any]:
@@ -83,9 +83,9 @@ def _reading(survey: Survey) -> dict[str, Any] | None:
     if reading is None:
         return None
     return {
-        "bits": _rounded(reading.bits),
+        "bits": reading.bits.round(DIGITS).tolist(),
         "alternatives": reading.alternatives.tolist(),
-        "probabilities": _rounded(reading.probabilities),
+        "probabilities": reading.probabilities.round(DIGITS).tolist(),
     }
 
 

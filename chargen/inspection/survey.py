@@ -41,9 +41,9 @@ class Survey:
     reading: Reading | None  # None: the model predicts no tokens
     line_means: npt.NDArray[np.float64]  # mean outputs of the encoder over each of `Passage.lines` (·, D)
 
-    def unit(self, unit: Unit) -> npt.NDArray[np.float32]:
+    def unit(self, unit: tuple[int, int]) -> npt.NDArray[np.float32]:
         """A chosen unit along the passage (N,)."""
-        return self.values[:, self.chosen.index(unit)]
+        return self.values[:, self.chosen.index(Unit(*unit))]
 
 
 def survey(
