@@ -43,8 +43,11 @@ def passage_of(*texts: str) -> Passage:
     return Passage.of(TOKENIZER, [TOKENIZER.encode("\n" + text) for text in texts], lead=1)
 
 
-@pytest.mark.parametrize("documents", [False, True])
-def test_the_surprise_of_all_tokens_is_their_score(documents: bool) -> None:
+@pytest.mark.parametrize(("documents", "rows"), [(False, 999), (True, 999), (False, 7)])
+def test_the_surprise_of_all_tokens_is_their_score(
+    documents: bool, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chargen.inspection.reading.MOST_NUMBERS", rows * TOKENIZER.vocab_size)
     model = language_model(bos_id=TOKENIZER.bos_id if documents else None)
     weights = {name: weight.detach().numpy() for name, weight in model.named_parameters()}
     engine, text = NumpyEngine(model.config, weights), "abcé dec-ab" * 60

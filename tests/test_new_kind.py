@@ -172,6 +172,7 @@ def test_it_trains_resumes_loads_and_is_measured() -> None:
 def test_other_verbs_say_what_it_is() -> None:
     call("train", "lines.txt", "--task", "length", "--device", "cpu", "-o", "run", "--quiet")
     assert call("sample", "-m", "./run", code=1).stderr == "chargen: ./run guesses lengths\n"
+    assert "a guesser of lengths, which cannot be inspected" in call("inspect", "-m", "./run", code=1).stderr
     assert (
         "--mistakes is for classifiers, and ./run is a guesser"
         in call("evaluate", "-m", "./run", "--mistakes", "3", code=1).stderr

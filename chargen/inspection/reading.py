@@ -12,12 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from chargen.inspection.passage import Passage
 from chargen.inspection.tracing import Part
 from chargen.models.language_model import LanguageModel
 
 ALTERNATIVES = 5
+MOST_NUMBERS = 1 << 22  # logits at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,16 +45,25 @@ def read_part(model: LanguageModel, passage: Passage, part: Part) -> Reading:
     """
     text = passage.texts[part.text]
     following = torch.from_numpy(text[part.start + 1 : part.start + len(part.outputs) + 1])
-    log_probs = model.projection(part.outputs[: len(following)]).double().log_softmax(-1)  # (T, V)
-    count = min(ALTERNATIVES, log_probs.shape[-1])
-    top = log_probs.topk(count, dim=-1)
-    own = log_probs.gather(1, following[:, None])[:, 0]
-    read = Reading(-own.numpy() / math.log(2), top.indices.numpy(), top.values.exp().numpy())
-    if part.start or passage.lead:
-        return read
-    return Reading.joined([_unread(log_probs.shape[-1], count), read])
+    vocab_size = model.config.encoder.vocab_size
+    rows = max(1, MOST_NUMBERS // vocab_size)
+    pieces = zip(part.outputs[: len(following)].split(rows), following.split(rows), strict=True)
+    read = [_read(model.projection(outputs), ids) for outputs, ids in pieces]
+    if not part.start and not passage.lead:
+        read.insert(0, _unread(vocab_size))
+    return Reading.joined(read)
 
 
-def _unread(vocab_size: int, count: int) -> Reading:
+def _read(logits: Tensor, ids: Tensor) -> Reading:
+    """How logits (T, V) expect ids (T,)."""
+    log_probs = logits.double().log_softmax(-1)
+    top = log_probs.topk(min(ALTERNATIVES, log_probs.shape[-1]), dim=-1)
+    own = log_probs.gather(1, ids[:, None])[:, 0]
+    return Reading(-own.numpy() / math.log(2), top.indices.numpy(), top.values.exp().numpy())
+
+
+def _unread(vocab_size: int) -> Reading:
+    """A token that follows nothing."""
+    count = min(ALTERNATIVES, vocab_size)
     even = np.full((1, count), 1 / vocab_size)
     return Reading(np.array([math.log2(vocab_size)]), np.arange(count)[None], even)
