@@ -17,7 +17,7 @@ from chargen.models.language_model import LanguageModel
 from chargen.models.specs import SPECS
 from chargen.models.weights import load_weights
 from chargen.runs.folder import Run
-from chargen.runs.inputs import training_inputs
+from chargen.runs.inputs import own_texts
 from chargen.runs.search import find_run
 from chargen.training.events import Done
 from chargen.training.options import LanguageModelOptions, options_of
@@ -89,13 +89,13 @@ def _curves(name: str, run: Run, texts: Texts) -> list[Curve]:
 
 def _trained_briefly(cell: str, run: Run, path: Path) -> Run:
     """A small model of a cell, trained on the text of a run."""
-    own = options_of(run, LanguageModelOptions)
+    own, texts = options_of(run, LanguageModelOptions), own_texts(run)
     options = LanguageModelOptions(
-        inputs=training_inputs(run),
+        inputs=texts.inputs,
         encoding=own.encoding,
         documents=own.documents,
         text_column=own.text_column,
-        val=own.val,
+        val=texts.val,
         val_fraction=own.val_fraction,
         tokenizer=own.tokenizer,
         vocab_size=own.vocab_size,

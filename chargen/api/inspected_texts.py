@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from chargen.generation.constraints import listed, start_ids
 from chargen.inspection.passage import Ids, Passage
 from chargen.kinds import kind_of
 from chargen.runs.folder import Run
-from chargen.runs.inputs import check_unchanged, training_inputs
+from chargen.runs.inputs import check_unchanged, own_texts
 from chargen.text.labelled import encode_example
 from chargen.text.labelled_data import load_labelled
 from chargen.text.records import LabelledRecord, TextRecord
@@ -60,15 +60,16 @@ def take(texts: Iterable[str], length: int, labels: Sequence[str] = (), source: 
 
 def held_out_texts(run: Run, length: int) -> Texts:
     """What a run held out of its own text; ChargenError if that is gone or has changed."""
-    training_inputs(run)  # raises where they are gone
+    own = own_texts(run)
     if kind_of(run.kind).has_labels:
-        options, recorded = options_of(run, ClassifierOptions), run.data(LabelledRecord)
-        labelled = load_labelled(options.labelled, recorded)
-        check_unchanged(run, labelled.record(framed=recorded.framed, max_length=recorded.max_length))
+        labels, recorded = options_of(run, ClassifierOptions), run.data(LabelledRecord)
+        labelled = load_labelled(replace(labels, inputs=own.inputs, val=own.val).labelled, recorded)
+        check_unchanged(run, labelled.record(framed=recorded.framed, max_length=recorded.max_length), own)
         return take(labelled.validation.texts, length, labelled.validation.labels, HELD_OUT)
-    own, tokenizer = options_of(run, LanguageModelOptions), run.tokenizer()
-    data = load_text(own.corpus, val=own.val, val_fraction=own.val_fraction, tokenizer=tokenizer)
-    check_unchanged(run, data.record)
+    options, tokenizer = options_of(run, LanguageModelOptions), run.tokenizer()
+    corpus = replace(options, inputs=own.inputs).corpus
+    data = load_text(corpus, val=own.val, val_fraction=options.val_fraction, tokenizer=tokenizer)
+    check_unchanged(run, data.record, own)
     ids = data.validation[: length * MOST_BYTES]
     parts = [ids]
     if run.data(TextRecord).framed:

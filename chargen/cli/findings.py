@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 
 import click
 import numpy as np
 
-from chargen.cli.output import escape, visible
+from chargen.cli.output import echo, escape, visible
 from chargen.cli.showing import AGAINST, FOR, colour_explanation
 from chargen.inspection.findings import Findings
 from chargen.inspection.gates import LayerGates
@@ -37,12 +38,12 @@ def show(findings: Findings) -> None:
 def _show_text(findings: Findings) -> None:
     passage, reading = findings.passage, findings.survey.reading
     characters = sum(map(len, passage.symbols))
-    click.echo(f"model  {findings.model}, {findings.layers} layers of {findings.units_per_layer} units")
-    click.echo(f"text   {findings.source}, {characters:,} characters, {len(passage.symbols):,} tokens")
+    echo(f"model  {findings.model}, {findings.layers} layers of {findings.units_per_layer} units")
+    echo(f"text   {findings.source}, {characters:,} characters, {len(passage.symbols):,} tokens")
     if reading is None:
         return
-    click.echo(f"bits   {reading.bits.sum() / max(1, characters):.4f} per character")
-    click.echo("\nmost surprising")
+    echo(f"bits   {reading.bits.sum() / max(1, characters):.4f} per character")
+    echo("\nmost surprising")
     for place in np.argsort(-reading.bits, kind="stable")[:MOST_SURPRISING].tolist():
         before = "".join(passage.symbols[max(0, place - BEFORE) : place])
         expected = ", ".join(
@@ -50,17 +51,17 @@ def _show_text(findings: Findings) -> None:
             for token, probability in zip(reading.alternatives[place], reading.probabilities[place], strict=True)
         )
         came = _quoted(passage.symbols[place])
-        click.echo(f"{reading.bits[place]:5.1f} bits  {_quoted(before)} then {came}; expected {expected}")
+        echo(f"{reading.bits[place]:5.1f} bits  {_quoted(before)} then {came}; expected {expected}")
 
 
 def _show_properties(findings: Findings) -> None:
     if findings.found:
-        click.echo("\nwhich unit tells it best, measured on the half of the text that did not choose it")
-        click.echo(f"{'':18}  {'unit':>7}  {'':3}  {'score':>6}  95% interval    untrained  last 3 characters")
+        echo("\nwhich unit tells it best, measured on the half of the text that did not choose it")
+        echo(f"{'':18}  {'unit':>7}  {'':3}  {'score':>6}  95% interval    untrained  last 3 characters")
     for found in findings.found:
-        click.echo(_property_line(found))
+        echo(_property_line(found))
     for left_out in findings.left_out:
-        click.echo(f"left out: {left_out.name}: {left_out.why}")
+        echo(f"left out: {left_out.name}: {left_out.why}")
 
 
 def _property_line(found: Finding) -> str:
@@ -73,26 +74,26 @@ def _property_line(found: Finding) -> str:
 
 
 def _show_gates(layers: Iterable[LayerGates]) -> None:
-    click.echo("\ngates: share of time below 0.1 and above 0.9")
+    echo("\ngates: share of time below 0.1 and above 0.9")
     for layer in layers:
         gates = "  ".join(f"{gate.name} {gate.left.mean():.0%} {gate.right.mean():.0%}" for gate in layer.gates)
         memory = ""
         if layer.memory is not None:
             low, median, high = np.quantile(layer.memory, (0, 0.5, 1))
             memory = f"  remembers {low:.1f} to {high:.1f} tokens, median {median:.1f}"
-        click.echo(f"layer {layer.layer}  {gates or 'none'}{memory}")
+        echo(f"layer {layer.layer}  {gates or 'none'}{memory}")
 
 
 def _show_gradients(findings: Findings) -> None:
     if not findings.curves:
         return
-    click.echo("\ngradient of the loss by the state so many tokens before: median norm")
+    echo("\ngradient of the loss by the state so many tokens before: median norm")
     width = max(len(_curve_name(curve.name, curve.is_trained)) for curve in findings.curves)
-    click.echo(" " * width + "".join(f"  {distance:>8}" for distance in DISTANCES))
+    echo(" " * width + "".join(f"  {distance:>8}" for distance in DISTANCES))
     for curve in findings.curves:
         median = curve.gradients.quartiles[1]
         row = "".join(f"  {median[distance - 1]:8.1e}" for distance in DISTANCES)
-        click.echo(f"{_curve_name(curve.name, curve.is_trained):<{width}}{row}")
+        echo(f"{_curve_name(curve.name, curve.is_trained):<{width}}{row}")
 
 
 def _curve_name(name: str, is_trained: bool) -> str:
@@ -105,37 +106,37 @@ def _show_points(findings: Findings) -> None:
         return
     first, second = points.explained
     clusters = len(np.unique(points.clusters))
-    click.echo(
+    echo(
         f"\nstates: {len(points.texts):,} points, two components explain {first:.0%} and {second:.0%}, "
         f"{clusters} cluster{'s' if clusters > 1 else ''}"
     )
     for number in range(clusters if clusters > 1 else 0):
         own = [text for text, cluster in zip(points.texts, points.clusters, strict=True) if cluster == number]
-        click.echo(f"{len(own):>7,}  such as {_quoted(own[0][:60])}")
+        echo(f"{len(own):>7,}  such as {_quoted(own[0][:60])}")
 
 
 def _show_decisions(findings: Findings) -> None:
     if not findings.decisions:
         return
     units = ", ".join(f"{carrier.unit} ({carrier.pooling}) {carrier.weight:.2f}" for carrier in findings.carriers)
-    click.echo(f"\nunits that weigh most: {units}")
+    echo(f"\nunits that weigh most: {units}")
     for decision in findings.decisions[:DECISIONS]:
         truth = f" (truth {visible(decision.truth)})" if decision.truth not in (None, decision.label) else ""
-        click.echo(f"{visible(decision.label)}{truth}: {colour_explanation(decision.characters)}")
-        click.echo("   units " + ", ".join(f"{carrier.unit} {carrier.weight:+.2f}" for carrier in decision.units[:5]))
+        _print_coloured(f"{visible(decision.label)}{truth}: {colour_explanation(decision.characters, visible)}")
+        echo("   units " + ", ".join(f"{carrier.unit} {carrier.weight:+.2f}" for carrier in decision.units[:5]))
 
 
 def _show_unit(findings: Findings, unit: Unit) -> None:
     """Print the text, green where a unit is above 0 and red where below."""
     values, top = findings.survey.unit(unit), float(np.abs(findings.survey.unit(unit)).max())
-    click.echo(f"\nunit {unit}, from {values.min():.2f} to {values.max():.2f}, mean {values.mean():.2f}")
+    echo(f"\nunit {unit}, from {values.min():.2f} to {values.max():.2f}, mean {values.mean():.2f}")
     parts = []
     for symbol, value in zip(findings.passage.symbols[:SHOWN], values[:SHOWN].tolist(), strict=True):
         shades = FOR if value > 0 else AGAINST
         colour = next((colour for least, colour in shades if abs(value) >= least * top), None)
         shown = visible(symbol)
         parts.append(click.style(shown, bg=colour, fg="black") if colour and shown.strip("\n") else shown)
-    click.echo("".join(parts))
+    _print_coloured("".join(parts))
 
 
 def _suggest(findings: Findings) -> None:
@@ -146,9 +147,12 @@ def _suggest(findings: Findings) -> None:
     found = max(learned, key=lambda found: (found.is_remembered, found.best.low - found.untrained.high))
     values = findings.survey.unit(found.best.unit)
     value = float(np.quantile(values, 0.95 if found.best.rises else 0.05))
-    click.echo(
-        f"\nhold the unit of {found.name}: chargen sample -m {findings.model} --clamp {found.best.unit}={value:.2f}"
-    )
+    echo(f"\nhold the unit of {found.name}: chargen sample -m {findings.model} --clamp {found.best.unit}={value:.2f}")
+
+
+def _print_coloured(line: str) -> None:
+    """Print a line with its colours, which are for a terminal alone."""
+    sys.stdout.write((line if sys.stdout.isatty() else click.unstyle(line)) + "\n")
 
 
 def _quoted(text: str) -> str:

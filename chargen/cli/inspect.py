@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import click
 
 from chargen.cli.command import Command
 from chargen.cli.completion import Input, RunName
-from chargen.cli.output import json_line, reader_may_leave, show_anything
+from chargen.cli.output import json_line, reader_may_leave, tell
 
 if TYPE_CHECKING:
     from chargen.runs.folder import Run
@@ -70,15 +71,14 @@ def command(
     from chargen.runs.search import find_run
 
     run = find_run(model)
-    show_anything()
     texts = None if text is None else _texts(run, text, length)
     with fraction_bar("inspecting") as progress:
         found = inspect(run, texts, length=length, units=unit, compare=compare, progress=progress)
     for note in found.notes:
-        click.echo(note, err=True)
+        tell(note)
     with reader_may_leave():
         if as_json:
-            click.echo(json_line(all_numbers(found)), nl=False)
+            sys.stdout.write(json_line(all_numbers(found)))
         else:
             show(found)
 
