@@ -85,8 +85,20 @@ def test_backward_layers_come_last() -> None:
     (part,) = trace(model.encoder, passage_of("abcde"))
     assert part.layers.shape == (6, 4, 4)
     torch.testing.assert_close(torch.cat([part.layers[:, 1], part.layers[:, 3]], dim=1), part.outputs)
-    gates = gates_along(model.encoder, torch.from_numpy(passage_of("abcde").texts[0]))
-    assert len(gates) == 4
+    ids = torch.from_numpy(passage_of("abcde").texts[0])
+    gates, stack = gates_along(model.encoder, ids), model.encoder.stack
+    first = model.encoder.embedding(ids)
+    second = torch.cat([part.layers[:, 0], part.layers[:, 2]], dim=1)
+    for layer, gate, inputs in (
+        (stack.backward_layers[0], gates[2], first.flip(0)),
+        (stack.layers[1], gates[1], second),
+        (stack.backward_layers[1], gates[3], second.flip(0)),
+    ):
+        h, expected = layer.initial_state(1), []
+        for one in inputs:
+            expected.append(layer.gates(one[None], h)["z"])
+            h = layer.step(one[None], h)[1]
+        torch.testing.assert_close(gate["z"], torch.cat(expected))
 
 
 @pytest.mark.parametrize("lengths", [(3, 1200, 40), (9,)])
