@@ -99,7 +99,10 @@ def test_what_was_held_out_is_read_and_other_runs_and_cells_are_compared(
         monkeypatch.setitem(__import__("chargen.api.inspected_gradients", fromlist=["BRIEF"]).BRIEF, name, value)
     for cell in ("gru", "rnn"):
         call("train", "book.txt", *SMALL, "--cell", cell, "--steps", "4", "--quiet", "-o", f"runs/{cell}")
-    result = call("inspect", "-m", "runs/gru", "--compare", "runs/rnn", "--compare", "lstm, mingru")
+    comparing = ("--compare", "runs/rnn", "--compare", "lstm, mingru")
+    result = call("inspect", "-m", "runs/gru", *comparing, "--plot", "gradients.svg")
+    picture = Path("gradients.svg").read_text(encoding="utf-8")
+    assert "plot: gradients.svg" in result.stderr and "gates of layer 0" in picture and "lstm, untrained" in picture
     assert "text   held out, 220 characters" in result.stdout
     assert "lstm, mingru were trained briefly on the text of runs/gru (1 layer of 6 units, 3 steps)" in result.stderr
     rows = [line.split("  ")[0] for line in result.stdout.splitlines()]
@@ -120,6 +123,9 @@ def test_a_classifier_is_inspected_on_the_texts_it_held_out(workplace: Path) -> 
     found = inspected("-m", "runs/reviews")
     assert {decision["truth"] for decision in found["decisions"]} == {"neg", "pos"}
     assert found["text"]["labels"] == found["states"]["labels"]
+    call("inspect", "-m", "runs/reviews", "--plot", "gates.png")
+    assert Path("gates.png").read_bytes()[1:4] == b"PNG"
+    assert "has no suffix of a picture" in refused("inspect", "-m", "runs/reviews", "--plot", "gates.xyz")
     table = inspected("reviews.csv", "-m", "runs/reviews", "-l", "40")
     assert {decision["truth"] for decision in table["decisions"]} == {None}
     assert "runs/reviews is a classifier" in refused("inspect", "-m", "runs/reviews", "--compare", "rnn")

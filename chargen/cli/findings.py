@@ -88,16 +88,13 @@ def _show_gradients(findings: Findings) -> None:
     if not findings.curves:
         return
     echo("\ngradient of the loss by the state so many tokens before: median norm")
-    width = max(len(_curve_name(curve.name, curve.is_trained)) for curve in findings.curves)
+    titles = [visible(curve.title) for curve in findings.curves]
+    width = max(map(len, titles))
     echo(" " * width + "".join(f"  {distance:>8}" for distance in DISTANCES))
-    for curve in findings.curves:
+    for title, curve in zip(titles, findings.curves, strict=True):
         median = curve.gradients.quartiles[1]
         row = "".join(f"  {median[distance - 1]:8.1e}" for distance in DISTANCES)
-        echo(f"{_curve_name(curve.name, curve.is_trained):<{width}}{row}")
-
-
-def _curve_name(name: str, is_trained: bool) -> str:
-    return visible(name) if is_trained else f"{visible(name)}, untrained"
+        echo(f"{title:<{width}}{row}")
 
 
 def _show_points(findings: Findings) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 GROUPS = {
     "Text": ("model", "length"),
     "What to look at": ("unit", "compare"),
-    "Output": ("as_json",),
+    "Output": ("plot", "as_json"),
 }
 
 
@@ -48,9 +49,21 @@ GROUPS = {
     help="Measure the gradients of another run too, or of cells, such as rnn,gru,lstm: a small model of each is "
     "trained first; repeatable.",
 )
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Draw gradients and gates to a .png, .svg, .pdf, … file.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print all numbers as one JSON object.")
 def command(
-    text: str | None, model: str | None, length: int, unit: tuple[str, ...], compare: tuple[str, ...], as_json: bool
+    text: str | None,
+    model: str | None,
+    length: int,
+    unit: tuple[str, ...],
+    compare: tuple[str, ...],
+    plot: Path | None,
+    as_json: bool,
 ) -> None:
     """Look inside a run while it reads TEXT, a file or - for standard input, or the text that it held out.
 
@@ -61,21 +74,28 @@ def command(
     \b
     chargen inspect
     chargen inspect other.txt -m book --unit 1.42
-    chargen inspect -m book --compare rnn,gru,lstm
+    chargen inspect -m book --compare rnn,gru,lstm --plot gradients.svg
     chargen inspect -m reviews new.csv --json
     """
     from chargen.api.inspect import inspect
     from chargen.cli.findings import show
     from chargen.cli.progress import fraction_bar
+    from chargen.evaluation.plotting import require_plot
     from chargen.inspection.export import as_json as all_numbers
+    from chargen.inspection.plotting import plot_findings
     from chargen.runs.search import find_run
 
     run = find_run(model)
+    if plot:
+        require_plot(plot)
     texts = None if text is None else _texts(run, text, length)
     with fraction_bar("inspecting") as progress:
         found = inspect(run, texts, length=length, units=unit, compare=compare, progress=progress)
     for note in found.notes:
         tell(note)
+    if plot:
+        plot_findings(found, plot)
+        tell(f"plot: {plot}")
     with reader_may_leave():
         if as_json:
             sys.stdout.write(json_line(all_numbers(found)))

@@ -22,6 +22,11 @@ class Curve:
     is_trained: bool
     gradients: Gradients
 
+    @property
+    def title(self) -> str:
+        """The name, and whether it is untrained."""
+        return self.name if self.is_trained else f"{self.name}, untrained"
+
 
 @dataclass(frozen=True, eq=False)
 class Findings:
