@@ -25,7 +25,7 @@ from chargen.runs.folder import Run
 from chargen.runs.inputs import OwnTexts, check_unchanged, own_texts
 from chargen.runs.search import find_run
 from chargen.text.corpus import encode_corpus
-from chargen.text.labelled import read_labelled
+from chargen.text.labelled import LabelledSet, read_labelled
 from chargen.text.labelled_data import load_labelled, recorded_columns
 from chargen.text.records import LabelledRecord
 from chargen.text.text_data import TextData, load_text
@@ -153,20 +153,7 @@ def evaluate_classifier(
     classifier = Labeller(run, settings.device)
     if explain and classifier.ngrams is None:
         raise ChargenError(f"{run.name} has no n-grams to explain its labels with: train it again with --ngrams")
-    recorded = run.data(LabelledRecord)
-    if inputs:
-        columns = recorded_columns(recorded)
-        # The recorded columns are those that the options led to in training; only columns named now override them.
-        named = reading if columns["columns"] else vars(options)
-        columns |= {name: named.get(name) for name in ("text_column", "label_column")}
-        columns["skip_unlabelled"] = options.skip_unlabelled
-        examples = read_labelled(inputs, **columns, encoding=options.encoding, for_training=False)
-        explained = examples.texts
-    else:
-        data = load_labelled(options.labelled, recorded)
-        record = data.record(framed=recorded.framed, max_length=recorded.max_length)
-        check_unchanged(run, record, OwnTexts(options.inputs, options.val))
-        examples, explained = data.validation, data.train.texts
+    train, examples = _labelled_texts(run, options, inputs, reading)
     if new_labels := sorted(set(examples.labels) - set(classifier.labels)):
         raise ChargenError(
             f"{run.name} knows no label {new_labels[0]!r}, only {', '.join(classifier.labels)}: remove such examples"
@@ -175,14 +162,14 @@ def evaluate_classifier(
     index = {label: number for number, label in enumerate(labels)}
     truth = np.array([index[label] for label in examples.labels])
     sources = classifier.read(examples.texts)
-    if not inputs and not options.val and sources.ngrams is not None:
+    if train and not options.val and sources.ngrams is not None:
         # The run's own n-grams were fitted to the held-out texts too, after they had served for validation.
-        without_held_out = fit_ngrams(data.train, examples, labels, balance=options.balance)
+        without_held_out = fit_ngrams(train, examples, labels, balance=options.balance)
         sources = sources._replace(ngrams=without_held_out.logits(examples.texts))
     probs = softmax(classifier.combined(sources))
     left_out = {name: getattr(examples.reading, name) for name in ("rows_dropped", "unlabelled")}
     metrics = classifier_metrics(probs, truth, labels) | left_out
-    if inputs and not columns["columns"]:
+    if inputs and not recorded_columns(run.data(LabelledRecord))["columns"]:
         metrics["guessed"] = list(examples.reading.notes)
     if sources.ngrams is not None:
         for name, logits in (("network", sources.network), ("ngrams", sources.ngrams)):
@@ -199,8 +186,26 @@ def evaluate_classifier(
             for i in worst_mistakes(probs, truth, mistakes)
         ]
     if explain and classifier.ngrams is not None:
-        found = strongest_ngrams(classifier.ngrams, explained)
+        found = strongest_ngrams(classifier.ngrams, (train or examples).texts)
         metrics["strongest_ngrams"] = {
             label: [ngram._asdict() for ngram in own] for label, own in zip(labels, found, strict=True)
         }
     return metrics
+
+
+def _labelled_texts(
+    run: Run, options: ClassifierOptions, inputs: Sequence[str], reading: Mapping[str, Any]
+) -> tuple[LabelledSet | None, LabelledSet]:
+    """The texts of a run's training, unless others are named, and the texts to measure on."""
+    recorded = run.data(LabelledRecord)
+    if not inputs:
+        data = load_labelled(options.labelled, recorded)
+        record = data.record(framed=recorded.framed, max_length=recorded.max_length)
+        check_unchanged(run, record, OwnTexts(options.inputs, options.val))
+        return data.train, data.validation
+    columns = recorded_columns(recorded)
+    # The recorded columns are those that the options led to in training; only columns named now override them.
+    named = reading if columns["columns"] else vars(options)
+    columns |= {name: named.get(name) for name in ("text_column", "label_column")}
+    columns["skip_unlabelled"] = options.skip_unlabelled
+    return None, read_labelled(inputs, **columns, encoding=options.encoding, for_training=False)

@@ -91,7 +91,6 @@ def command(
     chargen evaluate test.txt --dynamic
     """
     from chargen.api.evaluate import evaluate
-    from chargen.errors import abridge
     from chargen.evaluation.dynamic import Adaptation
     from chargen.evaluation.plotting import plot_classifier, require_plot
     from chargen.kinds import kind_of
@@ -113,12 +112,7 @@ def command(
             explain=explain,
             **reading,
         )
-    for note in metrics.get("guessed", ()):
-        tell(abridge(note))
-    if metrics.get("rows_dropped"):
-        tell(f"rows without text, left out: {metrics['rows_dropped']:,}")
-    if metrics.get("unlabelled"):
-        tell(f"texts without label, left out: {metrics['unlabelled']:,}")
+    _tell_reading(metrics)
     if plot:
         plot_classifier(metrics, plot)
         tell(f"plot: {plot}")
@@ -126,6 +120,17 @@ def command(
         sys.stdout.write(json_line({"model": run.name, **metrics}))
     else:
         kind_of(run.kind).get("show")(run, metrics)
+
+
+def _tell_reading(metrics: Mapping[str, Any]) -> None:
+    """Say how texts were read that the run does not know, and how many were left out."""
+    from chargen.errors import abridge
+
+    for note in metrics.get("guessed", ()):
+        tell(abridge(note))
+    for name, what in (("rows_dropped", "rows without text"), ("unlabelled", "texts without label")):
+        if metrics.get(name):
+            tell(f"{what}, left out: {metrics[name]:,}")
 
 
 def _check_labels(run: Run, flags: Mapping[str, object]) -> None:
