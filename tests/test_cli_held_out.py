@@ -23,7 +23,7 @@ def test_a_model_that_adapts_reads_better_and_needs_its_training_text() -> None:
     )
     assert dynamic < plain
     assert "has no use without --dynamic" in refused("evaluate", "--dynamic-rate", "0.1", code=2)
-    assert "rate must be above 0" in refused("evaluate", "other.txt", "--dynamic", "--dynamic-rate", "-1")
+    assert "needs a rate from 1e-12 to 1e12" in refused("evaluate", "other.txt", "--dynamic", "--dynamic-rate", "-1")
     Path("book.txt").unlink()
     assert "'book.txt'" in refused("evaluate", "other.txt", "--dynamic")
 

@@ -35,7 +35,8 @@ class Adaptation:
     def __post_init__(self) -> None:
         if not (1e-12 <= self.rate <= 1e12 and 0 <= self.decay <= 1 and self.window >= 1):
             raise ChargenError(
-                f"{self} is out of range: rate must be from 1e-12 to 1e12, decay from 0 to 1, window at least 1"
+                "dynamic evaluation needs a rate from 1e-12 to 1e12, a decay from 0 to 1 and a window of at least 1, "
+                f"not {self.rate:g}, {self.decay:g} and {self.window}"
             )
 
 
