@@ -18,6 +18,7 @@ START = {  # how each command is called but for the option
     "write": ("-m", "book"),
     "score": ("book.txt", "-m", "book"),
     "classify": ("word", "-m", "reviews"),
+    "inspect": ("-m", "book"),
     "evaluate": ("reviews.csv", "-m", "reviews"),
 }
 
