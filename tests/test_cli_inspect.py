@@ -21,6 +21,12 @@ from chargen.models.specs import SPECS
 TEXT = "abc dé-cab\n" * 40
 
 
+@pytest.fixture(autouse=True)
+def pages_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages are written to the current folder."""
+    monkeypatch.chdir(tmp_path)
+
+
 def inspected(*arguments: str, given: str | None = None) -> dict[str, Any]:
     """What `chargen inspect --json` prints."""
     found: dict[str, Any] = json.loads(call("inspect", *arguments, "--json", given=given).stdout)

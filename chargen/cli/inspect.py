@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from chargen.cli.command import Command
+from chargen.cli.command import Command, excludes
 from chargen.cli.completion import Input, RunName
 from chargen.cli.output import json_line, reader_may_leave, tell
 
@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 GROUPS = {
     "Text": ("model", "length"),
     "What to look at": ("unit", "compare"),
-    "Output": ("plot", "as_json"),
+    "Output": ("page", "no_page", "plot", "as_json"),
 }
+RULES = [excludes("no_page", "writes no page", "page")]
 
 
-@click.command(cls=Command, groups=GROUPS)
+@click.command(cls=Command, groups=GROUPS, rules=RULES)
 @click.argument("text", required=False, type=Input(), metavar="[TEXT]")
 @click.option(
     "-m", "--model", type=RunName(), help="A run: its name under checkpoints/, or its path.  [default: the newest]"
@@ -55,6 +56,13 @@ GROUPS = {
     metavar="FILE",
     help="Draw gradients and gates to a .png, .svg, .pdf, … file.",
 )
+@click.option(
+    "--page",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the page, one HTML file, here.  [default: RUN-inspection.html in the current folder]",
+)
+@click.option("--no-page", is_flag=True, help="Write no page.")
 @click.option("--json", "as_json", is_flag=True, help="Print all numbers as one JSON object.")
 def command(
     text: str | None,
@@ -63,13 +71,16 @@ def command(
     unit: tuple[str, ...],
     compare: tuple[str, ...],
     plot: Path | None,
+    page: Path | None,
+    no_page: bool,
     as_json: bool,
 ) -> None:
     """Look inside a run while it reads TEXT, a file or - for standard input, or the text that it held out.
 
     Shows how well the text is predicted; which units tell, for example, whether a quotation is open; how often gates
     are shut, and how long units remember; how far gradients reach back in time; and for a classifier which units and
-    which parts of a text carry its decisions.
+    which parts of a text carry its decisions. All this is printed, and shown by a page for a browser, which needs no
+    network.
 
     \b
     chargen inspect
@@ -82,12 +93,16 @@ def command(
     from chargen.cli.progress import fraction_bar
     from chargen.evaluation.plotting import require_plot
     from chargen.inspection.export import as_json as all_numbers
+    from chargen.inspection.page import check_page, write_page
     from chargen.inspection.plotting import plot_findings
     from chargen.runs.search import find_run
 
     run = find_run(model)
     if plot:
         require_plot(plot)
+    page = None if no_page else page or Path(f"{run.path.resolve().name}-inspection.html")
+    if page:
+        check_page(page)
     texts = None if text is None else _texts(run, text, length)
     with fraction_bar("inspecting") as progress:
         found = inspect(run, texts, length=length, units=unit, compare=compare, progress=progress)
@@ -96,9 +111,13 @@ def command(
     if plot:
         plot_findings(found, plot)
         tell(f"plot: {plot}")
+    numbers = all_numbers(found)
+    if page:
+        write_page(page, numbers)
+        tell(f"page: {page}")
     with reader_may_leave():
         if as_json:
-            sys.stdout.write(json_line(all_numbers(found)))
+            sys.stdout.write(json_line(numbers))
         else:
             show(found)
 
