@@ -55,12 +55,11 @@ function tinted(tag, share, attributes, ...children) {
   return node;
 }
 
-// One column of the numbers that export.py packs as signed bytes, in base64: only the column's own bytes are decoded.
-function column(packed, number, length) {
-  const first = number * length, skipped = first % 3, start = ((first - skipped) / 3) * 4;
-  const text = packed.bytes.slice(start, start + Math.ceil((length + skipped) / 3) * 4);
-  const bytes = atob(text), scale = packed.scales[number];
-  return Float32Array.from({ length }, (_, at) => ((bytes.charCodeAt(at + skipped) << 24) >> 24) * scale);
+// One column of numbers, a letter each (page.py packs them).
+function column({ letters, levels, scales }, number, length) {
+  const zero = (levels.length - 1) / 2;
+  const values = new Map(Array.from(levels, (letter, level) => [letter, (level - zero) * scales[number]]));
+  return Float32Array.from({ length }, (_, at) => values.get(letters[number * length + at]));
 }
 
 function table(caption, heads, rows) {

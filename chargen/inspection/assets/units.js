@@ -108,12 +108,13 @@ function unitsTab({ text, units, properties, left_out: leftOut, model, reading }
 
   function findingsTable() {
     if (!properties.length) return el("p", {}, "This text has no property that could be measured.", ...leftOutSentence());
-    const heads = ["property", "unit", "", "score", "untrained", "last three"]; // the picture says what its row does
+    const heads = ["property", "unit", "", "score", "untrained", "last three"];
     const rows = properties.map((found) => {
       const unit = unitButton(found.best.unit, `, ${found.name}`);
       const { score, low, high } = found.best;
       const interval = el("small", {}, `${decimals(low)} – ${decimals(high)}`);
-      return [found.name, unit, scorePicture(found), [decimals(score, 3), interval], decimals(found.untrained.score, 3), decimals(found.last_three, 3)];
+      const name = el("span", {}, found.name, verdict(found));
+      return [name, unit, scorePicture(found), [decimals(score, 3), interval], decimals(found.untrained.score, 3), decimals(found.last_three, 3)];
     });
     const caption = "Scores are AUC (0.5 is chance), or R² for numbers such as a depth (0 is chance), with 95 % intervals.";
     const node = table(caption, heads, rows);
@@ -122,7 +123,12 @@ function unitsTab({ text, units, properties, left_out: leftOut, model, reading }
       row.addEventListener("click", () => show(properties[at].best.unit));
     });
     node.firstChild.classList.add("findings");
-    return el("div", {}, el("h3", {}, "What units tell"), node, el("p", { class: "muted" }, "● the unit, with its interval; ○ the untrained network’s best; | the last three characters."), ...leftOutSentence());
+    return el("div", {}, el("h3", {}, "What units tell"), node, el("p", { class: "muted" }, "● the unit, with its interval; ○ the untrained network’s best; | the last three characters. Learned: the interval is above the untrained network’s; remembered: above the last three characters."), ...leftOutSentence());
+  }
+
+  function verdict(found) {
+    if (!found.is_learned) return null;
+    return el("small", {}, found.is_remembered ? "learned and remembered" : "learned");
   }
 
   function leftOutSentence() {
