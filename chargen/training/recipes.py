@@ -121,7 +121,7 @@ def cell_defaults(options: Options) -> dict[str, Any]:
     Raises:
         ChargenError: A setting is requested that the cell does not have.
 
-    >>> cell_defaults(LanguageModelOptions(cell="mogrifier"))["rounds"]
+    >>> cell_defaults(LanguageModelOptions(inputs=("book.txt",), cell="mogrifier"))["rounds"]
     5
     """
     cell = options.cell or DEFAULT_CELL
