@@ -33,7 +33,7 @@ from chargen.runs.folder import Run
 from chargen.runs.search import find_run
 from chargen.text.tokenizers.base import Tokenizer
 
-LENGTH = 10_000  # characters
+LENGTH = 30_000  # characters; of 10,000, intervals are too wide to tell what was learned
 MOST_POINTS = 500  # lines or texts
 MOST_DECISIONS = 20  # texts whose labels are explained
 MOST_SPANS = 50  # parts of such a text

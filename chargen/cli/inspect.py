@@ -33,7 +33,7 @@ RULES = [excludes("no_page", "writes no page", "page")]
     "-l",
     "--length",
     type=click.IntRange(min=1),
-    default=10_000,
+    default=30_000,
     show_default=True,
     help="Most characters to read. All units are kept for 10,000 tokens, 64 of them for the rest.",
 )
