@@ -11,7 +11,8 @@ function unitsTab({ text, units, properties, left_out: leftOut, model, reading }
 
   // The property that stands out most from the untrained network, and rather one that must be remembered.
   function strongest() {
-    const rank = (found) => 2 * found.is_remembered + found.is_learned + found.best.low - found.untrained.high;
+    const rank = ({ best, untrained, is_learned: learned, is_remembered: remembered }) =>
+      (learned ? 1 + remembered : 0) + Math.min(1, best.low - untrained.high);
     return [...properties].sort((one, other) => rank(other) - rank(one))[0];
   }
 
