@@ -205,7 +205,7 @@ def test_a_probe_that_is_interrupted_leaves_the_run_that_was_there(
 ) -> None:
     inputs = table(tmp_path / "t.csv", 40, 1)
     run, _ = probe(home / "language", inputs, tmp_path / "run", ngrams=False)
-    before = {path: path.read_bytes() for path in run.path.iterdir()}
+    before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
 
     def interrupted(*arguments: Any, **options: Any) -> None:
         raise KeyboardInterrupt
@@ -214,7 +214,7 @@ def test_a_probe_that_is_interrupted_leaves_the_run_that_was_there(
     asked = ClassifierOptions(inputs=(inputs,), start_from=str(home / "language"), probe=True, device="cpu")
     with pytest.raises(KeyboardInterrupt):
         list(start(asked, run.path, overwrite=True))
-    assert {path: path.read_bytes() for path in run.path.iterdir()} == before
+    assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
 
 
 def test_an_estimator_can_be_a_probe(home: Path) -> None:
