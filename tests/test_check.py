@@ -84,3 +84,10 @@ def test_a_file_without_a_checksum_is_read_as_before(run: Path) -> None:
     assert problems(run) == [] and load_run(run).labels() == ["x", "y"]
     with pytest.raises(ChargenError):
         load_run(run.parent)
+
+
+def test_what_a_finished_run_lacks_is_said(run: Path) -> None:
+    (run / "summary.json").unlink()
+    assert problems(run) == [] and "summary.json" not in [name for name, _ in check_run(run)]
+    (run / "model.safetensors").unlink()  # the losses in metrics.jsonl are of weights that were kept
+    assert problems(run) == ["model.safetensors"]

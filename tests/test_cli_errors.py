@@ -149,3 +149,18 @@ def test_memory_that_is_full_is_no_damage(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_traceback_only_with_debug() -> None:
     result = invoke("--debug", "train", "nothing.txt")
     assert result.exit_code == 1 and "Traceback" in result.stderr
+
+
+def test_links_that_lead_round_in_circles_are_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a").symlink_to("b")
+    Path("b").symlink_to("a")
+    stderr = call("train", "a", code=1).stderr
+    assert "unexpectedly" not in stderr and "'a'" in stderr
+
+
+def test_a_text_that_is_trained_on_and_measured_on_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("book.txt").write_text("once upon a time " * 60)
+    small = ("--steps", "1", "--hidden-size", "4")
+    assert "is trained on too" in call("train", "book.txt", "--val", "book.txt", *small).stderr

@@ -261,5 +261,7 @@ def test_each_process_goes_on_with_random_numbers_of_the_step(run: Run) -> None:
 
 
 def test_without_a_saved_state_the_way_on_is_told(run: Run) -> None:
-    with pytest.raises(ChargenError, match=r"lacks training/state.safetensors, so it cannot be .* --from .*run, or"):
+    with pytest.raises(
+        ChargenError, match=r"lacks training/state.safetensors, so it cannot be .* --from .*run and --out, or"
+    ):
         saver_of(run).restore()

@@ -22,7 +22,7 @@ from chargen.errors import ChargenError
 from chargen.text import sources
 from chargen.text.corpus import CorpusSettings, encode_corpus
 from chargen.text.labelled import read_labelled
-from chargen.text.sources import Source, fingerprint, read_text, resolve
+from chargen.text.sources import Source, fingerprint, left_out, read_text, resolve
 
 TEXT = "Größe\nand some more of it\n" * 50
 COMPRESS: dict[str, Callable[[bytes], bytes]] = {
@@ -340,3 +340,11 @@ def test_a_pipe_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "LONGEST_STREAM", 10 << 20)
     with pytest.raises(ChargenError, match="standard input has more than 10,485,760 bytes, and may not end"):
         sources._spool(Endless(), "standard input")
+
+
+def test_files_of_a_folder_that_are_no_text_are_said(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("text")
+    assert left_out([str(tmp_path)]) == []
+    (tmp_path / "b.docx").write_bytes(b"PK\x03\x04\0\0")
+    (sentence,) = left_out([str(tmp_path), str(tmp_path / "a.txt")])
+    assert sentence.startswith("1 file left out") and "b.docx" in sentence

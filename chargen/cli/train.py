@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -127,8 +128,8 @@ def _resume(
         )
 
 
-def _resolved(texts: Iterable[str]) -> list[Path]:
-    return [Path(text).resolve() for text in texts]
+def _resolved(texts: Iterable[str]) -> list[str]:
+    return [os.path.realpath(text) for text in texts]
 
 
 def _read_config(path: Path) -> tuple[str, dict[str, Any]]:

@@ -42,9 +42,11 @@ def check_run(path: Path) -> Iterator[Checked]:
     }
     if kind_of(run.kind).has_labels:
         steps |= {"labels.json": [run.labels], NGRAMS: [run.ngrams]}
-    if run.has_weights:
+    if run.has_weights or run.has("metrics.jsonl") or run.has("summary.json"):  # weights come before either
         steps["model.safetensors"] = [run.weights, *([run.scales] if kind_of(run.kind).has_labels else [])]
-    steps |= {"metrics.jsonl": [run.metrics], "summary.json": [run.summary]}
+    for name, read in (("metrics.jsonl", run.metrics), ("summary.json", run.summary)):
+        if run.has(name):
+            steps[name] = [read]
     if run.can_resume:
         steps[STATE] = [run.training_state]
     if run.has(ORIGIN):

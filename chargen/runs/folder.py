@@ -260,6 +260,11 @@ class Run:
 
     def _all_weights(self) -> Weights:
         """What `save_weights` wrote."""
+        if not self.has_weights and self.has("summary.json"):
+            raise ChargenError(
+                f"{self.path / 'model.safetensors'} is missing: restore it from a copy, or go on training with "
+                "--resume and a larger budget"
+            )
         if not self.has_weights:
             raise ChargenError(f"{self.path} holds no weights yet: its training has not reached an evaluation")
         weights, _ = self._tensors("model.safetensors")

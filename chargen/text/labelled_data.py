@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +16,7 @@ from chargen.text.records import LabelledRecord
 MAX_FRACTION, MIN_FRACTION = 0.2, 0.02  # of the labelled texts to hold out
 HELD_OUT_TEXTS = 2000  # within these limits
 LABELS_SHOWN = 5  # in a note
+MISSING = {"nan", "na", "n/a", "null", "none", "-", "?"}  # how tables write that there is no value
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,9 @@ class LabelledData:
         if self.settings.val and (single := [label for label in self.labels if counts[label] == 1]):
             found.append(f"labels with a single example to learn from: {listed(single)}")
         if alike := _alike(self.labels):
-            found.append(f"labels that differ only in case: {listed(alike)}")
+            found.append(f"labels that look alike, and are learned as different ones: {listed(alike)}")
+        if none := [label for label in self.labels if label.strip().casefold() in MISSING]:
+            found.append(f"labels that may stand for none, and are learned as labels: {listed(none)}")
         if shared := len(set(train.texts) & set(validation.texts)):
             found.append(
                 f"{shared:,} different texts are both learned from and held out, which flatters what is measured"
@@ -158,9 +163,21 @@ def _held_out(
 
 
 def _alike(labels: Sequence[str]) -> list[str]:
-    """The labels that would be those of others if case did not matter."""
-    counts = Counter(label.casefold() for label in labels)
-    return [label for label in labels if counts[label.casefold()] > 1]
+    """The labels that would be others but for case, spaces, accents' encoding, or how a number is written.
+
+    >>> _alike(["1", "1.0", "top class", "Top  class", "pos"])
+    ['1', '1.0', 'top class', 'Top  class']
+    """
+    counts = Counter(map(_plain, labels))
+    return [label for label in labels if counts[_plain(label)] > 1]
+
+
+def _plain(label: str) -> str:
+    visible = "".join(symbol for symbol in label if unicodedata.category(symbol) != "Cf")
+    plain = " ".join(unicodedata.normalize("NFKC", visible).casefold().split())
+    with suppress(ValueError):
+        return str(float(plain))
+    return plain
 
 
 def listed(labels: Sequence[str]) -> str:

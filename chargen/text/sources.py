@@ -101,6 +101,27 @@ def resolve(inputs: Sequence[str], *, kinds: Sequence[str] = ("text",)) -> list[
     return [source for given in inputs for source in _distinct(_resolve(given, kinds))]
 
 
+def left_out(inputs: Sequence[str]) -> list[str]:
+    """Say in a sentence which files of folders and archives are left out, since they are no text.
+
+    Args:
+        inputs: As for `resolve`.
+
+    Returns:
+        One sentence, or none if no file is left out.
+    """
+    binary: list[str] = []
+    for given in inputs:
+        path = Path(given)
+        files = _inside(path) if path.is_dir() else _contents(path, given) if path.is_file() else []
+        if path.is_dir() or path.suffix.lower() == ARCHIVE:
+            binary += [source.name for source in files if not _looks_like_text(source)]
+    if not binary:
+        return []
+    names = ", ".join(binary[:3]) + (", …" if len(binary) > 3 else "")
+    return [f"{len(binary):,} file{'s' if len(binary) > 1 else ''} left out, which are no text as they are: {names}"]
+
+
 def fingerprint(sources: Sequence[Source]) -> str:
     """SHA-256 of the decompressed content, in hexadecimal; for one file the same as `sha256sum`.
 
@@ -227,9 +248,13 @@ def _walk(folder: Path) -> Iterator[tuple[str, list[str]]]:
 
 
 def _text_files(folder: Path) -> list[Source]:
+    return _only_text(_inside(folder), f"the folder {folder}")
+
+
+def _inside(folder: Path) -> list[Source]:
+    """All files of a folder, at any depth, and of the archives in it."""
     paths = [Path(parent, name) for parent, names in _walk(folder) for name in names]
-    sources = [source for path in sorted(paths) if path.is_file() for source in _contents(path, str(path))]
-    return _only_text(sources, f"the folder {folder}")
+    return [source for path in sorted(paths) if path.is_file() for source in _contents(path, str(path))]
 
 
 def _files(path: Path, name: str) -> list[Source]:

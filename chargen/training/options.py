@@ -118,7 +118,9 @@ class LanguageModelOptions(Options):
         object.__setattr__(self, "text_column", next(iter(names), None))
         super().__post_init__()
         if names and self.documents != "jsonl":
-            raise ChargenError(f"the text column {names[0]!r} is for documents in JSON lines: set them to jsonl")
+            raise ChargenError(
+                f"the text column {names[0]!r} is for documents in JSON lines: add --documents jsonl, or name a file of plain text"
+            )
 
     @property
     def corpus(self) -> CorpusSettings:

@@ -143,8 +143,8 @@ class Saver:
 
     def _error(self, problem: str) -> ChargenError:
         return ChargenError(
-            f"{self.run.path} {problem}, so it cannot be resumed: start a new run from its weights with --from "
-            f"{self.run.argument}, or train it again with --overwrite"
+            f"{self.run.path} {problem}, so it cannot be resumed: train another run on its text with --from "
+            f"{self.run.argument} and --out, or train it again with --overwrite"
         )
 
     def roll_back(self, progress: Progress, rate: float) -> Progress:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 from collections.abc import Iterator
@@ -164,7 +165,7 @@ def default_folder(options: Options) -> Path:
     if not options.inputs:
         raise ChargenError("a run of texts that are not in files needs a folder: name it with out")
     first = options.inputs[0]
-    name = "stdin" if first == "-" else Path(first).resolve().name
+    name = "stdin" if first == "-" else Path(os.path.realpath(first)).name
     if Path(name).suffix.lower() in COMPRESSED:
         name = Path(name).stem
     return CHECKPOINTS / (Path(name).stem.replace("*", "").strip(".-_") or "text")

@@ -21,6 +21,7 @@ from chargen.models.dropout import NO_DROPOUT, Dropout, Masks
 from chargen.models.language_model import LanguageModel
 from chargen.models.stack import StackState
 from chargen.models.weights import weights_of
+from chargen.text.sources import left_out
 from chargen.text.text_data import TextData, load_text
 from chargen.text.tokenizers.base import Tokenizer
 from chargen.training.batches import Streams
@@ -239,6 +240,9 @@ def _load(options: LanguageModelOptions, context: Context) -> tuple[TextData, li
     notes = [
         f"{len(corpus.ids):,} tokens, {corpus.characters:,} characters, a vocabulary of {data.tokenizer.vocab_size:,}"
     ]
+    notes += left_out((*options.inputs, *options.val))
+    if options.val and {*corpus.sources} & {*(data.other.sources if data.other else ())}:
+        notes.append("the validation text is trained on too, so its loss says how well it is known by heart")
     notes += unknown_note(corpus.unknown, corpus.characters, why_unknown(options))
     if other:
         notes += unknown_note(other.unknown, other.characters, "of the validation text are not in the vocabulary")

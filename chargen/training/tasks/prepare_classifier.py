@@ -19,6 +19,7 @@ from chargen.text.labelled import encode_example
 from chargen.text.labelled_data import LabelledData, load_labelled
 from chargen.text.ngrams import words_of
 from chargen.text.records import DataRecord, LabelledRecord
+from chargen.text.sources import left_out
 from chargen.text.tokenizers.base import Ids, Tokenizer
 from chargen.text.tokenizers.registry import load_tokenizer, train_tokenizer
 from chargen.training.batches import Texts
@@ -134,7 +135,7 @@ def _load(options: ClassifierOptions, context: Context) -> tuple[EncodedTexts, l
     )
     index = {label: number for number, label in enumerate(data.labels)}
     truth, held_out = (np.array([index[label] for label in part.labels]) for part in (data.train, data.validation))
-    notes = [*data.notes, *why]
+    notes = [*left_out((*options.inputs, *options.val)), *data.notes, *why]
     characters = sum(map(len, data.train.texts))
     notes += unknown_note(tokenizer.unknown("".join(data.train.texts)), characters, why_unknown(options))
     if cut := sum(len(ids) == options.max_length for ids in train):
