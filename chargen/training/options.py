@@ -119,7 +119,8 @@ class LanguageModelOptions(Options):
         super().__post_init__()
         if names and self.documents != "jsonl":
             raise ChargenError(
-                f"the text column {names[0]!r} is for documents in JSON lines: add --documents jsonl, or name a file of plain text"
+                f"the text column {names[0]!r} is for documents in JSON lines: add --documents jsonl, or name "
+                "a file of plain text"
             )
 
     @property
