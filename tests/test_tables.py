@@ -48,17 +48,19 @@ def test_commas_in_texts_do_not_hide_a_semicolon(tmp_path: Path) -> None:
     assert found.texts == ["good, really", "bad", "so, so", "poor"]
 
 
-def test_quotes_in_a_tsv_that_span_rows_are_characters(tmp_path: Path) -> None:
-    rows = 'text\tlabel\n"one\tx\ntwo"\ty\nthree\tx\nfour\ty\n"five"\tx\n'
-    found = read(tmp_path / "a.tsv", rows, for_training=False)
+@pytest.mark.parametrize(("name", "delimiter"), [("a.tsv", "\t"), ("a.csv", ","), ("a.csv", ";")])
+def test_quotes_that_span_rows_are_characters(tmp_path: Path, name: str, delimiter: str) -> None:
+    rows = 'text\tlabel\n"one\tx\ntwo"\ty\nthree\tx\nfour\ty\n"five"\tx\n'.replace("\t", delimiter)
+    found = read(tmp_path / name, rows, for_training=False)
     assert found.texts == ['"one', 'two"', "three", "four", '"five"']
     assert found.labels == ["x", "y", "x", "y", "x"]
     assert "quotation marks are part of the cells" in found.reading.notes[0]
 
 
-def test_a_quoted_cell_of_a_tsv_may_have_tabs_and_line_breaks(tmp_path: Path) -> None:
-    rows = 'text\tlabel\n"one\ttwo\nthree"\tx\nfour\ty\nfive\tx\nsix\ty\n'
-    assert read(tmp_path / "a.tsv", rows).texts == ["one\ttwo\nthree", "four", "five", "six"]
+@pytest.mark.parametrize(("name", "delimiter"), [("a.tsv", "\t"), ("a.csv", ",")])
+def test_a_quoted_cell_may_have_delimiters_and_line_breaks(tmp_path: Path, name: str, delimiter: str) -> None:
+    rows = 'text\tlabel\n"one\ttwo\nthree"\tx\nfour\ty\nfive\tx\nsix\ty\n'.replace("\t", delimiter)
+    assert read(tmp_path / name, rows).texts == [f"one{delimiter}two\nthree", "four", "five", "six"]
 
 
 def test_json_arrays_hold_what_json_lines_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,8 +75,8 @@ def find_dialect(source: Source, encoding: str, delimiter: str) -> tuple[Dialect
     """Find out whether quotation marks quote.
 
     In CSV they do, even after a space. Many TSV files are written without quoting; there, quotation marks are
-    ordinary characters if they break the rules, or if quoting would merge several lines that are rows of their own
-    (see `_are_rows`).
+    ordinary characters if they break the rules. In both they are if quoting would merge several lines that are rows
+    of their own (see `_are_rows`), as where one quotation mark is stray.
 
     Returns:
         The dialect, and the scan of all rows under it.
@@ -84,14 +84,17 @@ def find_dialect(source: Source, encoding: str, delimiter: str) -> tuple[Dialect
     Raises:
         ChargenError: The rows have unequal numbers of cells, or quotes that break the rules of CSV.
     """
-    if delimiter != "\t":
-        return _with_quotes(source, encoding, delimiter)
     quoted, plain = Dialect(delimiter, True), Dialect(delimiter, False)
     try:
-        quoted_scan = _scan(source, encoding, quoted)
+        if delimiter == "\t":
+            quoted_scan = _scan(source, encoding, quoted)
+        else:
+            quoted, quoted_scan = _with_quotes(source, encoding, delimiter)
     except csv.Error:
         return plain, _scan(source, encoding, plain)
     except ChargenError as ragged:
+        if delimiter != "\t":
+            raise
         try:
             return plain, _scan(source, encoding, plain)
         except ChargenError:
