@@ -42,6 +42,18 @@ def test_runs_are_found_by_name_path_and_age(tmp_path: Path, monkeypatch: pytest
         find_run("new", CLASSIFIER)
 
 
+def test_a_folder_that_lost_its_config_and_a_mistyped_name_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_run(Path("checkpoints/book"), MODEL, TOKENIZER)
+    with pytest.raises(ChargenError, match=r"\(did you mean book\?\); there are: book"):
+        find_run("bok")
+    Path("checkpoints/book/config.json").unlink()
+    with pytest.raises(ChargenError, match=r"no config\.json"):
+        find_run("book")
+
+
 def test_without_runs_the_way_to_one_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ChargenError, match="make one with `chargen train --task classify`"):

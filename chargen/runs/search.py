@@ -57,13 +57,19 @@ def folder_of(name: str) -> Path:
     Raises:
         ChargenError: There is no such run; the message lists the others.
     """
-    for path in (Path(name),) if is_path(name) else (CHECKPOINTS / name, Path(name)):
+    paths = (Path(name),) if is_path(name) else (CHECKPOINTS / name, Path(name))
+    for path in paths:
         if is_run(path) or _comes_back(path):
             return path
-    if Path(name).is_dir():
-        load_run(Path(name))  # says what is wrong with the folder
-    names = ", ".join(run.name for run in runs()) or "none yet"
-    raise ChargenError(f"no run called {name!r} under {CHECKPOINTS}/ nor at that path; there are: {names}")
+    for path in filter(Path.is_dir, paths):
+        load_run(path)  # says what is wrong with the folder
+    from difflib import get_close_matches
+
+    there = [run.name for run in runs()]
+    close = get_close_matches(name, there, n=1)
+    hint = f" (did you mean {close[0]}?)" if close else ""
+    names = ", ".join(there) or "none yet"
+    raise ChargenError(f"no run called {name!r} under {CHECKPOINTS}/ nor at that path{hint}; there are: {names}")
 
 
 def _comes_back(path: Path) -> bool:
