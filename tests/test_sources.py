@@ -247,7 +247,7 @@ def test_invalid_bytes_are_named_with_their_exact_offset(
         patch.setattr(sources, "BLOCK", size)
         list(read_text([source]))
     assert f"bad.txt is not valid utf-8: byte 0xff at offset {len(text.encode())};" in str(caught.value)
-    assert "--encoding cp1252" in str(caught.value)
+    assert "name its encoding, for example --encoding c" in str(caught.value)
 
 
 def test_a_text_that_ends_inside_a_character_is_invalid(tmp_path: Path) -> None:
@@ -303,6 +303,7 @@ def test_a_byte_order_mark_is_believed(
         (b"so " * 400_000 + b"\xff\0\0\0", "utf-8", "binary file.*NUL at offset 1,200,001"),
         ("a\0b".encode("utf-16"), "utf-16", "binary file, not text in utf-16"),
         ("“so”".encode("cp1252"), "utf-8", "byte 0x93 at offset 0; .* --encoding cp1252$"),
+        ("Москва, 1".encode("cp1251"), "utf-8", r"--encoding cp1251 or koi8-r \(Cyrillic\), shift_jis"),
         (b"so\x81", "utf-8", "byte 0x81 at offset 2; .* --encoding latin-1$"),
         (b"so\x81", "cp1252", "not valid cp1252: byte 0x81 at offset 2; .* --encoding utf-8$"),
         (b"so\\ud800", "unicode_escape", r"U\+D800 is half a surrogate pair"),

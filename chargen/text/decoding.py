@@ -106,10 +106,18 @@ def _undecodable(name: str, encoding: str, error: UnicodeError, consumed: int, h
     if b"\0" in error.object and not found.startswith(WIDE):
         return _binary(name, encoding, error.object, start)
     what = f"byte 0x{error.object[error.start]:02x} at offset {start + error.start:,}"
-    instead = "utf-8" if found != "utf-8" else "cp1252" if _is_valid(error.object, "cp1252") else "latin-1"
+    instead = "utf-8" if found != "utf-8" else _suggested(error.object)
     return ChargenError(
         f"{name} is not valid {encoding}: {what}; if it is text, name its encoding, for example --encoding {instead}"
     )
+
+
+def _suggested(content: bytes) -> str:
+    """Encodings that a text may have that is no UTF-8: of other scripts, if few of its letters are ASCII."""
+    letters = sum(byte >= 0x80 or chr(byte).isalpha() for byte in content)
+    if 2 * sum(byte >= 0x80 for byte in content) > letters:
+        return "cp1251 or koi8-r (Cyrillic), shift_jis (Japanese), gb18030 (Chinese)"
+    return "cp1252" if _is_valid(content, "cp1252") else "latin-1"
 
 
 def _is_valid(content: bytes, encoding: str) -> bool:
