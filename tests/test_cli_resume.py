@@ -10,6 +10,7 @@ from builders import SENTENCE
 from commands import SMALL, call, refused
 from processes import start_python
 
+from chargen.cli.train import _interruptible
 from chargen.runs.folder import load_run
 from chargen.training.options import LanguageModelOptions
 from chargen.training.recipes import language_model_recipe
@@ -102,3 +103,16 @@ def test_an_interrupt_saves_and_says_how_to_resume(number: signal.Signals) -> No
     assert step > 0
     assert f"going on from step {step:,}" in call("train", "--resume", "--steps", str(step + 5)).stderr
     assert call("sample", "-l", "5").exit_code == 0
+
+
+def test_a_signal_is_told_by_the_loop_since_standard_error_may_be_being_written_to(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with _interruptible() as stop:
+        assert not stop()
+        signal.raise_signal(signal.SIGINT)
+        assert capsys.readouterr().err == ""
+        assert stop() and stop()
+        assert capsys.readouterr().err.count("interrupt again to stop at once") == 1
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)

@@ -166,18 +166,21 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
     A second signal interrupts at once, and so does one before the first call, when there is nothing to save yet.
     """
     received: list[int] = []
-    is_training = False
+    is_training = is_told = False
 
     def stop() -> bool:
-        nonlocal is_training
+        nonlocal is_training, is_told
         is_training = True
+        if received and not is_told:
+            is_told = True
+            tell("chargen: saving; interrupt again to stop at once")
         return bool(received)
 
     def handle(number: int, frame: FrameType | None) -> None:
+        # It says nothing itself: a signal may come while standard error is written to, which must not be done twice.
         if received or not is_training:
             raise KeyboardInterrupt
         received.append(number)
-        tell("chargen: saving; interrupt again to stop at once")
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
