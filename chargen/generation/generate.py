@@ -17,10 +17,9 @@ from chargen.generation.engines.contract import Array, DrawingEngine, Engine, Id
 from chargen.generation.samplers import Sampling, draw, log_softmax, token_probs
 from chargen.text.tokenizers.base import Tokenizer
 
-MOST_SAMPLES = 100_000  # of one call, which writes them side by side
 LONGEST = 10**9  # characters of one sample
 DRAWN_AT_ONCE = 64  # tokens per stream, if the engine draws
-MOST_SAMPLES = 1 << 20  # written at once
+MOST_SAMPLES = 100_000  # of one call, which writes them side by side
 
 
 class Piece(NamedTuple):

@@ -46,4 +46,5 @@ class MultiplicativeLSTM(SteppedLSTM):
         """See the base class."""
         x_gates, m_x = products.split([4 * self.hidden_size, self.hidden_size], dim=-1)
         m = m_x * linear(state[0], weights["weight_mh"])
-        return torch.add(x_gates, linear(m, weights["weight_m"]))
+        gates: Tensor = x_gates + linear(m, weights["weight_m"])
+        return gates

@@ -17,7 +17,25 @@ from chargen.models.linear_scan import linear_scan
 from chargen.models.specs import SPECS
 
 
-class _Minimal(SteppedCell):
+class _Parallel(SteppedCell):
+    """A cell that runs over time by `scan`. It has no recurrent weight that a mask could apply to."""
+
+    def forward(self, inputs: Tensor, state: State, mask: Tensor | None = None) -> tuple[Tensor, State]:
+        """See `Cell.forward`."""
+        return self.scan(inputs, state, None)
+
+    def forward_with_resets(
+        self, inputs: Tensor, state: State, resets: Tensor, mask: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """See `Cell.forward_with_resets`."""
+        return self.scan(inputs, state, resets)
+
+    def scan(self, inputs: Tensor, state: State, resets: Tensor | None) -> tuple[Tensor, State]:
+        """`forward`, or `forward_with_resets` if there are any: nothing is kept where the state is reset."""
+        raise NotImplementedError(f"{type(self).__name__} is abstract")
+
+
+class _Minimal(_Parallel):
     """A cell that keeps a share of its state and adds a candidate, both from the input alone."""
 
     weight_x: nn.Parameter  # (G·H, I)
@@ -31,17 +49,8 @@ class _Minimal(SteppedCell):
         """What is kept of the state, and what is added to it, each (…, H)."""
         raise NotImplementedError(f"{type(self).__name__} is abstract")
 
-    def forward(self, inputs: Tensor, state: State, mask: Tensor | None = None) -> tuple[Tensor, State]:
-        """See `Cell.forward`; there is no recurrent weight that a mask could apply to."""
-        return self._scan(inputs, state, None)
-
-    def forward_with_resets(
-        self, inputs: Tensor, state: State, resets: Tensor, mask: Tensor | None = None
-    ) -> tuple[Tensor, State]:
-        """See `Cell.forward_with_resets`: nothing is kept where the state is reset."""
-        return self._scan(inputs, state, resets)
-
-    def _scan(self, inputs: Tensor, state: State, resets: Tensor | None) -> tuple[Tensor, State]:
+    def scan(self, inputs: Tensor, state: State, resets: Tensor | None) -> tuple[Tensor, State]:
+        """See the base class."""
         kept, added = self.coefficients(inputs)
         if resets is not None:
             kept = kept.masked_fill(resets[..., None], 0.0)
@@ -116,7 +125,7 @@ class MinLSTM(_Minimal):
         return f / (f + i), i / (f + i), candidate
 
 
-class QRNN(SteppedCell):
+class QRNN(_Parallel):
     """A quasi-recurrent network, convolution of two steps and fo-pooling (Bradbury et al. 2016, arXiv:1611.01576).
 
     With gates z f o = W_x·x + W_before·(x of the step before) + b:
@@ -145,17 +154,8 @@ class QRNN(SteppedCell):
         zeros = self.bias.new_zeros
         return zeros(batch, self.hidden_size), zeros(batch, self.hidden_size), zeros(batch, self.input_size)
 
-    def forward(self, inputs: Tensor, state: State, mask: Tensor | None = None) -> tuple[Tensor, State]:
-        """See `Cell.forward`; there is no recurrent weight that a mask could apply to."""
-        return self._scan(inputs, state, None)
-
-    def forward_with_resets(
-        self, inputs: Tensor, state: State, resets: Tensor, mask: Tensor | None = None
-    ) -> tuple[Tensor, State]:
-        """See `Cell.forward_with_resets`: neither c nor the input before is kept where the state is reset."""
-        return self._scan(inputs, state, resets)
-
-    def _scan(self, inputs: Tensor, state: State, resets: Tensor | None) -> tuple[Tensor, State]:
+    def scan(self, inputs: Tensor, state: State, resets: Tensor | None) -> tuple[Tensor, State]:
+        """See the base class; neither c nor the input before is kept."""
         _, c, before = state
         before = torch.cat([before[None].to(inputs.dtype), inputs[:-1]])
         if resets is not None:
