@@ -57,6 +57,16 @@ def test_quotes_that_span_rows_are_characters(tmp_path: Path, name: str, delimit
     assert "quotation marks are part of the cells" in found.reading.notes[0]
 
 
+def test_a_row_that_goes_on_over_many_lines_is_said(tmp_path: Path) -> None:
+    rows = [f"film {number},{'xy'[number % 2]}" for number in range(60)]
+    rows[3] = f'"well, a {rows[3]}'  # a quotation mark that is closed many rows later, though others quote rightly
+    rows[40] = 'film 40",y'
+    rows[50] = '"so, so",x'
+    found = read(tmp_path / "a.csv", "text,label\n" + "\n".join(rows) + "\n", for_training=False)
+    assert len(found.texts) == 23
+    assert "one row goes on from line 5 to 42: is a quotation mark missing" in found.reading.notes[0]
+
+
 @pytest.mark.parametrize(("name", "delimiter"), [("a.tsv", "\t"), ("a.csv", ",")])
 def test_a_quoted_cell_may_have_delimiters_and_line_breaks(tmp_path: Path, name: str, delimiter: str) -> None:
     rows = 'text\tlabel\n"one\ttwo\nthree"\tx\nfour\ty\nfive\tx\nsix\ty\n'.replace("\t", delimiter)

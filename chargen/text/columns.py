@@ -13,6 +13,7 @@ from chargen.text.sources import Source
 from chargen.text.tables import DELIMITERS, Row, Table, as_text, open_table
 
 NAMES_SHOWN = 12
+LONG_ROW = 10  # lines of a row with a delimiter in a cell, from which on a stray quotation mark is likely
 LIST = re.compile(r"""\[\s*(?:["'].*["']|[-+.,\s\d]*)\s*\]""", re.DOTALL)  # a list that was written into a cell
 
 
@@ -130,6 +131,9 @@ def reading_note(table: Table, columns: Columns) -> str:
         details.append("the first row names the columns")
     if table.dialect and not table.dialect.quoted:
         details.append("quotation marks are part of the cells")
+    start, stop = table.longest
+    if stop - start >= LONG_ROW:
+        details.append(f"one row goes on from line {start:,} to {stop:,}: is a quotation mark missing or too many?")
     plural = "s" if len(columns.text) > 1 else ""
     unread = [repr(name) for name in table.columns if name not in (*columns.text, columns.label)]
     more = ", …" if len(unread) > NAMES_SHOWN else ""

@@ -37,6 +37,7 @@ class Scan(NamedTuple):
     recurring: set[int]  # columns whose first cell occurs again, unlike a name in a header
     total: int  # rows
     multiline: set[int]  # lines of rows with a cell that has both the delimiter and a line break
+    longest: tuple[int, int]  # first and last line of the longest row with such a cell; 0 and 0 without one
     blank: int  # lines between rows
 
 
@@ -148,7 +149,7 @@ def _scan(source: Source, encoding: str, dialect: Dialect) -> Scan:
     """Read all rows once and check that they have equally many cells."""
     first: list[str] = []
     recurring: set[int] = set()
-    total, multiline, start = 0, set[int](), 1
+    total, multiline, longest, start = 0, set[int](), (0, 0), 1
     blank = since = 0
     for line, row in parse(source, encoding, dialect, blank=True):
         if not row:
@@ -167,10 +168,11 @@ def _scan(source: Source, encoding: str, dialect: Dialect) -> Scan:
             recurring |= {index for index, cell in enumerate(row) if cell == first[index] and cell.strip()}
         if any("\n" in cell and dialect.delimiter in cell for cell in row):
             multiline |= set(range(start, line + 1))
+            longest = max(longest, (start, line), key=lambda lines: lines[1] - lines[0])
         start = line + 1
     if not total:
         raise ChargenError(f"{source.name} is empty: name a table with rows")
-    return Scan(first, recurring, total, multiline, blank)
+    return Scan(first, recurring, total, multiline, longest, blank)
 
 
 def parse(source: Source, encoding: str, dialect: Dialect, *, blank: bool = False) -> Iterator[tuple[int, list[str]]]:

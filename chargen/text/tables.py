@@ -55,6 +55,7 @@ class Table:
     first: tuple[str, ...] = ()  # first row of a text file, perhaps a header
     array: bool = False  # the file is one JSON array
     guessed: bool = False  # the header was found by comparing the first row with the others
+    longest: tuple[int, int] = (0, 0)  # first and last line of a text file's longest row, see `delimited.Scan`
     blank: int = 0  # blank lines between the rows of a text file
 
     @property
@@ -172,6 +173,7 @@ def _open_delimited(source: Source, encoding: str, own: str, wanted: Sequence[st
         known,
         dialect,
         first=tuple(scan.first),
+        longest=scan.longest,
         blank=scan.blank,
     )
 

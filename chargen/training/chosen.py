@@ -16,10 +16,9 @@ ENCODER_OPTIONS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChosenLanguageModelOptions(LanguageModelOptions):
-    """The options of a language model, with every choice made."""
+class _ChosenEncoder:
+    """ENCODER_OPTIONS."""
 
-    size: str
     cell: str
     num_layers: int
     hidden_size: int
@@ -28,9 +27,14 @@ class ChosenLanguageModelOptions(LanguageModelOptions):
     connections: str
     rounds: int
     rank: int
-    tied: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class _ChosenTraining:
+    """What every training needs, whatever is trained."""
+
+    size: str
     batch_size: int
-    sequence_length: int
     shards: int
     optimizer: str
     learning_rate: float
@@ -40,23 +44,23 @@ class ChosenLanguageModelOptions(LanguageModelOptions):
     dropout_input: float
     dropout_embedding: float
     weight_drop: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChosenLanguageModelOptions(_ChosenEncoder, _ChosenTraining, LanguageModelOptions):
+    """The options of a language model, with every choice made."""
+
+    tied: bool
+    sequence_length: int
     activation_reg: float
     temporal_reg: float
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChosenProbeOptions(ClassifierOptions):
+class ChosenProbeOptions(_ChosenEncoder, ClassifierOptions):
     """The options of a probe, with every choice made except those about training, since a probe does not train."""
 
     tokenizer: str
-    cell: str
-    num_layers: int
-    hidden_size: int
-    embedding_size: int
-    layer_norm: bool
-    connections: str
-    rounds: int
-    rank: int
     bidirectional: bool
     pooling: str
     ngrams: bool
@@ -64,20 +68,8 @@ class ChosenProbeOptions(ClassifierOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChosenClassifierOptions(ChosenProbeOptions):
+class ChosenClassifierOptions(_ChosenTraining, ChosenProbeOptions):
     """The options of a classifier, with every choice made; here a crop of None means whole texts."""
-
-    size: str
-    batch_size: int
-    shards: int
-    optimizer: str
-    learning_rate: float
-    weight_decay: float
-    clip: float
-    dropout: float
-    dropout_input: float
-    dropout_embedding: float
-    weight_drop: float
 
 
 def with_defaults(options: AnyOptions, **defaults: Any) -> AnyOptions:
