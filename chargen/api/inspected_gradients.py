@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from chargen.api.inspected_texts import Texts, predict_passage
 from chargen.inspection.findings import Curve
@@ -23,7 +24,11 @@ from chargen.training.events import Done
 from chargen.training.options import LanguageModelOptions, options_of
 from chargen.training.start import start
 
-BRIEF = {  # a training of some seconds on a laptop
+READING = (  # options of how a text is read and split
+    *("encoding", "documents", "text_column", "val_fraction"),
+    *("tokenizer", "vocab_size", "min_frequency"),
+)
+BRIEF: dict[str, Any] = {  # a training of some seconds on a laptop
     "num_layers": 1,
     "hidden_size": 128,
     "embedding_size": 32,
@@ -90,19 +95,8 @@ def _curves(name: str, run: Run, texts: Texts) -> list[Curve]:
 def _trained_briefly(cell: str, run: Run, path: Path) -> Run:
     """A small model of a cell, trained on the text of a run."""
     own, texts = options_of(run, LanguageModelOptions), own_texts(run)
-    options = LanguageModelOptions(
-        inputs=texts.inputs,
-        encoding=own.encoding,
-        documents=own.documents,
-        text_column=own.text_column,
-        val=texts.val,
-        val_fraction=own.val_fraction,
-        tokenizer=own.tokenizer,
-        vocab_size=own.vocab_size,
-        min_frequency=own.min_frequency,
-        cell=cell,
-        **BRIEF,  # type: ignore[arg-type]
-    )
+    same = {name: getattr(own, name) for name in READING}
+    options = LanguageModelOptions(inputs=texts.inputs, val=texts.val, cell=cell, **same, **BRIEF)
     for event in start(options, path):
         if isinstance(event, Done):
             return event.run
