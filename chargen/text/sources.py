@@ -112,10 +112,12 @@ def left_out(inputs: Sequence[str]) -> list[str]:
     """
     binary: list[str] = []
     for given in inputs:
-        path = Path(given)
-        files = _inside(path) if path.is_dir() else _contents(path, given) if path.is_file() else []
-        if path.is_dir() or path.suffix.lower() == ARCHIVE:
-            binary += [source.name for source in files if not _looks_like_text(source)]
+        path, files = Path(given), list[Source]()
+        if path.is_dir():
+            files = _inside(path)
+        elif path.is_file() and path.suffix.lower() == ARCHIVE:
+            files = _contents(path, given)
+        binary += [source.name for source in files if not _looks_like_text(source)]
     if not binary:
         return []
     names = ", ".join(binary[:3]) + (", …" if len(binary) > 3 else "")
