@@ -81,7 +81,7 @@ Result = dict[str, Any]
 @click.option(
     "--text", "texts", multiple=True, type=click.Choice(list(TEXTS)), default=["tinyshakespeare", "ptb-char"]
 )
-@click.option("--steps", default=640, show_default=True, help="Of 4,096 tokens, for the tuning.")
+@click.option("--steps", default=320, show_default=True, help="Of 4,096 tokens, for the tuning.")
 @click.option("--minutes", default=3.0, show_default=True, help="For the comparison in time.")
 @click.option("--show", is_flag=True, help="Train nothing; print the table of what has been found.")
 @click.option("--picture", type=click.Path(path_type=Path), help="Draw loss against time, and against tokens, too.")

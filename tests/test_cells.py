@@ -16,26 +16,33 @@ from chargen.models.cells.fused import FusedCell
 from chargen.models.cells.mogrifier import Mogrifier
 from chargen.models.cells.registry import CELLS
 from chargen.models.cells_numpy.registry import LAYERS
-from chargen.models.linear_scan import _in_passes, _step_by_step, linear_scan
+from chargen.models.linear_scan import InPasses, StepByStep
 from chargen.models.specs import SPECS
 from chargen.runs.folder import load_run
 
 OTHERS = [name for name, cell in CELLS.items() if not issubclass(cell, FusedCell)]
 
 
-@given(steps=st.integers(1, 40))
-def test_a_scan_in_passes_is_one_step_by_step(steps: int) -> None:
+def scan_inputs(steps: int) -> list[torch.Tensor]:
+    """Shares, candidates and a state that need a gradient, and some resets."""
     generator = torch.Generator().manual_seed(steps)
-    a, b = (torch.rand(steps, 2, 3, generator=generator, dtype=torch.float64) for _ in range(2))
-    h = torch.rand(2, 3, generator=generator, dtype=torch.float64)
-    torch.testing.assert_close(_in_passes(a, b, h), _step_by_step(a, b, h), atol=1e-12, rtol=0)
+    shapes = ((steps, 2, 3), (steps, 2, 3), (2, 3))
+    values = [torch.rand(shape, generator=generator, dtype=torch.float64).requires_grad_() for shape in shapes]
+    return [*values, (torch.rand(steps, 2, 1, generator=generator) < 0.8).double()]
 
 
-def test_the_gradients_of_a_scan_are_those_of_finite_differences() -> None:
-    torch.manual_seed(0)
-    shapes = ((5, 2, 3), (5, 2, 3), (2, 3))
-    inputs = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
-    assert torch.autograd.gradcheck(linear_scan, inputs)
+@given(steps=st.integers(1, 40))
+def test_a_scan_in_passes_is_one_step_by_step_and_so_are_its_gradients(steps: int) -> None:
+    inputs = scan_inputs(steps)
+    found, expected = (scan.apply(*inputs) for scan in (InPasses, StepByStep))  # type: ignore[no-untyped-call]
+    weights = torch.linspace(-1, 1, found.numel(), dtype=torch.float64).view_as(found)
+    grads = [torch.autograd.grad((states * weights).sum(), inputs[:3]) for states in (found, expected)]
+    torch.testing.assert_close((found, *grads[0]), (expected, *grads[1]), atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("scan", [InPasses, StepByStep])
+def test_the_gradients_of_a_scan_are_those_of_finite_differences(scan: type[torch.autograd.Function]) -> None:
+    assert torch.autograd.gradcheck(scan.apply, scan_inputs(5))
 
 
 @pytest.mark.parametrize("cell", OTHERS)

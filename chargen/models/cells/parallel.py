@@ -1,6 +1,7 @@
 """Cells whose gates do not read the state, so that all steps are computed at once: minGRU, minLSTM and QRNN.
 
-What is left to do step by step is h' = a·h + b (`models/linear_scan.py`). It runs in float32, whatever the precision.
+What is left to do step by step is h' = (1 - u)·h + u·n (`models/linear_scan.py`). It runs in float32, whatever the
+precision.
 
 Shapes: T steps, B streams, I inputs, H hidden.
 """
@@ -46,21 +47,19 @@ class _Minimal(_Parallel):
         self.initialise_gates("weight_x")
 
     def coefficients(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """What is kept of the state, and what is added to it, each (…, H)."""
+        """The share of the candidate in the new state, and the candidate, each (…, H)."""
         raise NotImplementedError(f"{type(self).__name__} is abstract")
 
     def scan(self, inputs: Tensor, state: State, resets: Tensor | None) -> tuple[Tensor, State]:
         """See the base class."""
-        kept, added = self.coefficients(inputs)
-        if resets is not None:
-            kept = kept.masked_fill(resets[..., None], 0.0)
-        outputs = linear_scan(kept, added, state[0].to(kept.dtype))
+        u, n = self.coefficients(inputs)
+        outputs = linear_scan(u, n, state[0].to(u.dtype), resets)
         return outputs, (outputs[-1],)
 
     def step(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """See `Cell.step`."""
-        kept, added = self.coefficients(inputs)
-        after = kept * state[0] + added
+        u, n = self.coefficients(inputs)
+        after = (1 - u) * state[0] + u * n
         return after, (after,)
 
     def _gates(self, inputs: Tensor) -> tuple[Tensor, ...]:
@@ -87,7 +86,7 @@ class MinGRU(_Minimal):
     def coefficients(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """See the base class; the equations are in the class docstring."""
         z, candidate = self._gates(inputs)
-        return (-z).sigmoid(), z.sigmoid() * positive(candidate)
+        return z.sigmoid(), positive(candidate)
 
     def gates(self, inputs: Tensor, state: State) -> Gates:
         """See `Cell.gates`."""
@@ -110,8 +109,8 @@ class MinLSTM(_Minimal):
 
     def coefficients(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """See the base class; the equations are in the class docstring."""
-        f, i, candidate = self._shares(inputs)
-        return f, i * positive(candidate)
+        _, i, candidate = self._shares(inputs)
+        return i, positive(candidate)
 
     def gates(self, inputs: Tensor, state: State) -> Gates:
         """See `Cell.gates`: f' and i', which sum to 1."""
@@ -161,8 +160,7 @@ class QRNN(_Parallel):
         if resets is not None:
             before = before.masked_fill(resets[..., None], 0.0)
         z, f, o = self._gates(inputs, before)
-        kept = f if resets is None else f.masked_fill(resets[..., None], 0.0)
-        cells = linear_scan(kept, (1 - f) * z, c.to(f.dtype))
+        cells = linear_scan(1 - f, z, c.to(f.dtype), resets)
         outputs = o * cells
         return outputs, (outputs[-1], cells[-1], inputs[-1])
 
@@ -192,7 +190,7 @@ def positive(x: Tensor) -> Tensor:
     >>> positive(torch.tensor([1.0, 0.0])).tolist()
     [1.5, 0.5]
     """
-    return torch.where(x >= 0, x + 0.5, x.sigmoid())
+    return x.relu() + (-(-x).relu()).sigmoid()  # a `torch.where` takes ten times as long
 
 
 def _precise(values: Tensor) -> Tensor:
