@@ -6,7 +6,8 @@
 
 Each result is a line of the file that --results names, and is not made again. Trainings are in this order:
 
-1. tuning: each cell with each learning rate, for --steps steps;
+1. tuning: each cell with each learning rate, for --steps steps, and with rates beyond while they are better; --tune
+   ends here, as this part may share the machine with other work;
 2. minutes: each cell with its best rate, for --minutes minutes, so the machine must do nothing else;
 3. seeds: the best four of those with two more seeds.
 
@@ -83,6 +84,7 @@ Result = dict[str, Any]
 )
 @click.option("--steps", default=320, show_default=True, help="Of 4,096 tokens, for the tuning.")
 @click.option("--minutes", default=3.0, show_default=True, help="For the comparison in time.")
+@click.option("--tune", is_flag=True, help="Only find each cell's learning rate.")
 @click.option("--show", is_flag=True, help="Train nothing; print the table of what has been found.")
 @click.option("--picture", type=click.Path(path_type=Path), help="Draw loss against time, and against tokens, too.")
 def main(
@@ -91,13 +93,14 @@ def main(
     texts: tuple[str, ...],
     steps: int,
     minutes: float,
+    tune: bool,
     show: bool,
     picture: Path | None,
 ) -> None:
     names = [name for name in CONTESTANTS if not words or any(word in name for word in words)]
     found = read(results)
     for text in texts:
-        for job in () if show else jobs(text, names, steps, minutes, found):
+        for job in () if show else jobs(text, names, steps, None if tune else minutes, found):
             with results.open("a", encoding="utf-8") as file:
                 found.append(run(job))
                 print(json.dumps(found[-1]), file=file)
@@ -112,13 +115,18 @@ def read(path: Path) -> list[Result]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
 
-def jobs(text: str, names: list[str], steps: int, minutes: float, found: list[Result]) -> Iterator[Job]:
+def jobs(text: str, names: list[str], steps: int, minutes: float | None, found: list[Result]) -> Iterator[Job]:
     """The trainings that are left; later ones depend on what the earlier ones found."""
 
     def left(job: Job) -> bool:
         return not any(asdict(job).items() <= result.items() for result in found)
 
-    yield from filter(left, (Job(text, name, rate, steps=steps) for name in names for rate in RATES))
+    for name in names:
+        yield from filter(left, (Job(text, name, rate, steps=steps) for rate in RATES))
+        while left(job := Job(text, name, rate_beyond(text, name, found), steps=steps)):
+            yield job
+    if minutes is None:
+        return
     yield from filter(left, (Job(text, name, best_rate(text, name, found), minutes=minutes) for name in names))
     timed = {
         name: result["bpc"] for name in names for result in of(text, name, found) if result["minutes"] == minutes
@@ -137,6 +145,13 @@ def best_rate(text: str, name: str, found: list[Result]) -> float:
     """The learning rate with the lowest loss after so many steps."""
     tuned = [result for result in of(text, name, found) if result["steps"]]
     return float(min(tuned, key=lambda result: result["bpc"])["rate"])
+
+
+def rate_beyond(text: str, name: str, found: list[Result]) -> float:
+    """The best rate if higher and lower ones are worse; else the next one beyond it."""
+    rates = [result["rate"] for result in of(text, name, found) if result["steps"]]
+    best = best_rate(text, name, found)
+    return best * 2 if best == max(rates) else best / 2 if best == min(rates) else best
 
 
 def run(job: Job) -> Result:

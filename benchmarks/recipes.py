@@ -21,7 +21,6 @@ from typing import Any
 
 import click
 
-from chargen.training.chosen import ChosenLanguageModelOptions
 from chargen.training.events import Done
 from chargen.training.options import LanguageModelOptions, options_of
 from chargen.training.start import start
@@ -48,6 +47,11 @@ VARIATIONS: dict[str, dict[str, Any]] = {
     "embedding 64": {"embedding_size": 64},
     "lstm": {"cell": "lstm"},
     "three layers": {"num_layers": 3},
+    "residual": {"connections": "residual"},
+    "layer norm": {"layer_norm": True},
+    "layer norm, residual": {"layer_norm": True, "connections": "residual"},
+    "three layers, residual": {"connections": "residual", "num_layers": 3},
+    "three layers, both": {"layer_norm": True, "connections": "residual", "num_layers": 3},
     "tied weights": {"tied": True, "embedding_size": 256},
     "fp32": {"precision": "fp32"},
     "size tiny": {"size": "tiny"},
@@ -103,7 +107,7 @@ def compare(
         options = LanguageModelOptions(**(sources | {"seed": seed} | budget | changes))
         with tempfile.TemporaryDirectory(prefix="chargen-recipes-") as folder:
             done = next(event for event in start(options, Path(folder, "run")) if isinstance(event, Done))
-            chosen = options_of(done.run, ChosenLanguageModelOptions)
+            chosen = options_of(done.run, LanguageModelOptions)
         found, shape = done.summary, f"{chosen.cell} {chosen.num_layers}x{chosen.hidden_size}"
         print(
             f"{name:<28} {shape:<12} {chosen.dropout:>8} {found['val_loss']:>8.4f} {found['val_bpc']:>8.4f} "
