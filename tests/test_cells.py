@@ -21,6 +21,7 @@ from chargen.models.specs import SPECS
 from chargen.runs.folder import load_run
 
 OTHERS = [name for name, cell in CELLS.items() if not issubclass(cell, FusedCell)]
+TYPED = [*OTHERS, "grid-lstm --tied-layers"]
 
 
 def scan_inputs(steps: int) -> list[torch.Tensor]:
@@ -96,11 +97,11 @@ def test_a_mogrifier_without_rounds_is_an_lstm_and_its_rank_factors_what_scales(
     assert ("weight_q1_left" in arrays) == (rank > 0)
 
 
-@pytest.mark.parametrize("cell", OTHERS)
+@pytest.mark.parametrize("cell", TYPED)
 def test_it_trains_resumes_writes_and_is_measured(cell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("book.txt").write_text("once upon a time there was a fox. " * 60)
-    small = ("--cell", cell, "--num-layers", "2", "--hidden-size", "6", "--embedding-size", "5", "--quiet")
+    small = ("--cell", *cell.split(), "--num-layers", "2", "--hidden-size", "6", "--embedding-size", "5", "--quiet")
     rest = ("--tokenizer", "char", "--device", "cpu", "--precision", "fp32", "--dropout", "0.1")
     call("train", "book.txt", *small, *rest, "--steps", "4", "-o", "whole")
     call("train", "book.txt", *small, *rest, "--steps", "2", "-o", "parts")
@@ -117,13 +118,15 @@ def test_it_trains_resumes_writes_and_is_measured(cell: str, tmp_path: Path, mon
     call("evaluate", "-m", "./whole", "--dynamic")
 
 
-@pytest.mark.parametrize("cell", OTHERS)
+@pytest.mark.parametrize("cell", TYPED)
 def test_it_classifies(cell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     rows = "".join(f"good film {n},pos\nbad film {n},neg\n" for n in range(12))
     Path("films.csv").write_text("text,label\n" + rows)
     sizes = ("--hidden-size", "6", "--embedding-size", "5", "--steps", "4", "--device", "cpu", "--quiet")
-    call("train", "films.csv", "--task", "classify", "--cell", cell, *sizes, "--bidirectional", "-o", "films")
+    call(
+        "train", "films.csv", "--task", "classify", "--cell", *cell.split(), *sizes, "--bidirectional", "-o", "films"
+    )
     (line,) = call("classify", "-m", "./films", "good film").stdout.splitlines()
     assert line.split("\t")[0] in ("pos", "neg")
     assert "accuracy" in call("evaluate", "-m", "./films").stdout
@@ -167,6 +170,14 @@ def test_what_lies_between_layers_and_a_mogrifiers_settings_are_options(
     assert "encoder.connections.norms.1.weight" in load_run(Path("films")).weights()
     stderr = call("train", "book.txt", *small, "--rounds", "2", code=1).stderr
     assert "the cell gru has no rounds: leave out --rounds" in stderr
+    call("train", "book.txt", *small, "--cell", "grid-lstm", "--tied-layers", "-o", "grid")
+    weights = load_run(Path("grid")).weights()
+    assert "encoder.layers.0.weight_time" in weights and "encoder.layers.1.weight_time" not in weights
+    call("train", "book.txt", "--config", "grid/config.json", "--cell", "gru", "--quiet", "-o", "untied")
+    call("train", "book.txt", "--from", "./grid", "--steps", "2", "--quiet", "-o", "tied")
+    assert load_run(Path("tied")).options["tied_layers"] is True
+    stderr = call("train", "book.txt", *small, "--tied-layers", code=1).stderr
+    assert "the cell gru cannot share weights: leave out --tied-layers" in stderr
 
 
 def test_every_cell_has_a_row_in_each_table() -> None:

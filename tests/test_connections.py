@@ -28,8 +28,12 @@ every = pytest.mark.parametrize(
         for kind in CONNECTIONS
         for norm in (False, True)
         for cell, embedding in (("lstm", 4), ("gru", 6), ("qrnn", 6), ("grid-lstm", 12))
-    ],
-    ids=lambda config: f"{config.cell}-{config.connections}-{'norm' if config.layer_norm else 'plain'}",
+    ]
+    + [replace(ENCODER, cell="grid-lstm", tied_layers=True)],
+    ids=lambda config: (
+        f"{config.cell}-{config.connections}-{'norm' if config.layer_norm else 'plain'}"
+        + ("-tied" if config.tied_layers else "")
+    ),
 )
 
 
@@ -107,3 +111,28 @@ def test_highways_begin_with_most_of_the_inputs() -> None:
 def test_connections_that_do_not_exist_are_refused() -> None:
     with pytest.raises(ChargenError, match="unknown connections 'dense': choose one of none, residual, highway"):
         replace(ENCODER, connections="dense")
+
+
+def test_tied_layers_are_one_set_of_weights_in_each_direction() -> None:
+    config = replace(ENCODER, cell="grid-lstm", tied_layers=True, bidirectional=True)
+    encoder = Encoder(config)
+    stored = dict(encoder.named_parameters())
+    for stack in (encoder.layers, encoder.backward_layers):
+        for name in ("weight_time", "bias_time", "weight_depth", "bias_depth"):
+            assert len({id(layer.get_parameter(name)) for layer in stack}) == 1
+    assert encoder.layers[0].get_parameter("weight_time") is not encoder.backward_layers[0].get_parameter(
+        "weight_time"
+    )
+    assert {name for name in stored if ".weight_depth" in name} == {
+        "layers.0.weight_depth",
+        "backward_layers.0.weight_depth",
+    }
+    untied = Encoder(replace(config, tied_layers=False))
+    shared = {name: weight.detach() for name, weight in stored.items()}
+    for number in (1, 2):
+        for side in config.stacks:
+            for name in config.shared:
+                shared[f"{side}.{number}.{name}"] = shared[f"{side}.0.{name}"]
+    untied.load_state_dict(shared)
+    ids = torch.randint(V, (T, B))
+    torch.testing.assert_close(encoder(ids)[0], untied(ids)[0], atol=0, rtol=0)

@@ -48,9 +48,10 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         vocab_size: Most tokens in the vocabulary.
         min_frequency: Characters that occur less often become the unknown token.
         size: auto, tiny, small, medium or large; sets those of the next sizes that are None.
-        cell: gru, lstm, rnn or rnn-relu.
+        cell: gru, lstm, rnn, or another that `chargen train --help` lists.
         num_layers, hidden_size, embedding_size: Recurrent layers, units per layer and direction, embedding size.
         layer_norm, connections: Layer normalisation; paths around layers (none, residual or highway).
+        tied_layers: Whether the layers of a Grid LSTM share their weights.
         rounds, rank: Of a Mogrifier.
         bidirectional: Read texts from both ends.
         pooling: final, mean, max or concat: how the outputs of all steps become one vector per text.
@@ -100,6 +101,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     embedding_size: int | None = None
     layer_norm: bool | None = None
     connections: str | None = None
+    tied_layers: bool | None = None
     rounds: int | None = None
     rank: int | None = None
     bidirectional: bool | None = None

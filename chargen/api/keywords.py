@@ -30,6 +30,7 @@ class Keywords(TypedDict, total=False):
     embedding_size: int | None
     layer_norm: bool | None
     connections: str | None
+    tied_layers: bool | None
     rounds: int | None
     rank: int | None
     batch_size: int | None

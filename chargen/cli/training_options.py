@@ -19,7 +19,7 @@ GROUPS = {  # of options, under the headings that the help gives them
     ),
     "Model": (
         *("size", "cell", "num_layers", "hidden_size", "embedding_size", "tied"),
-        *("layer_norm", "connections", "rounds", "rank"),
+        *("layer_norm", "connections", "tied_layers", "rounds", "rank"),
     ),
     "Classifiers": (
         *("bidirectional", "pooling", "max_length", "crop", "ngrams", "adapt", "probe", "balance", "metric"),
@@ -122,6 +122,9 @@ OPTIONS = (
     ),
     click.option(
         "--connections", type=click.Choice(["none", "residual", "highway"]), help="Paths around the layers."
+    ),
+    click.option(
+        "--tied-layers/--untied-layers", default=None, help="Let the layers of a Grid LSTM share their weights."
     ),
     click.option("--rounds", type=int, help="Rounds of a Mogrifier.  [default: 5]"),
     click.option("--rank", type=int, help="Rank of a Mogrifier's scaling matrices; 0: full.  [default: 0]"),

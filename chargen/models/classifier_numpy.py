@@ -29,11 +29,11 @@ class NumpyClassifier:
             config: Sizes and parts of the model.
             weights: By name, with the shapes of `config.weight_shapes`.
         """
-        cell, self.config = config.encoder.cell, config
+        self.config = config
         self.embedding = weights["encoder.embedding.weight"]  # (V, E)
-        stacks = [build_layers(cell, weights, f"encoder.{name}") for name in ("layers", "backward_layers")]
+        stacks = [build_layers(config.encoder, weights, stack) for stack in config.encoder.stacks]
         # The layers at each depth: one forward layer and, if bidirectional, one backward layer.
-        self.depths: list[tuple[Layer, ...]] = list(zip(*filter(None, stacks), strict=True))
+        self.depths: list[tuple[Layer, ...]] = list(zip(*stacks, strict=True))
         self.connections = Connections(config.encoder, weights)
         self.head = weights["head.weight"]  # (K, F)
         self.head_bias = weights["head.bias"]  # (K,)

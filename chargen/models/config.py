@@ -33,6 +33,7 @@ class EncoderConfig:
     bidirectional: bool = False  # adds layers that read from the end; for classifiers only
     layer_norm: bool = False  # whether what each layer reads, and the last outputs, are normalised
     connections: str = "none"  # around each layer, one of CONNECTIONS
+    tied_layers: bool = False  # whether all layers of a stack share the weights that the cell's spec calls tieable
     rounds: int = 5  # of a Mogrifier, in which input and state scale each other in turns
     rank: int = 0  # of a Mogrifier's scaling matrices; 0: full
     bos_id: int | None = None  # a token before which the state is reset: each document starts from the zero state
@@ -57,6 +58,16 @@ class EncoderConfig:
     def cell_settings(self) -> dict[str, Any]:
         """The fields that the cell depends on, by name."""
         return {name: getattr(self, name) for name in spec_of(self.cell).settings}
+
+    @property
+    def stacks(self) -> tuple[str, ...]:
+        """Names of the stacks of layers."""
+        return ("layers", "backward_layers") if self.bidirectional else ("layers",)
+
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """Names of the weights that the first layer of a stack has for all."""
+        return spec_of(self.cell).tieable if self.tied_layers else ()
 
     @property
     def input_sizes(self) -> list[int]:
@@ -148,11 +159,11 @@ def weight_shapes(config: ModelConfig) -> Shapes:
     encoder = config.encoder
     layer_shapes = spec_of(encoder.cell).weight_shapes
     shapes: Shapes = {"encoder.embedding.weight": (encoder.vocab_size, encoder.embedding_size)}
-    stacks = ("layers", "backward_layers") if encoder.bidirectional else ("layers",)
-    for stack in stacks:
+    for stack in encoder.stacks:
         for layer, inputs in enumerate(encoder.input_sizes):
             for name, shape in layer_shapes(inputs, encoder.hidden_size, **encoder.cell_settings).items():
-                shapes[f"encoder.{stack}.{layer}.{name}"] = shape
+                if layer == 0 or name not in encoder.shared:
+                    shapes[f"encoder.{stack}.{layer}.{name}"] = shape
     return shapes | _connection_shapes(encoder) | config.output_shapes()
 
 

@@ -37,6 +37,10 @@ class Encoder(nn.Module):
         self.embedding = nn.Embedding(config.vocab_size, config.embedding_size)
         self.layers = nn.ModuleList(make(size) for size in sizes)
         self.backward_layers = nn.ModuleList(make(size) for size in sizes if config.bidirectional)
+        for layers in (self.layers, self.backward_layers):
+            for layer in layers[1:]:
+                for name in config.shared:
+                    setattr(layer, name, getattr(layers[0], name))
         nn.init.normal_(self.embedding.weight, std=0.1)
         self.stack.initialise()
         self.connections = Connections(config.connections, config.layer_norm, sizes, config.output_size)

@@ -96,6 +96,7 @@ class CellSpec:
     recurrent: str | None = "weight_hh_l0"  # the weight that weight drop applies to; None: it has none
     settings: tuple[str, ...] = ()  # fields of EncoderConfig that the cell and its weights depend on
     outputs: int = 1  # the output has this many times H numbers
+    tieable: tuple[str, ...] = ()  # weights of one shape in all layers, which `tied_layers` makes one
 
     def weight_shapes(self, inputs: int, hidden: int, **settings: Any) -> Shapes:
         """Name and shape of each weight of a layer with I inputs, hidden size H and these settings, in order."""
@@ -139,6 +140,7 @@ SPECS: dict[str, CellSpec] = {
         matrices=("weight_time", "weight_depth"),
         recurrent="weight_time",
         outputs=2,
+        tieable=("weight_time", "bias_time", "weight_depth", "bias_depth"),
     ),
 }
 

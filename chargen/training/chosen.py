@@ -11,7 +11,7 @@ from chargen.training.options import AnyOptions, ClassifierOptions, LanguageMode
 # Options that an encoder's config has under the same names.
 ENCODER_OPTIONS = (
     *("cell", "num_layers", "hidden_size", "embedding_size"),
-    *("layer_norm", "connections", "rounds", "rank"),
+    *("layer_norm", "connections", "tied_layers", "rounds", "rank"),
 )
 
 
@@ -25,6 +25,7 @@ class _ChosenEncoder:
     embedding_size: int
     layer_norm: bool
     connections: str
+    tied_layers: bool
     rounds: int
     rank: int
 

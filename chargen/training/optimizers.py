@@ -43,7 +43,7 @@ def make_optimizers(
     AdamW: Loshchilov & Hutter 2019, arXiv:1711.05101, as one fused kernel.
     """
     layers = [part for part in model.modules() if kind == "muon" and isinstance(part, Cell)]
-    matrices = [getattr(layer, name) for layer in layers for name in layer.spec.matrices]
+    matrices = list(dict.fromkeys(getattr(layer, name) for layer in layers for name in layer.spec.matrices))
     taken = {id(weight) for weight in matrices}
     others = [weight for weight in model.parameters() if id(weight) not in taken]
     groups = [

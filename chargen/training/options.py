@@ -61,6 +61,7 @@ class Options:
     embedding_size: int | None = option(AT_LEAST_ONE)  # numbers per token that enter the first layer
     layer_norm: bool | None = None  # whether what each layer reads, and the last outputs, are normalised
     connections: str | None = option(one_of(*CONNECTIONS))  # around each layer
+    tied_layers: bool | None = None  # whether the layers of a Grid LSTM share their weights
     rounds: int | None = option(NOT_NEGATIVE)  # of a Mogrifier
     rank: int | None = option(NOT_NEGATIVE)  # of a Mogrifier's scaling matrices; 0: full
 

@@ -125,12 +125,17 @@ def cell_defaults(options: Options) -> dict[str, Any]:
     5
     """
     cell = options.cell or DEFAULT_CELL
-    settings = spec_of(cell).settings
+    spec = spec_of(cell)
     for name in ("rounds", "rank"):
-        if getattr(options, name) and name not in settings:
+        if getattr(options, name) and name not in spec.settings:
             raise ChargenError(f"the cell {cell} has no {name}: leave out --{name}, or choose another --cell")
-    rounds = DEFAULT_ROUNDS if "rounds" in settings else 0
-    return {"cell": cell, "rounds": rounds, "rank": 0, "layer_norm": False, "connections": "none"}
+    if options.tied_layers and not spec.tieable:
+        raise ChargenError(
+            f"layers of the cell {cell} cannot share weights: leave out --tied-layers, or choose --cell grid-lstm"
+        )
+    rounds = DEFAULT_ROUNDS if "rounds" in spec.settings else 0
+    between = {"layer_norm": False, "connections": "none", "tied_layers": False}
+    return {"cell": cell, "rounds": rounds, "rank": 0} | between
 
 
 def tokens_read(options: ChosenLanguageModelOptions, tokens: int, speed: Speed) -> float:

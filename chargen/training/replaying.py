@@ -17,7 +17,7 @@ REPLACES = {  # an option asked for now: recorded options that it makes obsolete
     "val": {"val_fraction"},
     "val_fraction": {"val"},
     "size": {"num_layers", "dropout", *SHAPE},
-    "cell": {"rounds", "rank"},
+    "cell": {"tied_layers", "rounds", "rank"},
     "tied": {"embedding_size"},
     "optimizer": {"learning_rate", "weight_decay"},
     "batch_size": {"shards"},

@@ -48,7 +48,7 @@ class NumpyEngine:
             weights: By name, with the shapes of `config.weight_shapes`.
         """
         self.encoder = encoder = config.encoder
-        self.layers: list[Layer] = build_layers(encoder.cell, weights, "encoder.layers")
+        self.layers: list[Layer] = build_layers(encoder, weights, "layers")
         self.embedding = weights["encoder.embedding.weight"]  # (V, E)
         self.projection = self.embedding if config.tied else weights["projection.weight"]  # (V, H)
         self.projection_bias = weights["projection.bias"]  # (V,)

@@ -8,6 +8,7 @@ from chargen.models.cells_numpy.fused import GRULayer, LSTMLayer, ReluLayer, Tan
 from chargen.models.cells_numpy.layer import Array, Layer
 from chargen.models.cells_numpy.lstms import GridLSTMLayer, MogrifierLayer, MultiplicativeLSTMLayer
 from chargen.models.cells_numpy.parallel import MinGRULayer, MinLSTMLayer, QRNNLayer
+from chargen.models.config import EncoderConfig
 
 LAYERS: dict[str, type[Layer]] = {
     "lstm": LSTMLayer,
@@ -32,21 +33,20 @@ def runs_in_numpy(cell: str) -> bool:
     return cell in LAYERS
 
 
-def build_layers(cell: str, weights: Mapping[str, Array], prefix: str) -> list[Layer]:
+def build_layers(config: EncoderConfig, weights: Mapping[str, Array], stack: str) -> list[Layer]:
     """Build the layers of a stack.
 
     Args:
-        cell: One of LAYERS.
+        config: Its cell is one of LAYERS.
         weights: By name, as torch models store them.
-        prefix: Of the weights' names, before the layer's number: {prefix}.0.weight_ih_l0 and so on.
+        stack: One of `config.stacks`.
 
     Returns:
-        The layers, the first one first; none if no name has the prefix.
+        The layers, the first one first.
     """
-    layers: list[Layer] = []
-    while own := _of_layer(weights, f"{prefix}.{len(layers)}."):
-        layers.append(LAYERS[cell](own))
-    return layers
+    own = [_of_layer(weights, f"encoder.{stack}.{number}.") for number in range(config.num_layers)]
+    shared = {name: own[0][name] for name in config.shared}
+    return [LAYERS[config.cell](shared | of_layer) for of_layer in own]
 
 
 def _of_layer(weights: Mapping[str, Array], prefix: str) -> dict[str, Array]:
