@@ -8,7 +8,8 @@ Each result is a line of the file that --results names, and is not made again. T
 
 1. tuning: each cell with each learning rate, for --steps steps, and with rates beyond while they are better; --tune
    ends here, as this part may share the machine with other work;
-2. minutes: each cell with its best rate, for --minutes minutes, so the machine must do nothing else;
+2. minutes: each cell with its best rate, for --minutes minutes, so the machine must do nothing else; those near the
+   best also with half of it, and so on while that is better, since more steps want a lower rate;
 3. seeds: the best four of those with two more seeds.
 
 Depth, embedding, batch and optimizer are the same for all, dropout is 0, and the hidden size makes as many parameters
@@ -58,6 +59,7 @@ SHAPE = {"num_layers": 2, "embedding_size": 128}
 HIDDEN = 192  # of the first contestant
 RATES = (0.006, 0.012, 0.024)
 SEEDS = (1, 2)
+NEAR = 0.1  # bits a character from the best
 SAMPLED = 2000  # characters
 
 
@@ -127,13 +129,23 @@ def jobs(text: str, names: list[str], steps: int, minutes: float | None, found: 
             yield job
     if minutes is None:
         return
-    yield from filter(left, (Job(text, name, best_rate(text, name, found), minutes=minutes) for name in names))
-    timed = {
-        name: result["bpc"] for name in names for result in of(text, name, found) if result["minutes"] == minutes
-    }
-    best = sorted(timed, key=timed.__getitem__)[:4]
-    again = (Job(text, name, best_rate(text, name, found), seed, minutes=minutes) for name in best for seed in SEEDS)
-    yield from filter(left, again)
+    yield from filter(
+        left, (Job(text, name, best(text, name, "steps", found)["rate"], minutes=minutes) for name in names)
+    )
+
+    def timed(name: str) -> Result:
+        return best(text, name, "minutes", found)
+
+    leader = min(timed(name)["bpc"] for name in names)
+    for name in names:
+        while timed(name)["bpc"] < leader + NEAR and left(
+            job := Job(text, name, lower_rate(text, name, found), minutes=minutes)
+        ):
+            yield job
+    winners = sorted(names, key=lambda name: timed(name)["bpc"])[:4]
+    yield from filter(
+        left, (Job(text, name, timed(name)["rate"], seed, minutes=minutes) for name in winners for seed in SEEDS)
+    )
 
 
 def of(text: str, name: str, found: list[Result]) -> list[Result]:
@@ -141,17 +153,24 @@ def of(text: str, name: str, found: list[Result]) -> list[Result]:
     return [result for result in found if (result["text"], result["name"]) == (text, name)]
 
 
-def best_rate(text: str, name: str, found: list[Result]) -> float:
-    """The learning rate with the lowest loss after so many steps."""
-    tuned = [result for result in of(text, name, found) if result["steps"]]
-    return float(min(tuned, key=lambda result: result["bpc"])["rate"])
+def best(text: str, name: str, limit: str, found: list[Result]) -> Result:
+    """The result of the first seed with the lowest loss after so many `steps`, or `minutes`."""
+    own = [result for result in of(text, name, found) if result[limit] and not result["seed"]]
+    return min(own, key=lambda result: result["bpc"])
 
 
 def rate_beyond(text: str, name: str, found: list[Result]) -> float:
-    """The best rate if higher and lower ones are worse; else the next one beyond it."""
+    """The best rate of the tuning if higher and lower ones are worse; else the next one beyond it."""
     rates = [result["rate"] for result in of(text, name, found) if result["steps"]]
-    best = best_rate(text, name, found)
-    return best * 2 if best == max(rates) else best / 2 if best == min(rates) else best
+    rate = float(best(text, name, "steps", found)["rate"])
+    return rate * 2 if rate == max(rates) else rate / 2 if rate == min(rates) else rate
+
+
+def lower_rate(text: str, name: str, found: list[Result]) -> float:
+    """The best rate in minutes if a lower one is worse; else half of it."""
+    rates = [result["rate"] for result in of(text, name, found) if result["minutes"]]
+    rate = float(best(text, name, "minutes", found)["rate"])
+    return rate / 2 if rate == min(rates) else rate
 
 
 def run(job: Job) -> Result:
@@ -199,21 +218,23 @@ def parameters(shape: dict[str, Any], size: int) -> int:
 def print_table(text: str, found: list[Result]) -> None:
     """A row for each contestant: bits a character, speeds relative to nothing but this machine."""
     print(f"\n{text}, bits a character")
-    print(f"{'cell':<26}hidden  parameters    rate    steps  {'minutes (seeds)':<24}   tokens/s  written/s")
+    print(f"{'cell':<26}hidden  parameters    rate    steps    rate  {'minutes (seeds)':<22}   tokens/s  written/s")
     for name in CONTESTANTS:
         results = of(text, name, found)
-        tuned, timed = ([result for result in results if result[kind]] for kind in ("steps", "minutes"))
-        if not tuned:
+        if not results:
             continue
-        best, last = min(tuned, key=lambda result: result["bpc"]), (timed or tuned)
+        tuned = best(text, name, "steps", found)
+        timed = [result for result in results if result["minutes"]]
+        rate = best(text, name, "minutes", found)["rate"] if timed else None
+        last = [result for result in timed if result["rate"] == rate] or [tuned]
         speed, written = (
             statistics.median(result[of_what] for result in last)
             for of_what in ("tokens_per_second", "characters_per_second")
         )
-        seeds = " ".join(f"{result['bpc']:.4f}" for result in timed)
+        seeds = " ".join(f"{result['bpc']:.4f}" for result in last) if timed else ""
         print(
-            f"{name:<26}{best['hidden_size']:>6}{best['parameters']:>12,}{best['rate']:>8}{best['bpc']:>9.4f}"
-            f"  {seeds:<24}{speed:>11,.0f}{written:>11,.0f}"
+            f"{name:<26}{tuned['hidden_size']:>6}{tuned['parameters']:>12,}{tuned['rate']:>8}{tuned['bpc']:>9.4f}"
+            f"{rate or '':>8}  {seeds:<22}{speed:>11,.0f}{written:>11,.0f}"
         )
 
 
@@ -226,12 +247,9 @@ def draw(texts: tuple[str, ...], found: list[Result], path: Path) -> None:
     for row, text in zip(axes, texts, strict=True):
         for axis, kind, column, label in ((row[0], "steps", 1, "tokens"), (row[1], "minutes", 0, "seconds")):
             for name in CONTESTANTS:
-                results = [result for result in of(text, name, found) if result[kind] and not result["seed"]]
-                if results:
-                    best = min(results, key=lambda result: result["bpc"])
-                    axis.plot(
-                        [point[column] for point in best["curve"]], [point[2] for point in best["curve"]], label=name
-                    )
+                if any(result[kind] for result in of(text, name, found)):
+                    curve = best(text, name, kind, found)["curve"]
+                    axis.plot([point[column] for point in curve], [point[2] for point in curve], label=name)
             axis.set(title=text, xlabel=label, ylabel="bits a character", yscale="log")
             axis.legend(fontsize="small")
     figure.savefig(path)
