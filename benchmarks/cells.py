@@ -12,8 +12,9 @@ Each result is a line of the file that --results names, and is not made again. T
    best also with half of it, and so on while that is better, since more steps want a lower rate;
 3. seeds: the best four of those with two more seeds.
 
-Depth, embedding, batch and optimizer are the same for all, dropout is 0, and the hidden size makes as many parameters
-as the first cell has. `texts` is where CHARGEN_BENCH_DATA points to, as for `benchmarks/recipes.py`.
+Embedding, batch and optimizer are the same for all, there are two layers unless the name has another number, dropout
+is 0, and the hidden size makes as many parameters as the first cell has. `texts` is where CHARGEN_BENCH_DATA points
+to, as for `benchmarks/recipes.py`.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ Result = dict[str, Any]
     "--text", "texts", multiple=True, type=click.Choice(list(TEXTS)), default=["tinyshakespeare", "ptb-char"]
 )
 @click.option("--steps", default=320, show_default=True, help="Of 4,096 tokens, for the tuning.")
-@click.option("--minutes", default=3.0, show_default=True, help="For the comparison in time.")
+@click.option("--minutes", default=2.0, show_default=True, help="For the comparison in time.")
 @click.option("--tune", is_flag=True, help="Only find each cell's learning rate.")
 @click.option("--show", is_flag=True, help="Train nothing; print the table of what has been found.")
 @click.option("--picture", type=click.Path(path_type=Path), help="Draw loss against time, and against tokens, too.")
@@ -100,7 +101,8 @@ def main(
     picture: Path | None,
 ) -> None:
     names = [name for name in CONTESTANTS if not words or any(word in name for word in words)]
-    found = read(results)
+    budgets = {"steps": (None, steps), "minutes": (None, minutes)}
+    found = [result for result in read(results) if all(result[name] in own for name, own in budgets.items())]
     for text in texts:
         for job in () if show else jobs(text, names, steps, None if tune else minutes, found):
             with results.open("a", encoding="utf-8") as file:
@@ -239,19 +241,21 @@ def print_table(text: str, found: list[Result]) -> None:
 
 
 def draw(texts: tuple[str, ...], found: list[Result], path: Path) -> None:
-    """Bits a character against tokens (the tuned rate) and against seconds."""
+    """Bits a character against tokens and seconds, each with the best rate; variations of a cell are dashed."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12, 5 * len(texts)), layout="constrained")
+    cells = list(dict.fromkeys(name.partition(",")[0] for name in CONTESTANTS))
+    figure = Figure(figsize=(13, 5 * len(texts)), layout="constrained")
     axes = figure.subplots(len(texts), 2, squeeze=False)
     for row, text in zip(axes, texts, strict=True):
         for axis, kind, column, label in ((row[0], "steps", 1, "tokens"), (row[1], "minutes", 0, "seconds")):
             for name in CONTESTANTS:
                 if any(result[kind] for result in of(text, name, found)):
                     curve = best(text, name, kind, found)["curve"]
-                    axis.plot([point[column] for point in curve], [point[2] for point in curve], label=name)
-            axis.set(title=text, xlabel=label, ylabel="bits a character", yscale="log")
-            axis.legend(fontsize="small")
+                    colour, style = f"C{cells.index(name.partition(',')[0])}", "--" if "," in name else "-"
+                    axis.plot([x[column] for x in curve], [x[2] for x in curve], style, color=colour, label=name)
+            axis.set(title=text, xlabel=label, ylabel="bits a character")
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside right center", fontsize="small")
     figure.savefig(path)
 
 

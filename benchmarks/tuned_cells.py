@@ -7,8 +7,8 @@
 Melis et al. 2019 (arXiv:1909.01792) tuned learning rate, weight decay, dropout, the size of the embedding, and a
 Mogrifier's rounds and rank, by many trials for each cell. Here each cell has two layers and gets as many trials as
 the others, of --steps steps of 4,096 characters of PTB-char. Then the best settings of each are trained for
---final-steps steps with three seeds. Losses are compared, not times, so the machine may do other work. Each result is a line of the
-file that --results names, and is not made again.
+--final-steps steps with three seeds. Losses are compared, not times, so the machine may do other work. Each result is
+a line of the file that --results names, and is not made again.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ def main(cells: tuple[str, ...], results: Path, trials: int, steps: int, final_s
         own = sorted((r for r in found if r["cell"] == cell and r["steps"] == steps), key=lambda r: r["bpc"])
         for seed in SEEDS if own else ():
             run_once(Trial(cell, own[0]["number"], final_steps, seed))
-        final = [r["bpc"] for r in found if r["cell"] == cell and r["steps"] == final_steps]
+        best = own[0]["number"] if own else None
+        final = [r["bpc"] for r in found if (r["cell"], r["steps"], r["number"]) == (cell, final_steps, best)]
         print(f"\n{cell}: best after {final_steps} steps", " ".join(f"{bpc:.4f}" for bpc in final))
         for result in own:
             print(f"{result['bpc']:8.4f}  {result['parameters']:,} parameters  {result['settings']}")

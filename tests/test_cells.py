@@ -97,6 +97,21 @@ def test_a_mogrifier_without_rounds_is_an_lstm_and_its_rank_factors_what_scales(
     assert ("weight_q1_left" in arrays) == (rank > 0)
 
 
+@pytest.mark.parametrize(("f", "i"), [(-15.0, -14.0), (-200.0, -199.0), (300.0, -300.0), (-300.0, 300.0)])
+def test_the_shares_of_a_minlstm_are_quotients_of_its_gates_however_small(f: float, i: float) -> None:
+    cell = CELLS["minlstm"](1, 1)
+    with torch.no_grad():
+        for name, values in (("weight_x", (f, i, 0.0)), ("bias", (0.0, 0.0, 2.0))):
+            cell.get_parameter(name).copy_(torch.tensor(values).view_as(cell.get_parameter(name)))
+    share = float(np.exp(-np.logaddexp(0, min(f, 0) - min(i, 0))))  # of the candidate, which is 2.5
+    inputs = torch.ones(1, 1, 1)
+    outputs, _ = cell(inputs, (torch.ones(1, 1),))
+    layer = LAYERS["minlstm"]({name: weight.detach().numpy() for name, weight in cell.named_parameters()})
+    ours, _ = layer.run(layer.x_gates(inputs.numpy()), (np.ones((1, 1), np.float32),))
+    expected = 1 + share * 1.5
+    assert outputs.item() == pytest.approx(expected, abs=1e-5) and ours.item() == pytest.approx(expected, abs=1e-5)
+
+
 @pytest.mark.parametrize("cell", TYPED)
 def test_it_trains_resumes_writes_and_is_measured(cell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

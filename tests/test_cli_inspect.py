@@ -161,6 +161,23 @@ def test_weights_that_explode_are_said_to_be_damaged(tmp_path: Path) -> None:
     assert "not finite numbers" in refused("inspect", "-", "-m", run, given=TEXT)
 
 
+def test_blank_lines_and_more_units_than_are_kept_can_be_inspected(tmp_path: Path) -> None:
+    config = LanguageModelConfig(EncoderConfig(TOKENIZER.vocab_size, "gru", 1, 70, 4))
+    run = str(write_run(tmp_path / "run", config, TOKENIZER, random_weights(config, 0.3)).path)
+    assert chargen.inspect(run, "\n\n\n").points is None
+    text = "".join(np.random.default_rng(0).choice([*"ab c"], 3000))
+    found = chargen.inspect(run, text, units=[(0, unit) for unit in range(65)])
+    assert found.found
+    for one in found.found:
+        assert len(found.survey.unit(one.best.unit)) == len(text)
+
+
+def test_a_document_that_is_cut_does_not_end(documents_run: str) -> None:
+    for last, symbols in (("abcde", ("a", "b")), ("ab", ("a", "b", ""))):
+        found = chargen.inspect(documents_run, ["abc", last], length=5)
+        assert found.passage.symbols == ("a", "b", "c", "", *symbols)
+
+
 def test_from_python_too(text_run: str) -> None:
     with pytest.raises(ChargenError, match="there is no text to read: give one"):
         chargen.inspect(text_run, "")

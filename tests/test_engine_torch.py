@@ -135,10 +135,12 @@ def test_a_gpu_writes_what_a_cpu_writes(cell: str) -> None:
     assert texts[0] == texts[1]
 
 
-def test_bfloat16_changes_a_score_little() -> None:
-    ours, _ = engines("gru")
-    config = LanguageModelConfig(EncoderConfig(V, "gru", L, H, 6))
-    narrow = TorchEngine(config, random_weights(config, 0.6), "cpu", "bf16")
+# The kernels of LSTM and simple networks need newer processors for it.
+@pytest.mark.parametrize("cell", sorted(SPECS.keys() - {"lstm", "rnn", "rnn-relu"}))
+def test_bfloat16_changes_a_score_little(cell: str) -> None:
+    ours, _ = engines(cell)
+    config = LanguageModelConfig(EncoderConfig(V, cell, L, H, 6))
+    narrow = TorchEngine(config, random_weights(config, 0.6 if cell == "gru" else 0.25), "cpu", "bf16")
     assert narrow.start(1)[0][0].dtype == torch.bfloat16
     text = "abc abc dea\nhgf " * 20
     exact, near = (score(one, TOKENIZER, text).log_probs.mean() for one in (ours, narrow))

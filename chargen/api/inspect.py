@@ -15,7 +15,7 @@ from chargen.classification.explaining import explain
 from chargen.errors import ChargenError
 from chargen.inspection.decisions import Carrier, Decision, carriers, contributions
 from chargen.inspection.findings import Curve, Findings
-from chargen.inspection.gates import MOST_TOKENS, measure_gates
+from chargen.inspection.gates import measure_gates, most_tokens
 from chargen.inspection.gradients import STEPS, measure_gradients
 from chargen.inspection.passage import Passage
 from chargen.inspection.probing import Activations, Probed, probe
@@ -71,8 +71,8 @@ def inspect(
         text: What it reads: a text, or several; None: what the run held out of its own text.
         length: Most characters to read.
         units: Units to follow along the text, as (layer, unit) or "LAYER.UNIT", counted from 0.
-        compare: Whose gradients to measure beside a language model's: runs, and names of cells, of each of which a
-            small model is trained on the run's own text first.
+        compare: Runs or cells whose gradients to measure beside a language model's. Of each cell a small model is
+            first trained on the run's own text.
         progress: Called with the fraction done, 0 to 1.
 
     Returns:
@@ -120,7 +120,7 @@ def inspect_language_model(run: Run, texts: Texts, settings: InspectionSettings)
     lines = list(passage.lines())
     spelled = ["".join(passage.symbols[start:stop]).rstrip("\n") for start, stop in lines]
     shown = [number for number, line in enumerate(spelled) if line.strip()][:MOST_POINTS]
-    points = arrange(found.survey.line_means[shown], [spelled[number] for number in shown])
+    points = arrange(found.survey.line_means[shown], [spelled[number] for number in shown]) if shown else None
     settings.progress(1.0)
     return replace(found, curves=tuple(curves), points=points, notes=tuple(notes))
 
@@ -180,14 +180,14 @@ def _inspect_encoder(
         best = [found.best.unit for found in probed[0].found]
         liveliest = np.argsort(-first.var(axis=0), kind="stable").tolist()
         rest = [Unit(*divmod(index, config.layer_output_size)) for index in liveliest]
-        most = max(CHOSEN, len(settings.units))
+        most = max(CHOSEN, len(settings.units) + len(best))
         return list(dict.fromkeys([*settings.units, *best, *rest]))[:most]
 
     surveyed: Survey = survey(encoder, passage, choose, reader, settings.part(0, 0.3))
     gates = measure_gates(encoder, passage)
     settings.progress(0.5)
     notes = [*texts.notes]
-    for what, most in (("properties", probed[0].tokens), ("gates", MOST_TOKENS)):
+    for what, most in (("properties", probed[0].tokens), ("gates", most_tokens(config.hidden_size))):
         if len(passage.symbols) > most:
             notes.append(f"{what} are measured on the first {most:,} tokens")
     if not any(layer.gates for layer in gates):

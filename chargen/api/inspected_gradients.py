@@ -10,7 +10,7 @@ from typing import Any
 
 from chargen.api.inspected_texts import Texts, predict_passage
 from chargen.inspection.findings import Curve
-from chargen.inspection.gradients import measure_gradients
+from chargen.inspection.gradients import STEPS, measure_gradients
 from chargen.inspection.untrained import untrained
 from chargen.kinds import LANGUAGE_MODEL
 from chargen.models.config import LanguageModelConfig
@@ -52,7 +52,7 @@ def curves_to_compare(
         progress: Called with the fraction done, 0 to 1.
 
     Returns:
-        Two curves for each model, and sentences on what was trained.
+        Two curves for each model, and sentences on what was trained and on what could not be measured.
 
     Raises:
         ChargenError: There is no such run, it is no language model, or it cannot read the text.
@@ -60,18 +60,22 @@ def curves_to_compare(
     single = [name.strip() for several in names for name in _split(several)]
     cells = [name for name in single if name in SPECS]
     curves: list[Curve] = []
+    notes: list[str] = []
     for number, name in enumerate(single):
         if name in SPECS:
             with tempfile.TemporaryDirectory(prefix="chargen-") as folder:
-                curves += _curves(name, _trained_briefly(name, run, Path(folder) / "run"), texts)
+                found = _curves(name, _trained_briefly(name, run, Path(folder) / "run"), texts)
         else:
             other = find_run(name, LANGUAGE_MODEL)
-            curves += _curves(other.name, other, texts)
+            found = _curves(other.name, other, texts)
+        if not found:
+            notes.append(f"{name} reads no text in more than {STEPS + 1} tokens, so its gradients are not compared")
+        curves += found
         progress((number + 1) / len(single))
-    if not cells:
-        return curves, []
-    size = f"{BRIEF['num_layers']} layer of {BRIEF['hidden_size']} units, {BRIEF['steps']} steps"
-    return curves, [f"to compare with, {', '.join(cells)} were trained briefly on the text of {run.name} ({size})"]
+    if cells:
+        size = f"{BRIEF['num_layers']} layer of {BRIEF['hidden_size']} units, {BRIEF['steps']} steps"
+        notes.append(f"to compare with, {', '.join(cells)} were trained briefly on the text of {run.name} ({size})")
+    return curves, notes
 
 
 def _split(name: str) -> list[str]:

@@ -25,11 +25,12 @@ HELD_OUT = "held out"
 
 @dataclass(frozen=True)
 class Texts:
-    """What is read."""
+    """Texts to inspect, with their labels and their source."""
 
     texts: tuple[str, ...]
     labels: tuple[str, ...] = ()  # of each text, if they are known
     source: str = "given"
+    is_cut: bool = False  # whether the last text goes on
     notes: tuple[str, ...] = ()
 
     @property
@@ -46,16 +47,18 @@ def take(texts: Iterable[str], length: int, labels: Sequence[str] = (), source: 
     """
     kept: list[str] = []
     kept_labels: list[str] = []
+    is_cut = False
     for number, text in enumerate(texts):
         if length <= 0:
             break
         if text[:length]:
             kept.append(text[:length])
+            is_cut = len(text) > length
             kept_labels += labels[number : number + 1]
             length -= len(text)
     if not kept:
         raise ChargenError("there is no text to read: give one with at least one character")
-    return Texts(tuple(kept), tuple(kept_labels), source)
+    return Texts(tuple(kept), tuple(kept_labels), source, is_cut)
 
 
 def held_out_texts(run: Run, length: int) -> Texts:
@@ -95,6 +98,8 @@ def predict_passage(run: Run, tokenizer: Tokenizer, texts: Texts) -> Passage:
     before = start_ids(tokenizer, framed, line_break=True)
     after = np.array([tokenizer.eos_id] if framed else [], np.int32)
     ids = [np.concatenate([before, tokenizer.encode(text), after]) for text in texts.texts]
+    if texts.is_cut:  # a document that goes on does not end here
+        ids[-1] = ids[-1][: len(ids[-1]) - len(after)]
     return Passage.of(tokenizer, ids, len(before))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from chargen.cli.output import echo, escape, visible
 from chargen.cli.showing import AGAINST, FOR, colour_explanation
+from chargen.errors import shell_word
 from chargen.inspection.findings import Findings
 from chargen.inspection.gates import LayerGates
 from chargen.inspection.probing import Finding
@@ -130,7 +131,7 @@ def _show_unit(findings: Findings, unit: Unit) -> None:
     parts = []
     for symbol, value in zip(findings.passage.symbols[:SHOWN], values[:SHOWN].tolist(), strict=True):
         shades = FOR if value > 0 else AGAINST
-        colour = next((colour for least, colour in shades if abs(value) >= least * top), None)
+        colour = next((colour for least, colour in shades if value and abs(value) >= least * top), None)
         shown = visible(symbol)
         parts.append(click.style(shown, bg=colour, fg="black") if colour and shown.strip("\n") else shown)
     _print_coloured("".join(parts))
@@ -144,7 +145,8 @@ def _suggest(findings: Findings) -> None:
     found = max(learned, key=lambda found: (found.is_remembered, found.best.low - found.untrained.high))
     values = findings.survey.unit(found.best.unit)
     value = float(np.quantile(values, 0.95 if found.best.rises else 0.05))
-    echo(f"\nhold the unit of {found.name}: chargen sample -m {findings.model} --clamp {found.best.unit}={value:.2f}")
+    command = f"chargen sample -m {shell_word(findings.model)} --clamp {found.best.unit}={value:.2f}"
+    echo(f"\nhold the unit of {found.name}: {command}")
 
 
 def _print_coloured(line: str) -> None:

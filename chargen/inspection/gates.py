@@ -42,15 +42,20 @@ class LayerGates:
     memory: Array | None  # steps after which each unit keeps 1/e of what it held (H,); None: no gate tells
 
 
+def most_tokens(hidden_size: int) -> int:
+    """How many tokens gates are measured on, at most."""
+    return min(MOST_TOKENS, MOST_NUMBERS // hidden_size)
+
+
 @torch.inference_mode()
 def measure_gates(encoder: Encoder, passage: Passage) -> list[LayerGates]:
-    """Run the texts step by step, up to MOST_TOKENS in all, and measure every gate."""
-    left = min(MOST_TOKENS, MOST_NUMBERS // encoder.config.hidden_size)
+    """Run the texts step by step, up to `most_tokens` in all, and measure every gate."""
+    rest = most_tokens(encoder.config.hidden_size)
     seen: list[list[Gates]] = []  # of each text, of each layer
     for text in passage.texts:
-        if left > 0:
-            seen.append(gates_along(encoder, torch.from_numpy(text[:left])))
-            left -= len(text)
+        if rest > 0:
+            seen.append(gates_along(encoder, torch.from_numpy(text[:rest])))
+            rest -= len(text)
     layers = ([text[number] for text in seen] for number in range(len(seen[0])))
     return [_measured(number, own) for number, own in enumerate(layers)]
 

@@ -59,7 +59,7 @@ def measure_gradients(
 
     Args:
         model: Copied to double precision.
-        passage: Its texts of more than `steps` tokens are used.
+        passage: Its texts of more than `steps` + 1 tokens are used.
         steps: K.
         places: B, in all.
         progress: Called with the fraction done, 0 to 1.

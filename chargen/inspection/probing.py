@@ -38,6 +38,7 @@ Activations = npt.NDArray[np.float32]  # (N, U), the units of each layer side by
 Places = npt.NDArray[np.intp]
 
 STRETCH = 2 * BLOCK  # tokens of a half in a row
+LEAST_BLOCKS = 4  # of a half, or its interval would say nothing
 LEAST = 20  # tokens of a half that must have the property, and that must not
 LEAST_RUNS = 5  # times that it must begin there
 CONTEXT = 3  # characters
@@ -160,18 +161,18 @@ class Network:
 def why_left_out(values: Array) -> str:
     """Why a property (N,) cannot be measured; empty if it can.
 
-    >>> why_left_out(np.zeros(1000))
-    'it hardly occurs in this text'
+    >>> why_left_out(np.zeros(3000))
+    'it is nearly always the same in this text'
     """
     for half in halves(len(values)):
         own = values[half]
-        if len(own) < 2 * LEAST:
+        if len(own) < LEAST_BLOCKS * BLOCK:
             return "the text is too short"
         common = np.median(own) if len(np.unique(own)) > 2 else 0.0
         differs = own != common
         begins = int((np.diff(own) != 0).sum()) // 2
         if min(differs.sum(), (~differs).sum()) < LEAST or begins < LEAST_RUNS:
-            return "it hardly occurs in this text"
+            return "it is nearly always the same in this text"
     return ""
 
 

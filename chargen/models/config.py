@@ -66,7 +66,7 @@ class EncoderConfig:
 
     @property
     def shared(self) -> tuple[str, ...]:
-        """Names of the weights that the first layer of a stack has for all."""
+        """Names of the weights that all layers of a stack share; they are stored with the first."""
         return spec_of(self.cell).tieable if self.tied_layers else ()
 
     @property

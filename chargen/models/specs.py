@@ -72,8 +72,8 @@ def two_step_weights(gates: int, inputs: int, hidden: int) -> Shapes:
 def grid_weights(gates: int, inputs: int, hidden: int) -> Shapes:
     """Name and shape of the weights of a Grid LSTM's layer, which has an LSTM along time and one along depth.
 
-    The first layer also has weights that make an h and an m for the depth of its input. The layers above are given
-    both by the layer below.
+    Where the input is not an h and an m side by side, as the layer below gives them, a layer also has weights that
+    make both of it.
     """
     rows = gates * hidden
     first: Shapes = {} if inputs == 2 * hidden else {"weight_in": (2 * hidden, inputs), "bias_in": (2 * hidden,)}

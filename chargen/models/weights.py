@@ -1,4 +1,4 @@
-"""Copy a model's weights to NumPy arrays by name, and back."""
+"""A model's weights as NumPy arrays by name, and back."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 def weights_of(model: nn.Module) -> dict[str, np.ndarray]:
-    """Copy a model's weights to float32 arrays by name; tied weights appear once, under the encoder's name.
+    """A model's weights as float32 arrays by name; tied weights appear once, under the name that comes first.
+
+    They may share the model's memory.
 
     >>> {name: weight.shape for name, weight in weights_of(nn.Linear(3, 2)).items()}
     {'weight': (2, 3), 'bias': (2,)}

@@ -67,7 +67,8 @@ function gatesTab({ gates, units }) {
 
   function numbers({ layer, gates: own, memory }) {
     const heads = ["unit", ...own.flatMap(({ name }) => [`${name} shut`, `${name} open`]), ...(memory ? ["remembers"] : [])];
-    const rows = Array.from({ length: units.per_layer }, (_, unit) => [
+    const count = memory?.length ?? own[0].left.length; // fewer than outputs in a Grid LSTM
+    const rows = Array.from({ length: count }, (_, unit) => [
       unitButton(`${layer}.${unit}`),
       ...own.flatMap(({ left, right }) => [percent(left[unit]), percent(right[unit])]),
       ...(memory ? [decimals(memory[unit], 1)] : []),

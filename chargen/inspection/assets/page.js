@@ -9,7 +9,7 @@ async function opened() {
 }
 
 function drawHead({ model, kind, units, text, reading, notes }) {
-  const characters = text.symbols.reduce((count, symbol) => count + symbol.length, 0);
+  const characters = text.symbols.reduce((count, symbol) => count + [...symbol].length, 0);
   document.title = `${visible(model)}: inside`;
   document.getElementById("model").textContent = visible(model);
   const facts = [`${kind.replaceAll("-", " ")} of ${plural(units.layers, "layer")} of ${whole(units.per_layer)} units`];

@@ -207,7 +207,7 @@ class GRU(FusedCell):
         return ((1 - z) * n + z * state[0],)
 
     def activations(self, x_gates: Tensor, h_gates: Tensor) -> Gates:
-        """R and z after their sigmoid."""
+        """Gates r and z, after their sigmoid."""
         size = 2 * self.hidden_size
         r, z = (x_gates[..., :size] + h_gates[..., :size]).sigmoid().chunk(2, dim=-1)
         return {"r": r, "z": z}

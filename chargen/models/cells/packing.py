@@ -53,7 +53,7 @@ class Packing:
             sizes=sizes.cpu(),
             places=(sizes.cumsum(0) - sizes)[step] + rank[sequence],
             streams=first[order] // starts.shape[1],
-            starts_fresh=fresh.flatten()[first[order]] | (first[order] % starts.shape[1] > 0),
+            starts_fresh=fresh.flatten()[first[order]],
             last=rank[sequence[:, -1]],
         )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
+from torch.nn.functional import linear, softplus
 
 from chargen.models.cells.cell import Gates, State
 from chargen.models.cells.stepped import SteppedCell
@@ -53,13 +53,13 @@ class _Minimal(_Parallel):
     def scan(self, inputs: Tensor, state: State, resets: Tensor | None) -> tuple[Tensor, State]:
         """See the base class."""
         u, n = self.coefficients(inputs)
-        outputs = linear_scan(u, n, state[0].to(u.dtype), resets)
+        outputs = linear_scan(u, n, state[0].to(u.dtype), resets).to(inputs.dtype)
         return outputs, (outputs[-1],)
 
     def step(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """See `Cell.step`."""
         u, n = self.coefficients(inputs)
-        after = (1 - u) * state[0] + u * n
+        after = ((1 - u) * state[0] + u * n).to(inputs.dtype)
         return after, (after,)
 
     def _gates(self, inputs: Tensor) -> tuple[Tensor, ...]:
@@ -118,10 +118,10 @@ class MinLSTM(_Minimal):
         return {"f": f, "i": i}
 
     def _shares(self, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Of the state, f'; of the candidate, i'; and h_x."""
+        """Of the state, f'; of the candidate, i'; and h_x. Not quotients, which small gates make 0/0."""
         f, i, candidate = self._gates(inputs)
-        f, i = f.sigmoid(), i.sigmoid()
-        return f / (f + i), i / (f + i), candidate
+        log_odds = softplus(-f) - softplus(-i)  # of i' against f', as -softplus(-x) is the logarithm of sigmoid(x)
+        return (-log_odds).sigmoid(), log_odds.sigmoid(), candidate
 
 
 class QRNN(_Parallel):
@@ -161,7 +161,7 @@ class QRNN(_Parallel):
             before = before.masked_fill(resets[..., None], 0.0)
         z, f, o = self._gates(inputs, before)
         cells = linear_scan(1 - f, z, c.to(f.dtype), resets)
-        outputs = o * cells
+        outputs, cells = (o * cells).to(inputs.dtype), cells.to(inputs.dtype)
         return outputs, (outputs[-1], cells[-1], inputs[-1])
 
     def step(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
@@ -169,7 +169,8 @@ class QRNN(_Parallel):
         _, c, before = state
         z, f, o = self._gates(inputs, before)
         c = f * c + (1 - f) * z
-        return o * c, (o * c, c, inputs)
+        outputs, c = (o * c).to(inputs.dtype), c.to(inputs.dtype)
+        return outputs, (outputs, c, inputs)
 
     def gates(self, inputs: Tensor, state: State) -> Gates:
         """See `Cell.gates`."""

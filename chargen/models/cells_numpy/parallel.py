@@ -33,15 +33,15 @@ class _MinimalLayer(Layer):
     def advance(self, x_gates: Array, state: State, new: State, gates: Array) -> None:
         """See `Layer.advance`."""
         split = self.num_sigmoids * self.hidden_size
-        sigmoids, candidate = gates[:, :split], positive(x_gates[:, split:])
-        np.tanh(x_gates[:, :split], out=sigmoids)
-        finish_sigmoid(sigmoids)
+        share, candidate = gates[:, : self.hidden_size], positive(x_gates[:, split:])
+        np.tanh(self.half_log_odds(x_gates[:, :split]), out=share)
+        finish_sigmoid(share)
         candidate -= state[0]
-        candidate *= self.added(sigmoids)
+        candidate *= share
         np.add(state[0], candidate, out=new[0])
 
-    def added(self, sigmoids: Array) -> Array:
-        """The share (B, H) of the candidate in the new state, from the gates with a sigmoid."""
+    def half_log_odds(self, halves: Array) -> Array:
+        """Half the log-odds (B, H) of the candidate's share in the new state, from the halved gates."""
         raise NotImplementedError(f"{type(self).__name__} is abstract")
 
 
@@ -51,9 +51,9 @@ class MinGRULayer(_MinimalLayer):
     order = (0, 1)  # z h
     num_sigmoids = 1
 
-    def added(self, sigmoids: Array) -> Array:
+    def half_log_odds(self, halves: Array) -> Array:
         """See the base class."""
-        return sigmoids
+        return halves
 
 
 class MinLSTMLayer(_MinimalLayer):
@@ -62,11 +62,11 @@ class MinLSTMLayer(_MinimalLayer):
     order = (0, 1, 2)  # f i h
     num_sigmoids = 2
 
-    def added(self, sigmoids: Array) -> Array:
-        """See the base class."""
-        f, i = sigmoids[:, : self.hidden_size], sigmoids[:, self.hidden_size :]
-        share: Array = i / (f + i)
-        return share
+    def half_log_odds(self, halves: Array) -> Array:
+        """See the base class; -logaddexp(0, -x) is the logarithm of sigmoid(x)."""
+        f, i = halves[:, : self.hidden_size], halves[:, self.hidden_size :]
+        odds: Array = np.float32(0.5) * (np.logaddexp(0, -2 * f) - np.logaddexp(0, -2 * i))
+        return odds
 
 
 class QRNNLayer(Layer):
