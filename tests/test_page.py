@@ -23,9 +23,9 @@ from selenium.webdriver.support.wait import WebDriverWait
 import chargen
 from chargen.inspection.export import as_json
 from chargen.inspection.page import page
-from chargen.models.config import ClassifierConfig, EncoderConfig
+from chargen.models.config import ClassifierConfig, EncoderConfig, LanguageModelConfig
 
-TEXT = "abc dé-cab\n" * 40
+TEXT = "abc dé-cab\n" * 200
 HOSTILE = "</script><img src=x onerror=alert(1)>\0\u2028\u202e\ud800'\"&amp;"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -220,6 +220,15 @@ def test_a_unit_is_chosen_from_the_list_typed_or_by_its_row(findings: Json, open
     row = one(browser, "#panel-units .findings tbody tr")
     row.click()
     assert texts(browser, "#panel-units .about strong") == [f"Unit {findings['properties'][0]['best']['unit']}"]
+
+
+def test_the_gates_of_a_grid_lstm_which_has_more_outputs_are_in_a_table(opened: Open, tmp_path: Path) -> None:
+    config = LanguageModelConfig(EncoderConfig(TOKENIZER.vocab_size, "grid-lstm", 1, 5, 4))
+    run = write_run(tmp_path / "run", config, TOKENIZER, random_weights(config, 0.3))
+    browser = opened(as_json(chargen.inspect(run, TEXT, length=300)))
+    one(browser, "#tab-gates").click()
+    one(browser, "#panel-gates summary").click()
+    assert len(texts(browser, "#panel-gates tbody tr")) == 5
 
 
 def values_of(findings: Json, unit: str) -> np.ndarray:
