@@ -101,6 +101,8 @@ def main(
     picture: Path | None,
 ) -> None:
     names = [name for name in CONTESTANTS if not words or any(word in name for word in words)]
+    if not names:
+        raise click.UsageError(f"no name has one of these words: choose from {'; '.join(CONTESTANTS)}")
     budgets = {"steps": (None, steps), "minutes": (None, minutes)}
     found = [result for result in read(results) if all(result[name] in own for name, own in budgets.items())]
     for text in texts:
@@ -218,12 +220,12 @@ def parameters(shape: dict[str, Any], size: int) -> int:
 
 
 def print_table(text: str, found: list[Result]) -> None:
-    """A row for each contestant: bits a character, speeds relative to nothing but this machine."""
+    """A row for each contestant that is tuned: bits a character, and speeds on this machine."""
     print(f"\n{text}, bits a character")
     print(f"{'cell':<26}hidden  parameters    rate    steps    rate  {'minutes (seeds)':<22}   tokens/s  written/s")
     for name in CONTESTANTS:
         results = of(text, name, found)
-        if not results:
+        if not any(result["steps"] for result in results):
             continue
         tuned = best(text, name, "steps", found)
         timed = [result for result in results if result["minutes"]]

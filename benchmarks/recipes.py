@@ -95,10 +95,12 @@ def compare(
     words: tuple[str, ...], sources: dict[str, tuple[str, ...]], steps: int, minutes: float | None, seed: int
 ) -> None:
     """Train each variation whose name has one of the words, and print a line for it."""
+    names = [name for name in VARIATIONS if not words or any(word in name for word in words)]
+    if not names:
+        raise click.UsageError(f"no name has one of these words: choose from {'; '.join(VARIATIONS)}")
     print("variation                    model         dropout   nats      bpc  seconds     weights   tokens/s")
-    for name, changes in VARIATIONS.items():
-        if words and not any(word in name for word in words):
-            continue
+    for name in names:
+        changes = VARIATIONS[name]
         if minutes is None:
             tokens_a_step = changes.get("batch_size", 128) * changes.get("sequence_length", 32)
             budget = {"size": "small", "dropout": 0.0, "steps": steps * TOKENS_A_STEP // tokens_a_step}

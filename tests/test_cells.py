@@ -138,10 +138,9 @@ def test_it_classifies(cell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(tmp_path)
     rows = "".join(f"good film {n},pos\nbad film {n},neg\n" for n in range(12))
     Path("films.csv").write_text("text,label\n" + rows)
-    sizes = ("--hidden-size", "6", "--embedding-size", "5", "--steps", "4", "--device", "cpu", "--quiet")
-    call(
-        "train", "films.csv", "--task", "classify", "--cell", *cell.split(), *sizes, "--bidirectional", "-o", "films"
-    )
+    sizes = ("--num-layers", "2", "--hidden-size", "6", "--embedding-size", "5")
+    rest = ("--steps", "4", "--device", "cpu", "--quiet", "--bidirectional")
+    call("train", "films.csv", "--task", "classify", "--cell", *cell.split(), *sizes, *rest, "-o", "films")
     (line,) = call("classify", "-m", "./films", "good film").stdout.splitlines()
     assert line.split("\t")[0] in ("pos", "neg")
     assert "accuracy" in call("evaluate", "-m", "./films").stdout
@@ -189,6 +188,10 @@ def test_what_lies_between_layers_and_a_mogrifiers_settings_are_options(
     weights = load_run(Path("grid")).weights()
     assert "encoder.layers.0.weight_time" in weights and "encoder.layers.1.weight_time" not in weights
     call("train", "book.txt", "--config", "grid/config.json", "--cell", "gru", "--quiet", "-o", "untied")
+    tied = (*small, "--tied", "--hidden-size", "6")
+    call("train", "book.txt", *tied, "-o", "one-matrix")
+    call("train", "book.txt", "--config", "one-matrix/config.json", "--cell", "grid-lstm", "--quiet", "-o", "wider")
+    assert load_run(Path("wider")).options["embedding_size"] == 12
     call("train", "book.txt", "--from", "./grid", "--steps", "2", "--quiet", "-o", "tied")
     assert load_run(Path("tied")).options["tied_layers"] is True
     stderr = call("train", "book.txt", *small, "--tied-layers", code=1).stderr

@@ -25,6 +25,24 @@ pytestmark = pytest.mark.usefixtures("workplace")
         (("train", "book.txt", "--device", "cuda:77"), "cannot be used"),
         (("train", "book.txt", "--from", "nowhere"), "no run called 'nowhere'"),
         (("train", "--config", "book.txt"), "is not the config.json of a run"),
+        (("train", "--config", "list.json"), "is not the config.json of a run"),
+        (("train", "book.txt", "--num-layers", "1", "--connections", "residual"), "the only layer reads"),
+        (
+            ("train", "reviews.csv", "--task", "classify", "--connections", "highway"),
+            "leads around layers that read as many numbers as they put out",
+        ),
+        (
+            ("train", "book.txt", "--cell", "grid-lstm", "--tied-layers", "--num-layers", "1"),
+            "a single layer has none to share weights with",
+        ),
+        (
+            ("train", "book.txt", "--cell", "mogrifier", "--rounds", "0", "--rank", "4"),
+            "with --rounds 0 there are no scaling matrices for --rank 4",
+        ),
+        (
+            ("train", "book.txt", "--cell", "mogrifier", "--hidden-size", "8", "--rank", "9"),
+            "--rank 9 is more than the rank of any scaling matrix of 8 units",
+        ),
         (("train", "--resume"), "no run under checkpoints/ yet"),
         (("train", "reviews.csv", "--task", "classify", "--label-column", "stars"), "no column 'stars'"),
         (("train", "one.csv", "--task", "classify"), "all examples in one.csv are labelled 'pos'"),
@@ -47,6 +65,7 @@ def test_bad_input_gets_one_sentence(arguments: tuple[str, ...], expected: str) 
     Path("binary.txt").write_bytes(bytes(range(256)) * 10)
     Path("one.csv").write_text("text,label\na,pos\nb,pos\n")
     Path("lonely.csv").write_text("text,label\na,pos\nb,pos\nc,neg\n")
+    Path("list.json").write_text('{"kind": "language-model", "options": []}')
     Path("foreign").mkdir()
     Path("foreign/config.json").write_text('{"model_type": "bert"}')
     sentence = refused(*arguments)

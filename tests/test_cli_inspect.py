@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from chargen.errors import ChargenError
 from chargen.inspection.export import as_json
 from chargen.models.config import ClassifierConfig, EncoderConfig, LanguageModelConfig
 from chargen.models.specs import SPECS
+from chargen.models.units import Unit
 
 TEXT = "abc dé-cab\n" * 40
 
@@ -59,7 +61,7 @@ def test_a_language_model_of_every_cell(cell: str, tmp_path: Path) -> None:
     assert (found["gates"][0]["memory"] is None) == (f"the cell {cell} has no gates" in found["notes"])
     assert [curve["is_trained"] for curve in found["gradients"]] == [True, False]
     assert all(len(curve["median"]) == 200 for curve in found["gradients"])
-    assert len(found["dependence"]["influence"]) == len(found["dependence"]["places"]) == 100
+    assert len(found["dependence"]["influence"]) == len(found["dependence"]["positions"]) == 100
     assert len(found["states"]["texts"]) == 40 and found["decisions"] == []
 
 
@@ -95,6 +97,10 @@ def test_documents_are_read_one_by_one(documents_run: str, tmp_path: Path) -> No
     found = inspected(str(tmp_path / "text"), "-m", documents_run)
     assert found["text"]["symbols"] == ["a", "b", "c", "", "d", "e", "", "a", "b", ""]
     assert found["text"]["starts"] == [0, 4, 7, 10]
+    assert found["text"]["characters"] == 10
+    writer = chargen.load(documents_run)
+    nats = -sum(writer.score(text).log_probs.sum() for text in ("abc", "de", "ab"))
+    assert sum(found["reading"]["bits"]) == pytest.approx(nats / math.log(2), rel=1e-3)
     assert found["states"]["texts"] == ["abc", "de", "ab"]
 
 
@@ -125,8 +131,10 @@ def test_a_classifier_is_inspected_on_the_texts_it_held_out(workplace: Path) -> 
     sizes = ("--hidden-size", "6", "--embedding-size", "5", "--steps", "20", "--device", "cpu", "--quiet")
     call("train", "reviews.csv", "--task", "classify", *sizes, "-o", "runs/reviews")
     result = call("inspect", "-m", "runs/reviews")
-    assert "the network alone is inspected" in result.stderr and "(truth" not in result.stdout.split("units that")[0]
+    assert "the network alone is inspected" in result.stderr and "units that weigh most: 0." in result.stdout
     found = inspected("-m", "runs/reviews")
+    wrong = [decision for decision in found["decisions"][:3] if decision["truth"] != decision["label"]]
+    assert result.stdout.count("(truth ") == len(wrong)
     assert {decision["truth"] for decision in found["decisions"]} == {"neg", "pos"}
     assert found["text"]["labels"] == found["states"]["labels"]
     call("inspect", "-m", "runs/reviews", "--plot", "gates.png")
@@ -146,6 +154,7 @@ def test_a_classifier_is_inspected_on_the_texts_it_held_out(workplace: Path) -> 
         ((), "", "there is no text in standard input"),
         ((), "abz", "the text has characters that {} never saw, 'z': leave them out, or train on them"),
         (("--compare", "nosuch"), TEXT, "nosuch"),
+        (("--compare", "nosuch"), "ab", "nosuch"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence(
@@ -178,6 +187,13 @@ def test_a_document_that_is_cut_does_not_end(documents_run: str) -> None:
         assert found.passage.symbols == ("a", "b", "c", "", *symbols)
 
 
+def test_a_picture_of_nothing_is_refused(tmp_path: Path) -> None:
+    config = LanguageModelConfig(EncoderConfig(TOKENIZER.vocab_size, "rnn", 1, 6, 4))
+    run = str(write_run(tmp_path / "run", config, TOKENIZER, random_weights(config, 0.3)).path)
+    message = refused("inspect", "-", "-m", run, "--plot", str(tmp_path / "picture.png"), given="abc")
+    assert "has neither gradients nor gates to draw" in message and not (tmp_path / "picture.png").exists()
+
+
 def test_from_python_too(text_run: str) -> None:
     with pytest.raises(ChargenError, match="there is no text to read: give one"):
         chargen.inspect(text_run, "")
@@ -185,6 +201,12 @@ def test_from_python_too(text_run: str) -> None:
         chargen.inspect(text_run, "ab", length=0)
     with pytest.raises(ChargenError, match=r"there is no unit 0\.99"):
         chargen.inspect(text_run, "ab", units=[(0, 99)])
+    for unit in ((0, 1.5), (0,), "0", 3):
+        with pytest.raises(ChargenError, match=r"is no unit: name one as LAYER\.UNIT"):
+            chargen.inspect(text_run, "ab", units=[unit])  # type: ignore[list-item]
+    assert chargen.inspect(text_run, "ab", units="0.3").asked == (Unit(0, 3),)
+    with pytest.raises(ChargenError, match="no run called 'nosuch'"):
+        chargen.inspect(text_run, "ab", compare="nosuch")
     fractions: list[float] = []
     chargen.inspect(text_run, "ab", progress=fractions.append)
     assert fractions == sorted(fractions) and fractions[-1] == 1.0

@@ -20,7 +20,7 @@ from chargen.inspection.gradients import differentiate, measure_gradients
 from chargen.inspection.passage import Passage
 from chargen.inspection.reading import Reading, read_part
 from chargen.inspection.states import cluster, principal_components
-from chargen.inspection.survey import survey
+from chargen.inspection.survey import probed_activations, survey
 from chargen.inspection.tracing import trace
 from chargen.inspection.untrained import untrained
 from chargen.models.classifier import Classifier
@@ -106,17 +106,12 @@ def test_a_survey_keeps_all_units_first_and_chosen_ones_to_the_end(
     lengths: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("chargen.inspection.survey.FIRST", 20)
-    monkeypatch.setattr("chargen.inspection.survey.PROBED", 8)
+    monkeypatch.setattr("chargen.inspection.survey.PROBED", 400)
     model, passage = language_model(), passage_of(*("abcde" * length for length in lengths))
-    seen: list[int] = []
-
-    def choose(first: np.ndarray) -> list[Unit]:
-        seen.append(len(first))
-        return [Unit(1, 2), Unit(0, 0)]
-
-    found = survey(model.encoder, passage, choose, model)
+    found = survey(model.encoder, passage, [Unit(1, 2), Unit(0, 0)], model)
     every = torch.cat([part.layers[max(0, 1 - part.start) :] for part in trace(model.encoder, passage)]).numpy()
-    assert len(found.first) == 20 <= seen[0] and np.array_equal(found.first, every[:20].reshape(20, 8))
+    assert np.array_equal(found.first, every[:20].reshape(len(found.first), 8))
+    assert np.array_equal(probed_activations(model.encoder, passage), every[:50].reshape(-1, 8))
     assert np.array_equal(found.values, np.stack([every[:, 1, 2], every[:, 0, 0]], axis=1))
     assert np.array_equal(found.unit(Unit(0, 0)), every[:, 0, 0])
     assert found.reading is not None and len(found.reading.bits) == len(passage.symbols) == len(every)
@@ -133,9 +128,9 @@ def test_gates_are_those_of_an_lstm_in_numpy() -> None:
     values: dict[str, list[np.ndarray]] = {"i": [], "f": [], "o": []}
     for text in passage.texts:
         state = [np.zeros((1, 4)), np.zeros((1, 4))]
-        for token in text:
+        for place, token in enumerate(text):
             x = embedding[token : token + 1]
-            for name, number in (("i", 0), ("f", 1), ("o", 3)):
+            for name, number in (("i", 0), ("f", 1), ("o", 3)) if place >= passage.lead else ():
                 values[name].append(textbook.sigmoid(sum(textbook.summed(x, state[0], weights, number))))
             state = textbook.lstm(x, state, weights)
     (layer,) = measure_gates(model.encoder, passage)
@@ -207,15 +202,15 @@ def test_influence_is_the_change_of_the_log_probability_as_an_embedding_grows() 
 
 def test_gradients_are_measured_where_texts_are_long_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     model, passage = language_model("gru"), passage_of("ab", "abcde" * 4, "edcba" * 6)
-    whole = measure_gradients(model, passage, steps=5, places=7)
+    whole = measure_gradients(model, passage, steps=5, count=7)
     monkeypatch.setattr("chargen.inspection.gradients.MOST_NUMBERS", 1)
-    single = measure_gradients(model, passage, steps=5, places=7)
+    single = measure_gradients(model, passage, steps=5, count=7)
     assert whole is not None and single is not None and whole.norms.shape == (7, 5)
     np.testing.assert_allclose(whole.norms, single.norms, rtol=1e-9)
     np.testing.assert_allclose(whole.influence, single.influence, rtol=1e-7, atol=1e-12)
     # The first place is the last token that has five states and one more before it.
-    assert whole.places[0] == passage.starts[1] + 5 and passage.symbols[whole.places[0]] == "a"
-    assert whole.places[-1] == len(passage.symbols) - 1
+    assert whole.positions[0] == passage.starts[1] + 5 and passage.symbols[whole.positions[0]] == "a"
+    assert whole.positions[-1] == len(passage.symbols) - 1
     assert measure_gradients(model, passage_of("abc"), steps=5) is None
 
 
@@ -234,11 +229,11 @@ def test_principal_components_are_those_of_scikit_learn() -> None:
     from sklearn.decomposition import PCA
 
     vectors = RANDOM.normal(size=(20, 6)) @ RANDOM.normal(size=(6, 6))
-    places, explained = principal_components(vectors)
+    coordinates, explained = principal_components(vectors)
     pca = PCA(2).fit(vectors)
     np.testing.assert_allclose(explained, pca.explained_variance_ratio_)
-    np.testing.assert_allclose(np.abs(places), np.abs(pca.transform(vectors)))
-    assert (places.max(axis=0) == np.abs(places).max(axis=0)).all()
+    np.testing.assert_allclose(np.abs(coordinates), np.abs(pca.transform(vectors)))
+    assert (coordinates.max(axis=0) == np.abs(coordinates).max(axis=0)).all()
     alike, none = principal_components(np.ones((3, 4)))
     assert not alike.any() and not none.any()
 

@@ -52,7 +52,7 @@ def decided(tmp_path_factory: pytest.TempPathFactory) -> Json:
 def with_hostile_text(findings: Json) -> Json:
     """The same findings, with text in every place that would do harm if it were markup."""
     changed: Json = json.loads(json.dumps(findings))
-    changed["model"] = changed["text"]["source"] = HOSTILE
+    changed["model"] = changed["argument"] = changed["text"]["source"] = HOSTILE
     changed["text"]["symbols"][2:5] = [HOSTILE] * 3
     changed["vocabulary"] = [HOSTILE] * len(changed["vocabulary"])
     changed["notes"] = [HOSTILE]
@@ -228,6 +228,7 @@ def test_the_gates_of_a_grid_lstm_which_has_more_outputs_are_in_a_table(opened: 
     browser = opened(as_json(chargen.inspect(run, TEXT, length=300)))
     one(browser, "#tab-gates").click()
     one(browser, "#panel-gates summary").click()
+    one(browser, "#panel-gates tbody tr")  # the table is made after the click
     assert len(texts(browser, "#panel-gates tbody tr")) == 5
 
 

@@ -162,9 +162,14 @@ def test_a_language_model_of_two_styles_tells_them_apart(home: Path, tmp_path: P
     assert found["units"] == np.count_nonzero(np.abs(run.weights()["head.weight"]).max(axis=0))
     assert len(found["strongest"]) == found["units"]
     told = " ".join(event.text for event in events if isinstance(event, Note))
-    assert f"{found['units']} of 12 pooled outputs carry the decision; the strongest: output " in told
+    assert f"{found['units']} of 12 pooled outputs carry the decision; the strongest: 1." in told
     first = found["strongest"][0]
-    assert first["pooling"] == "mean" and first["label"] in STYLES and first["weight"] > 0
+    assert (
+        first["unit"].startswith("1.")
+        and first["pooling"] == "mean"
+        and first["label"] in STYLES
+        and first["weight"] > 0
+    )
 
 
 @pytest.mark.parametrize(("metric", "figure", "sign"), [("loss", "val_loss", -1), ("accuracy", "accuracy", 1)])

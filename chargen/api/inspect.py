@@ -6,21 +6,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from chargen.api.inspected_gradients import curves_to_compare
+from chargen.api.inspected_gradients import curves_of, curves_to_compare, models_to_compare
 from chargen.api.inspected_texts import Texts, held_out_texts, label_passage, predict_passage, take
 from chargen.classification.explaining import explain
 from chargen.errors import ChargenError
 from chargen.inspection.decisions import Carrier, Decision, carriers, contributions
-from chargen.inspection.findings import Curve, Findings
+from chargen.inspection.findings import Findings
 from chargen.inspection.gates import measure_gates, most_tokens
-from chargen.inspection.gradients import STEPS, measure_gradients
+from chargen.inspection.gradients import STEPS
 from chargen.inspection.passage import Passage
-from chargen.inspection.probing import Activations, Probed, probe
+from chargen.inspection.probing import probe
 from chargen.inspection.states import arrange
-from chargen.inspection.survey import CHOSEN, Survey, first_activations, survey
+from chargen.inspection.survey import CHOSEN, probed_activations, survey
 from chargen.inspection.untrained import untrained
 from chargen.kinds import kind_of
 from chargen.models.classifier import Classifier, embeddings, label_logits
@@ -60,8 +61,8 @@ def inspect(
     text: str | Sequence[str] | None = None,
     *,
     length: int = LENGTH,
-    units: Sequence[str | tuple[int, int]] = (),
-    compare: Sequence[str] = (),
+    units: str | Sequence[str | tuple[int, int]] = (),
+    compare: str | Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Findings:
     """Look inside a run while it reads a text.
@@ -70,9 +71,9 @@ def inspect(
         run: A run, its name or its path.
         text: What it reads: a text, or several; None: what the run held out of its own text.
         length: Most characters to read.
-        units: Units to follow along the text, as (layer, unit) or "LAYER.UNIT", counted from 0.
-        compare: Runs or cells whose gradients to measure beside a language model's. Of each cell a small model is
-            first trained on the run's own text.
+        units: A unit to follow along the text, or several, as (layer, unit) or "LAYER.UNIT", counted from 0.
+        compare: A run or a cell, or several, whose gradients to measure beside a language model's. Of each cell a
+            small model is first trained on the run's own text.
         progress: Called with the fraction done, 0 to 1.
 
     Returns:
@@ -93,11 +94,15 @@ def inspect(
     kind = kind_of(run.kind)
     if kind.inspect is None:
         raise ChargenError(f"{run.name} is a {kind.title}, which cannot be inspected: name another run")
-    wanted = tuple(parse_unit(unit) if isinstance(unit, str) else Unit(*unit) for unit in units)
-    settings = InspectionSettings(length, wanted, tuple(compare), progress or (lambda fraction: None))
-    texts = held_out_texts(run, length) if text is None else take([text] if isinstance(text, str) else text, length)
+    wanted = tuple(map(parse_unit, _several(units)))
+    settings = InspectionSettings(length, wanted, tuple(_several(compare)), progress or (lambda fraction: None))
+    texts = held_out_texts(run, length) if text is None else take(_several(text), length)
     findings: Findings = kind.get("inspect")(run, texts, settings)
     return findings
+
+
+def _several(value: str | Sequence[Any]) -> Sequence[Any]:
+    return [value] if isinstance(value, str) else value
 
 
 def inspect_language_model(run: Run, texts: Texts, settings: InspectionSettings) -> Findings:
@@ -105,18 +110,15 @@ def inspect_language_model(run: Run, texts: Texts, settings: InspectionSettings)
     config, tokenizer = run.model_config(LanguageModelConfig), run.tokenizer()
     model = load_weights(LanguageModel(config), run.weights()).eval()
     passage = predict_passage(run, tokenizer, texts)
-    twin = untrained(partial(LanguageModel, config))
-    found = _inspect_encoder(run, texts, settings, passage, model.encoder, twin.encoder, model)
-    curves, notes = [], list(found.notes)
-    for is_trained, own, part in ((True, model, (0.5, 0.6)), (False, twin, (0.6, 0.7))):
-        gradients = measure_gradients(own, passage, progress=settings.part(*part))
-        if gradients is None:
-            notes.append(f"no text has more than {STEPS + 1} tokens, too few to measure gradients: give a longer one")
-            break
-        curves.append(Curve(run.name, is_trained, gradients))
+    others = models_to_compare(run, texts, settings.compare)
+    fresh = untrained(partial(LanguageModel, config))
+    found = _inspect_encoder(run, texts, settings, passage, model.encoder, fresh.encoder, model)
+    curves, notes = curves_of(run.name, model, fresh, passage, settings.part(0.5, 0.7)), list(found.notes)
     if curves:
-        others, more = curves_to_compare(run, texts, settings.compare, settings.part(0.7, 1.0))
-        curves, notes = curves + others, notes + more
+        more, said = curves_to_compare(run, texts, others, settings.part(0.7, 1.0))
+        curves, notes = curves + more, notes + said
+    else:
+        notes.append(f"no text has more than {STEPS + 1} tokens, too few to measure gradients: give a longer one")
     lines = list(passage.lines())
     spelled = ["".join(passage.symbols[start:stop]).rstrip("\n") for start, stop in lines]
     shown = [number for number, line in enumerate(spelled) if line.strip()][:MOST_POINTS]
@@ -134,8 +136,8 @@ def inspect_classifier(run: Run, texts: Texts, settings: InspectionSettings) -> 
     config, tokenizer = run.model_config(ClassifierConfig), run.tokenizer()
     model = load_weights(Classifier(config), run.weights()).eval()
     passage, encode = label_passage(run, tokenizer, texts)
-    twin = untrained(partial(Classifier, config))
-    found = _inspect_encoder(run, texts, settings, passage, model.encoder, twin.encoder)
+    fresh = untrained(partial(Classifier, config))
+    found = _inspect_encoder(run, texts, settings, passage, model.encoder, fresh.encoder)
     pooled = embeddings(model, passage.texts).astype(np.float64)
     labels, head = run.labels(), model.head.weight.detach().double().numpy()
     chosen = (pooled @ head.T + model.head.bias.detach().double().numpy()).argmax(axis=1).tolist()
@@ -165,29 +167,27 @@ def _inspect_encoder(
     settings: InspectionSettings,
     passage: Passage,
     encoder: Encoder,
-    twin: Encoder,
+    fresh: Encoder,
     reader: LanguageModel | None = None,
 ) -> Findings:
-    """What is found in the layers of any model: units and gates."""
+    """What is found in the layers of any model, beside a fresh one of the same shape: units and gates."""
     config = encoder.config
     for unit in settings.units:
         check_unit(*unit, config)
-    probed: list[Probed] = []
-
-    def choose(first: Activations) -> list[Unit]:
-        control = first_activations(twin, passage, len(first))
-        probed.append(probe(passage, first, control, config.layer_output_size))
-        best = [found.best.unit for found in probed[0].found]
-        liveliest = np.argsort(-first.var(axis=0), kind="stable").tolist()
-        rest = [Unit(*divmod(index, config.layer_output_size)) for index in liveliest]
-        most = max(CHOSEN, len(settings.units) + len(best))
-        return list(dict.fromkeys([*settings.units, *best, *rest]))[:most]
-
-    surveyed: Survey = survey(encoder, passage, choose, reader, settings.part(0, 0.3))
+    activations = probed_activations(encoder, passage)
+    settings.progress(0.1)
+    probed = probe(passage, activations, probed_activations(fresh, passage), config.layer_output_size)
+    settings.progress(0.2)
+    best = [found.best.unit for found in probed.found]
+    liveliest = np.argsort(-activations.var(axis=0), kind="stable").tolist()
+    rest = [Unit(*divmod(index, config.layer_output_size)) for index in liveliest]
+    most = max(CHOSEN, len(settings.units) + len(best))
+    chosen = list(dict.fromkeys([*settings.units, *best, *rest]))[:most]
+    surveyed = survey(encoder, passage, chosen, reader, settings.part(0.2, 0.4))
     gates = measure_gates(encoder, passage)
     settings.progress(0.5)
     notes = [*texts.notes]
-    for what, most in (("properties", probed[0].tokens), ("gates", most_tokens(config.hidden_size))):
+    for what, most in (("properties", probed.tokens), ("gates", most_tokens(config.hidden_size))):
         if len(passage.symbols) > most:
             notes.append(f"{what} are measured on the first {most:,} tokens")
     if not any(layer.gates for layer in gates):
@@ -202,8 +202,8 @@ def _inspect_encoder(
         units_per_layer=config.layer_output_size,
         layers=layer_count(config),
         survey=surveyed,
-        found=probed[0].found,
-        left_out=probed[0].left_out,
+        found=probed.found,
+        left_out=probed.left_out,
         gates=tuple(gates),
         asked=settings.units,
         notes=tuple(notes),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from chargen.api.inspected_texts import Texts, predict_passage
 from chargen.inspection.findings import Curve
 from chargen.inspection.gradients import STEPS, measure_gradients
+from chargen.inspection.passage import Passage
 from chargen.inspection.untrained import untrained
 from chargen.kinds import LANGUAGE_MODEL
 from chargen.models.config import LanguageModelConfig
@@ -23,6 +24,8 @@ from chargen.runs.search import find_run
 from chargen.training.events import Done
 from chargen.training.options import LanguageModelOptions, options_of
 from chargen.training.start import start
+
+Progress = Callable[[float], object]
 
 READING = (  # options of how a text is read and split
     *("encoding", "documents", "text_column", "val_fraction"),
@@ -40,42 +43,93 @@ BRIEF: dict[str, Any] = {  # a training of some seconds on a laptop
 }
 
 
+def models_to_compare(run: Run, texts: Texts, names: Sequence[str]) -> dict[str, Run | None]:
+    """Find the models to compare with, before any work is done.
+
+    Args:
+        run: The inspected run, on whose text cells are trained.
+        texts: What all read.
+        names: Runs, or cells; several cells may stand in one name, with commas.
+
+    Returns:
+        For each name its run, or None for a cell, of which a model is still to be trained.
+
+    Raises:
+        ChargenError: There is no such run, it is no language model, it cannot read the texts, or the text that cells
+            would be trained on is gone.
+    """
+    models: dict[str, Run | None] = {}
+    for name in (name.strip() for several in names for name in _split(several)):
+        if name in SPECS:
+            own_texts(run)
+            models[name] = None
+        else:
+            other = find_run(name, LANGUAGE_MODEL)
+            predict_passage(other, other.tokenizer(), texts)
+            models[other.name] = other
+    return models
+
+
 def curves_to_compare(
-    run: Run, texts: Texts, names: Sequence[str], progress: Callable[[float], object]
+    run: Run, texts: Texts, models: Mapping[str, Run | None], progress: Progress
 ) -> tuple[list[Curve], list[str]]:
     """The gradients of other models, trained and untrained, on the same text.
 
     Args:
         run: The inspected run, on whose text cells are trained.
         texts: What all read.
-        names: Runs, or cells; several may stand in one name, with commas.
+        models: From `models_to_compare`.
         progress: Called with the fraction done, 0 to 1.
 
     Returns:
         Two curves for each model, and sentences on what was trained and on what could not be measured.
 
     Raises:
-        ChargenError: There is no such run, it is no language model, or it cannot read the text.
+        ChargenError: The text that a cell was trained on lacks characters of the texts.
     """
-    single = [name.strip() for several in names for name in _split(several)]
-    cells = [name for name in single if name in SPECS]
     curves: list[Curve] = []
     notes: list[str] = []
-    for number, name in enumerate(single):
-        if name in SPECS:
-            with tempfile.TemporaryDirectory(prefix="chargen-") as folder:
-                found = _curves(name, _trained_briefly(name, run, Path(folder) / "run"), texts)
+    for number, (name, other) in enumerate(models.items()):
+        if other:
+            found = _curves(name, other, texts)
         else:
-            other = find_run(name, LANGUAGE_MODEL)
-            found = _curves(other.name, other, texts)
+            with tempfile.TemporaryDirectory(prefix="chargen-") as folder:
+                found = _curves(name, _trained_briefly(name, run, Path(folder) / name), texts)
         if not found:
             notes.append(f"{name} reads no text in more than {STEPS + 1} tokens, so its gradients are not compared")
         curves += found
-        progress((number + 1) / len(single))
-    if cells:
+        progress((number + 1) / len(models))
+    if cells := [name for name, other in models.items() if not other]:
         size = f"{BRIEF['num_layers']} layer of {BRIEF['hidden_size']} units, {BRIEF['steps']} steps"
         notes.append(f"to compare with, {', '.join(cells)} were trained briefly on the text of {run.name} ({size})")
     return curves, notes
+
+
+def curves_of(
+    name: str,
+    trained: LanguageModel,
+    fresh: LanguageModel,
+    passage: Passage,
+    progress: Progress = lambda fraction: None,
+) -> list[Curve]:
+    """The gradients of a model, trained and untrained; none if no text is long enough.
+
+    Args:
+        name: Of the model.
+        trained: The model.
+        fresh: One of the same shape, as training begins with it.
+        passage: What both read.
+        progress: Called with the fraction done, 0 to 1.
+    """
+    curves = []
+    for number, model in enumerate((trained, fresh)):
+
+        def part(fraction: float, done: int = number) -> None:
+            progress((done + fraction) / 2)
+
+        if gradients := measure_gradients(model, passage, progress=part):
+            curves.append(Curve(name, model is trained, gradients))
+    return curves
 
 
 def _split(name: str) -> list[str]:
@@ -85,15 +139,9 @@ def _split(name: str) -> list[str]:
 
 
 def _curves(name: str, run: Run, texts: Texts) -> list[Curve]:
-    config = run.model_config(LanguageModelConfig)
+    make = partial(LanguageModel, run.model_config(LanguageModelConfig))
     passage = predict_passage(run, run.tokenizer(), texts)
-    trained = load_weights(LanguageModel(config), run.weights())
-    found = []
-    for is_trained, model in ((True, trained), (False, untrained(partial(LanguageModel, config)))):
-        gradients = measure_gradients(model, passage)
-        if gradients:
-            found.append(Curve(name, is_trained, gradients))
-    return found
+    return curves_of(name, load_weights(make(), run.weights()), untrained(make), passage)
 
 
 def _trained_briefly(cell: str, run: Run, path: Path) -> Run:

@@ -38,12 +38,12 @@ def show(findings: Findings) -> None:
 
 def _show_text(findings: Findings) -> None:
     passage, reading = findings.passage, findings.survey.reading
-    characters = sum(map(len, passage.symbols))
-    echo(f"model  {findings.model}, {findings.layers} layers of {findings.units_per_layer} units")
-    echo(f"text   {findings.source}, {characters:,} characters, {len(passage.symbols):,} tokens")
+    layers = "1 layer" if findings.layers == 1 else f"{findings.layers} layers"
+    echo(f"model  {findings.model}, {layers} of {findings.units_per_layer} units")
+    echo(f"text   {findings.source}, {passage.characters:,} characters, {len(passage.symbols):,} tokens")
     if reading is None:
         return
-    echo(f"bits   {reading.bits.sum() / max(1, characters):.4f} per character")
+    echo(f"bits   {reading.bits.sum() / passage.characters:.4f} per character")
     echo("\nmost surprising")
     for place in np.argsort(-reading.bits, kind="stable")[:MOST_SURPRISING].tolist():
         before = "".join(passage.symbols[max(0, place - BEFORE) : place])

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from chargen.classification.explaining import Explanation
 from chargen.models.config import ClassifierConfig
-from chargen.models.units import Unit
+from chargen.models.units import Unit, pooled_unit
 
 Array = npt.NDArray[np.float64]
 
@@ -25,7 +25,7 @@ class Carrier:
 
     unit: Unit
     pooling: str  # final, mean or max
-    weight: float  # what it adds to the label's logit, less the mean of what it adds to all labels
+    weight: float  # what it adds to the label's logit, less the mean of what it adds to all; of texts, the mean size
 
 
 @dataclass(frozen=True)
@@ -59,20 +59,4 @@ def contributions(pooled: Array, head: Array, label: int) -> Array:
 def carriers(shares: Array, config: ClassifierConfig, most: int = SHOWN) -> tuple[Carrier, ...]:
     """The strongest of the shares (F,), with the unit and the pooling that each belongs to."""
     strongest = np.argsort(-np.abs(shares), kind="stable")[:most].tolist()
-    return tuple(Carrier(*where(index, config), float(shares[index])) for index in strongest)
-
-
-def where(index: int, config: ClassifierConfig) -> tuple[Unit, str]:
-    """The unit behind a pooled output, and how it is pooled.
-
-    >>> from chargen.models.config import EncoderConfig
-    >>> config = ClassifierConfig(EncoderConfig(9, num_layers=2, hidden_size=4, bidirectional=True), 2, "concat")
-    >>> where(0, config), where(13, config)
-    ((Unit(layer=1, unit=0), 'final'), (Unit(layer=3, unit=1), 'mean'))
-    """
-    encoder = config.encoder
-    pooling, output = divmod(index, encoder.output_size)
-    backwards, unit = divmod(output, encoder.layer_output_size)
-    layer = encoder.num_layers - 1 + backwards * encoder.num_layers
-    name = ("final", "mean", "max")[pooling] if config.pooling == "concat" else config.pooling
-    return Unit(layer, unit), name
+    return tuple(Carrier(*pooled_unit(output, config), float(shares[output])) for output in strongest)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from chargen.errors import shell_word
 from chargen.inspection.decisions import Carrier
 from chargen.inspection.findings import Curve, Findings
 from chargen.inspection.gates import LayerGates
@@ -27,11 +28,13 @@ def as_json(findings: Findings) -> dict[str, Any]:
     return {
         "version": VERSION,
         "model": findings.model,
+        "argument": shell_word(findings.model),
         "kind": findings.kind,
         "notes": list(findings.notes),
         "text": {
             "source": findings.source,
             "symbols": list(passage.symbols),
+            "characters": passage.characters,
             "starts": passage.starts.tolist(),
             "labels": list(passage.labels),
         },
@@ -118,21 +121,21 @@ def _gates(layer: LayerGates) -> dict[str, Any]:
 def _curve(curve: Curve) -> dict[str, Any]:
     low, median, high = curve.gradients.quartiles
     numbers = {"low": _rounded(low), "median": _rounded(median), "high": _rounded(high)}
-    return {"name": curve.name, "is_trained": curve.is_trained, "places": len(curve.gradients.places)} | numbers
+    return {"name": curve.name, "is_trained": curve.is_trained, "count": len(curve.gradients.positions)} | numbers
 
 
 def _dependence(findings: Findings) -> dict[str, Any] | None:
     if not findings.curves:
         return None
     gradients = findings.curves[0].gradients
-    return {"places": gradients.places.tolist(), "influence": _rounded(gradients.influence)}
+    return {"positions": gradients.positions.tolist(), "influence": _rounded(gradients.influence)}
 
 
 def _points(points: Points) -> dict[str, Any]:
     return {
         "texts": list(points.texts),
         "labels": list(points.labels),
-        "places": _rounded(points.places),
+        "coordinates": _rounded(points.coordinates),
         "explained": _rounded(points.explained),
         "clusters": points.clusters.tolist(),
     }

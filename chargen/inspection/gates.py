@@ -17,7 +17,6 @@ from chargen.models.cells.cell import Cell, Gates, reset
 from chargen.models.encoder import Encoder
 
 LEFT, RIGHT = 0.1, 0.9  # a gate below or above is saturated
-KEPT = "kept"  # beside the gates by name: the share of the memory that a step keeps
 MOST_TOKENS = 10_000
 MOST_NUMBERS = 1 << 23  # tokens times hidden size, which bounds the memory
 
@@ -39,7 +38,9 @@ class LayerGates:
 
     layer: int  # backward layers count on after the forward ones
     gates: tuple[Gate, ...]
-    memory: Array | None  # steps after which each unit keeps 1/e of what it held (H,); None: no gate tells
+    memory: (
+        Array | None
+    )  # steps after which each unit keeps 1/e, by what it keeps in the mean (H,); None: no gate tells
 
 
 def most_tokens(hidden_size: int) -> int:
@@ -54,10 +55,11 @@ def measure_gates(encoder: Encoder, passage: Passage) -> list[LayerGates]:
     seen: list[list[Gates]] = []  # of each text, of each layer
     for text in passage.texts:
         if rest > 0:
-            seen.append(gates_along(encoder, torch.from_numpy(text[:rest])))
+            gates = gates_along(encoder, torch.from_numpy(text[:rest]))
+            seen.append([{name: gate[passage.lead :] for name, gate in layer.items()} for layer in gates])
             rest -= len(text)
-    layers = ([text[number] for text in seen] for number in range(len(seen[0])))
-    return [_measured(number, own) for number, own in enumerate(layers)]
+    cells = (*encoder.stack.layers, *encoder.stack.backward_layers)
+    return [_measured(number, cell, [text[number] for text in seen]) for number, cell in enumerate(cells)]
 
 
 def gates_along(encoder: Encoder, ids: Tensor) -> list[Gates]:
@@ -85,16 +87,14 @@ def _along(layer: Cell, inputs: Tensor, resets: Tensor | None) -> tuple[Tensor, 
         before.append(state)
         output, state = layer.step(inputs[step : step + 1], state)
         outputs.append(output)
-    gates = layer.gates(inputs, tuple(map(torch.cat, zip(*before, strict=True))))
-    kept = layer.kept(gates)
-    return torch.cat(outputs), gates if kept is None else gates | {KEPT: kept}
+    return torch.cat(outputs), layer.gates(inputs, tuple(map(torch.cat, zip(*before, strict=True))))
 
 
-def _measured(layer: int, texts: list[Gates]) -> LayerGates:
+def _measured(number: int, cell: Cell, texts: list[Gates]) -> LayerGates:
     joined = {name: torch.cat([text[name] for text in texts]).double() for name in texts[0]}  # each (N, H)
-    kept = joined.pop(KEPT, None)
     gates = [Gate(name, _share(gate < LEFT), _share(gate > RIGHT)) for name, gate in joined.items()]
-    return LayerGates(layer, tuple(gates), None if kept is None else time_constant(kept.mean(0).numpy()))
+    kept = cell.kept(joined)
+    return LayerGates(number, tuple(gates), None if kept is None else time_constant(kept.mean(0).numpy()))
 
 
 def _share(is_so: Tensor) -> Array:

@@ -2,7 +2,7 @@
 
 In double precision, since gradients that vanish are what is measured.
 
-Shapes: B places in the text that are measured at once, K steps back, L layers, E embedding.
+Shapes: B positions in the text that are measured at once, K steps back, L layers, E embedding.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from chargen.models.language_model import LanguageModel
 from chargen.models.stack import StackState
 
 STEPS = 200
-PLACES = 100
+COUNT = 100
 QUARTILES = (0.25, 0.5, 0.75)
 MOST_NUMBERS = 1 << 21  # of states in a batch, times about 16 in its graph
 
@@ -34,13 +34,13 @@ Progress = Callable[[float], object]
 class Gradients:
     """Norms of the gradient of a loss with respect to earlier states, and what the predictions depend on."""
 
-    places: npt.NDArray[np.int64]  # of the predicted tokens, among all N of the passage (B,)
+    positions: npt.NDArray[np.int64]  # of the predicted tokens, among all N of the passage (B,)
     norms: Array  # with respect to the state 1, 2, … K steps before the prediction's own (B, K)
     influence: Array  # gradient times embedding of the token read last, of the one before it, … (B, K)
 
     @property
     def quartiles(self) -> Array:
-        """Lower quartile, median and upper quartile over the places, at each distance (3, K)."""
+        """Lower quartile, median and upper quartile over the positions, at each distance (3, K)."""
         quartiles: Array = np.quantile(self.norms, QUARTILES, axis=0)
         return quartiles
 
@@ -49,10 +49,10 @@ def measure_gradients(
     model: LanguageModel,
     passage: Passage,
     steps: int = STEPS,
-    places: int = PLACES,
+    count: int = COUNT,
     progress: Progress | None = None,
 ) -> Gradients | None:
-    """Differentiate the losses at places spread over the passage.
+    """Differentiate the losses at positions spread over the passage.
 
     The state of all layers is taken as one vector. The influence is of the log-probability of the token that came,
     summed over the embedding: above 0 if the token made it likelier (gradient × input).
@@ -61,7 +61,7 @@ def measure_gradients(
         model: Copied to double precision.
         passage: Its texts of more than `steps` + 1 tokens are used.
         steps: K.
-        places: B, in all.
+        count: B, positions in all.
         progress: Called with the fraction done, 0 to 1.
 
     Returns:
@@ -69,11 +69,11 @@ def measure_gradients(
     """
     model = deepcopy(model).double()
     candidates = [
-        (number, place) for number, text in enumerate(passage.texts) for place in range(steps + 1, len(text))
+        (number, position) for number, text in enumerate(passage.texts) for position in range(steps + 1, len(text))
     ]
     if not candidates:
         return None
-    chosen = [candidates[i] for i in np.linspace(0, len(candidates) - 1, min(places, len(candidates))).astype(int)]
+    chosen = [candidates[i] for i in np.linspace(0, len(candidates) - 1, min(count, len(candidates))).astype(int)]
     size = max(1, MOST_NUMBERS // (steps * sum(part.shape[1] for part in _flat(model.encoder.initial_state(1)))))
     found = []
     for ids, state in _batches(model, passage, chosen, steps, size):
@@ -81,7 +81,7 @@ def measure_gradients(
         if progress:
             progress(min(1.0, len(found) * size / len(chosen)))
     starts = passage.starts
-    numbers = np.array([starts[text] + place - passage.lead for text, place in chosen])
+    numbers = np.array([starts[text] + position - passage.lead for text, position in chosen])
     return Gradients(numbers, *(np.concatenate(parts) for parts in zip(*found, strict=True)))
 
 
@@ -127,12 +127,12 @@ def _flat(state: StackState) -> Iterator[Tensor]:
 def _batches(
     model: LanguageModel, passage: Passage, chosen: list[tuple[int, int]], steps: int, size: int
 ) -> Iterator[tuple[Tensor, StackState]]:
-    """The ids (K + 2, B) that end at each chosen place, and the state before them; B is at most `size`."""
+    """The ids (K + 2, B) that end at each chosen position, and the state before them; B is at most `size`."""
     windows: list[Tensor] = []
     befores: list[StackState] = []
     current, read, state = -1, 0, model.encoder.initial_state(1)
-    for text, place in chosen:
-        first = place - steps - 1
+    for text, position in chosen:
+        first = position - steps - 1
         if text != current:
             current, read, state = text, 0, model.encoder.initial_state(1)
         ids = torch.from_numpy(passage.texts[text])
@@ -140,7 +140,7 @@ def _batches(
             with torch.no_grad():
                 _, state = model.encoder(ids[read:first, None], state)
             read = first
-        windows.append(ids[first : place + 1])
+        windows.append(ids[first : position + 1])
         befores.append(state)
         if len(windows) == size:
             yield _joined(windows, befores)

@@ -34,18 +34,21 @@ class Passage:
     texts: tuple[Ids, ...]  # with what the model reads before and after each
     lead: int  # tokens that only begin each text: they are read, but belong to no figure
     symbols: tuple[str, ...]  # of the N tokens after the lead; empty for EOS and for half a character
+    characters: int  # that these tokens spell; EOS counts as one
     labels: tuple[str, ...] = ()  # of each text, where there are labels
 
     @classmethod
     def of(cls, tokenizer: Tokenizer, texts: Sequence[AnyIds], lead: int = 0, labels: Sequence[str] = ()) -> Passage:
         """Spell the tokens of texts, of which the first `lead` only begin each."""
         spelled: list[str] = []
+        characters = 0
         for ids in texts:
             decoder = tokenizer.decoder()
             spelled += [decoder.feed(token) for token in ids.tolist()][lead:]
-        return cls(tuple(ids.astype(np.int64) for ids in texts), lead, tuple(spelled), tuple(labels))
+            characters += tokenizer.count_characters(ids[lead:])
+        return cls(tuple(ids.astype(np.int64) for ids in texts), lead, tuple(spelled), characters, tuple(labels))
 
-    @property
+    @cached_property
     def starts(self) -> npt.NDArray[np.int64]:
         """The place of each text's first token among all N, and after them N."""
         return np.cumsum([0, *(len(ids) - self.lead for ids in self.texts)])

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from chargen.errors import ChargenError
 from chargen.evaluation.plotting import require_plot
 from chargen.inspection.findings import Curve, Findings
 from chargen.inspection.gates import LayerGates
@@ -23,13 +24,14 @@ def plot_findings(findings: Findings, path: Path) -> None:
         path: The picture to write.
 
     Raises:
-        ChargenError: As for `require_plot`.
+        ChargenError: There are neither gradients nor gates, or as for `require_plot`.
     """
     require_plot(path)
     from matplotlib.figure import Figure
 
     gated = [layer for layer in findings.gates if layer.gates]
-    panels = max(1, bool(findings.curves) + len(gated))
+    if not (panels := bool(findings.curves) + len(gated)):
+        raise ChargenError(f"{findings.model} has neither gradients nor gates to draw here: leave out the plot")
     figure = Figure(figsize=(1 + 5 * panels, 5), layout="constrained")
     axes = list(np.ravel(figure.subplots(1, panels)))
     if findings.curves:

@@ -35,7 +35,7 @@ from chargen.models.units import Unit
 
 Activations = npt.NDArray[np.float32]  # (N, U), the units of each layer side by side
 
-Places = npt.NDArray[np.intp]
+Indices = npt.NDArray[np.intp]
 
 STRETCH = 2 * BLOCK  # tokens of a half in a row
 LEAST_BLOCKS = 4  # of a half, or its interval would say nothing
@@ -203,8 +203,8 @@ def score_of_contexts(contexts: Sequence[str], values: Array, is_number: bool) -
     return r2(predicted, values[second]) if is_number else auc(groups_of(predicted), values[second])
 
 
-def halves(tokens: int) -> tuple[Places, Places]:
-    """The places of the first half and of the second, stretches of STRETCH tokens in turn.
+def halves(tokens: int) -> tuple[Indices, Indices]:
+    """The indices of the first half and of the second, stretches of STRETCH tokens in turn.
 
     So both halves are of the same mixture, though a text is of many parts, such as files or scenes.
     """

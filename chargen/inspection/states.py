@@ -22,16 +22,16 @@ class Points:
     """Texts in the plane of their two principal components."""
 
     texts: tuple[str, ...]
-    labels: tuple[str, ...]  # of each text; none where there are none
-    places: Array  # (N, 2)
+    labels: tuple[str, ...]  # of each text; true ones, or those that the classifier gives; none of lines
+    coordinates: Array  # (N, 2)
     explained: Array  # share of the variance along each component (2,)
     clusters: npt.NDArray[np.int64]  # number of each text's cluster (N,)
 
 
 def arrange(vectors: Array, texts: list[str], labels: tuple[str, ...] = ()) -> Points:
     """Lay out texts by their vectors (N, D), and cluster them."""
-    places, explained = principal_components(vectors)
-    return Points(tuple(texts), labels, places, explained, cluster(vectors))
+    coordinates, explained = principal_components(vectors)
+    return Points(tuple(texts), labels, coordinates, explained, cluster(vectors))
 
 
 def principal_components(vectors: Array, count: int = COMPONENTS) -> tuple[Array, Array]:
@@ -39,20 +39,20 @@ def principal_components(vectors: Array, count: int = COMPONENTS) -> tuple[Array
 
     The largest coordinate along each is positive, so that the same vectors always give the same picture.
 
-    >>> places, explained = principal_components(np.array([[0.0, 0.0], [3.0, 4.0]]))
-    >>> places.round(6).tolist(), explained.round(6).tolist()
+    >>> coordinates, explained = principal_components(np.array([[0.0, 0.0], [3.0, 4.0]]))
+    >>> coordinates.round(6).tolist(), explained.round(6).tolist()
     ([[-2.5, 0.0], [2.5, 0.0]], [1.0, 0.0])
     """
     left, scales, _ = np.linalg.svd(vectors - vectors.mean(axis=0), full_matrices=False)
-    places = np.zeros((len(vectors), count))
+    coordinates = np.zeros((len(vectors), count))
     explained = np.zeros(count)
     kept = min(count, len(scales))
     total = float((scales**2).sum())
     if total:
-        places[:, :kept] = (left * scales)[:, :kept]
+        coordinates[:, :kept] = (left * scales)[:, :kept]
         explained[:kept] = scales[:kept] ** 2 / total
-    peaks = places[len(places) - 1 - np.abs(places[::-1]).argmax(axis=0), np.arange(count)]
-    return np.where(peaks < 0, -places, places) + 0.0, explained
+    peaks = coordinates[len(coordinates) - 1 - np.abs(coordinates[::-1]).argmax(axis=0), np.arange(count)]
+    return np.where(peaks < 0, -coordinates, coordinates) + 0.0, explained
 
 
 def cluster(vectors: Array) -> npt.NDArray[np.int64]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +27,6 @@ PROBED = 1 << 24  # numbers, of all units at the tokens that choose: 32,768 toke
 CHOSEN = 64  # units that are kept for all tokens
 
 Progress = Callable[[float], object]
-Choose = Callable[[Activations], Sequence[Unit]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +47,7 @@ class Survey:
 def survey(
     encoder: Encoder,
     passage: Passage,
-    choose: Choose,
+    chosen: Sequence[Unit],
     reader: LanguageModel | None = None,
     progress: Progress | None = None,
 ) -> Survey:
@@ -58,49 +56,40 @@ def survey(
     Args:
         encoder: The model's.
         passage: What to read.
-        choose: Names the units to keep for all tokens, given all units at the first tokens, as many as PROBED allows.
+        chosen: Units to keep for all tokens.
         reader: The language model that the encoder belongs to, if it does.
         progress: Called with the fraction of the tokens read so far, 0 to 1.
     """
-    per_layer, tokens = encoder.config.layer_output_size, len(passage.symbols)
+    indices = [unit.layer * encoder.config.layer_output_size + unit.unit for unit in chosen]
     means = _Means(passage, encoder.config.output_size)
-    most = max(FIRST, PROBED // (per_layer * layer_count(encoder.config)))
-    whole: list[Activations] = []
-    columns: list[Activations] = []
+    first: list[Activations] = []
+    values: list[Activations] = []
     readings: list[Reading] = []
-    chosen: tuple[Unit, ...] = ()
     done = 0
-    for part in chain(trace(encoder, passage), [None]):
-        if not chosen and (part is None or done >= most):
-            first = np.concatenate(whole)
-            chosen = tuple(choose(first))
-            indices = [unit.layer * per_layer + unit.unit for unit in chosen]
-            columns.append(first[:, indices])
-        if part is None:
-            break
+    for part in trace(encoder, passage):
         units = _units(part, passage)
-        if chosen:
-            columns.append(units[:, indices])
-        else:
-            whole.append(units)
+        if done < FIRST:
+            first.append(units[: FIRST - done])
+        values.append(units[:, indices])
         if reader:
             readings.append(read_part(reader, passage, part))
         means.add(part)
         done += len(units)
         if progress:
-            progress(done / tokens)
+            progress(done / len(passage.symbols))
     reading = Reading.joined(readings) if reader else None
-    return Survey(first[:FIRST].copy(), chosen, np.concatenate(columns), reading, means.finished())
+    return Survey(np.concatenate(first), tuple(chosen), np.concatenate(values), reading, means.finished())
 
 
-def first_activations(encoder: Encoder, passage: Passage, tokens: int) -> Activations:
-    """All units at the first tokens of a passage (M, U)."""
+def probed_activations(encoder: Encoder, passage: Passage) -> Activations:
+    """All units at the first tokens of a passage (M, U), as many as PROBED allows."""
+    most = max(FIRST, PROBED // (encoder.config.layer_output_size * layer_count(encoder.config)))
     found: list[Activations] = []
     for part in trace(encoder, passage):
         found.append(_units(part, passage))
-        if sum(map(len, found)) >= tokens:
+        if sum(map(len, found)) >= most:
             break
-    return np.concatenate(found)[:tokens]
+    return np.concatenate(found)[:most]
 
 
 def _units(part: Part, passage: Passage) -> Activations:

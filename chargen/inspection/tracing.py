@@ -35,7 +35,7 @@ def trace(encoder: Encoder, passage: Passage) -> Iterator[Part]:
     >>> import numpy as np
     >>> from chargen.models.config import EncoderConfig
     >>> encoder = Encoder(EncoderConfig(vocab_size=9, num_layers=2, hidden_size=4))
-    >>> parts = list(trace(encoder, Passage((np.zeros(700, int),), 0, ("a",) * 700)))
+    >>> parts = list(trace(encoder, Passage((np.zeros(700, int),), 0, ("a",) * 700, 700)))
     >>> [tuple(part.layers.shape) for part in parts]
     [(500, 2, 4), (200, 2, 4)]
     """
@@ -45,9 +45,7 @@ def trace(encoder: Encoder, passage: Passage) -> Iterator[Part]:
         for start in range(0, len(text), size):
             ids = torch.from_numpy(text[start : start + size])[:, None]
             seen: list[Tensor] = []
-            outputs, state = encoder.stack.run(
-                encoder.embedding(ids), state, resets=encoder.resets(ids), watch=seen.append
-            )
+            outputs, state = encoder(ids, state, watch=seen.append)
             layers = _by_layer(seen, encoder)
             if not layers.isfinite().all():
                 raise ChargenError(

@@ -11,7 +11,7 @@ from chargen.models.specs import Shapes, spec_of
 MOST = {"vocab_size": 1 << 22, "num_layers": 256, "hidden_size": 1 << 16, "embedding_size": 1 << 16}
 MOST_ROUNDS = 64
 CONNECTIONS = ("none", "residual", "highway")
-POOLINGS = ("final", "mean", "max", "concat")
+POOLINGS = ("final", "mean", "max", "concat")  # the last one is all others side by side
 
 
 @dataclass(frozen=True)
@@ -140,9 +140,14 @@ class ClassifierConfig(ModelConfig):
             raise ChargenError(f"a classifier needs at least two labels, not {self.num_labels}")
 
     @property
+    def poolings(self) -> tuple[str, ...]:
+        """The poolings that lie side by side."""
+        return POOLINGS[:-1] if self.pooling == "concat" else (self.pooling,)
+
+    @property
     def pooled_size(self) -> int:
-        """Size of a text's pooled outputs; `concat` has three poolings side by side."""
-        return self.encoder.output_size * (3 if self.pooling == "concat" else 1)
+        """Size of a text's pooled outputs."""
+        return self.encoder.output_size * len(self.poolings)
 
     def output_shapes(self) -> Shapes:
         """Name and shape of each weight above the encoder, in order."""

@@ -15,9 +15,9 @@ from torch.nn.functional import dropout
 from chargen.models.cells.cell import Cell
 from chargen.models.cells.registry import CELLS
 from chargen.models.config import EncoderConfig
-from chargen.models.connections import PLAIN, Connections
+from chargen.models.connections import Connections
 from chargen.models.dropout import NO_MASKS, Dropout, Masks, masked
-from chargen.models.stack import Stack, StackState
+from chargen.models.stack import Stack, StackState, Watch
 
 
 class Encoder(nn.Module):
@@ -35,21 +35,23 @@ class Encoder(nn.Module):
         make = partial(CELLS[config.cell], hidden_size=config.hidden_size, **config.cell_settings)
         sizes = config.input_sizes
         self.embedding = nn.Embedding(config.vocab_size, config.embedding_size)
-        self.layers = nn.ModuleList(make(size) for size in sizes)
-        self.backward_layers = nn.ModuleList(make(size) for size in sizes if config.bidirectional)
-        for layers in (self.layers, self.backward_layers):
-            for layer in layers[1:]:
+        layers = [make(size) for size in sizes]
+        backward_layers = [make(size) for size in sizes if config.bidirectional]
+        for cells in (layers, backward_layers):
+            for cell in cells[1:]:
                 for name in config.shared:
-                    setattr(layer, name, getattr(layers[0], name))
+                    setattr(cell, name, getattr(cells[0], name))
         nn.init.normal_(self.embedding.weight, std=0.1)
-        self.stack.initialise()
+        for cell in (*layers, *backward_layers):
+            cell.initialise()
+        self.layers, self.backward_layers = nn.ModuleList(layers), nn.ModuleList(backward_layers)
         self.connections = Connections(config.connections, config.layer_norm, sizes, config.output_size)
 
     @property
     def stack(self) -> Stack:
         """The layers and what lies between them; the weights are the encoder's."""
         layers, backward_layers = (cast("Sequence[Cell]", part) for part in (self.layers, self.backward_layers))
-        return Stack(layers, backward_layers, getattr(self, "connections", PLAIN))
+        return Stack(layers, backward_layers, self.connections)
 
     def initial_state(self, batch: int) -> StackState:
         """The zero state of `batch` streams."""
@@ -76,7 +78,12 @@ class Encoder(nn.Module):
         )
 
     def forward(
-        self, ids: Tensor, state: StackState | None = None, lengths: Tensor | None = None, masks: Masks = NO_MASKS
+        self,
+        ids: Tensor,
+        state: StackState | None = None,
+        lengths: Tensor | None = None,
+        masks: Masks = NO_MASKS,
+        watch: Watch | None = None,
     ) -> tuple[Tensor, StackState]:
         """Run the encoder over time. Before each BOS of `config.bos_id`, the state is set to zero.
 
@@ -85,6 +92,7 @@ class Encoder(nn.Module):
             state: Before the first step; None: zeros.
             lengths: Steps (B,) of each stream, the rest being padding; None: all T. Only backward layers need them.
             masks: From `draw_masks`, of the same B streams; none outside training.
+            watch: See `Stack.run`.
 
         Returns:
             Outputs (T, B, H), or (T, B, 2·H) if bidirectional; and the state of the forward layers after T steps.
@@ -93,7 +101,7 @@ class Encoder(nn.Module):
         inputs = masked(self._embed(ids, masks), masks.input)  # (T, B, E)
         resets = self.resets(ids)  # (T, B)
         resets = resets if resets is not None and resets.any() else None
-        outputs, after = self.stack.run(inputs, state, lengths, masks, resets)
+        outputs, after = self.stack.run(inputs, state, lengths, masks, resets, watch)
         return masked(outputs, masks.output), after
 
     def step(self, ids: Tensor, state: StackState) -> tuple[Tensor, StackState]:

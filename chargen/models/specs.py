@@ -138,7 +138,7 @@ SPECS: dict[str, CellSpec] = {
         state=("depth", "h", "m"),  # depth is the output: h and m along depth (B, 2·H)
         weights=grid_weights,
         matrices=("weight_time", "weight_depth"),
-        recurrent="weight_time",
+        recurrent="weight_time",  # whole, though half of its columns read what comes from below
         outputs=2,
         tieable=("weight_time", "bias_time", "weight_depth", "bias_depth"),
     ),

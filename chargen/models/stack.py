@@ -34,11 +34,6 @@ class Stack:
     backward_layers: Sequence[Cell] = ()  # as many, which read from the end, or none
     connections: Connections = PLAIN
 
-    def initialise(self) -> None:
-        """Set the layers' weights to the random values that training starts from."""
-        for layer in (*self.layers, *self.backward_layers):
-            layer.initialise()
-
     def initial_state(self, batch: int) -> StackState:
         """The zero state of `batch` streams, of the forward layers."""
         return tuple(layer.initial_state(batch) for layer in self.layers)

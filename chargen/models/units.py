@@ -6,10 +6,11 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Mapping
+from operator import index
 from typing import NamedTuple
 
 from chargen.errors import ChargenError
-from chargen.models.config import EncoderConfig
+from chargen.models.config import ClassifierConfig, EncoderConfig
 
 Clamps = Mapping[tuple[int, int], float]  # values by layer and unit
 
@@ -28,16 +29,24 @@ class Unit(NamedTuple):
         return f"{self.layer}.{self.unit}"
 
 
-def parse_unit(text: str) -> Unit:
-    """Read LAYER.UNIT; ChargenError for anything else.
+def parse_unit(named: str | tuple[int, int]) -> Unit:
+    """Read LAYER.UNIT, or (layer, unit); ChargenError for anything else.
 
-    >>> parse_unit("0.42")
-    Unit(layer=0, unit=42)
+    >>> parse_unit("0.42"), parse_unit((0, 42))
+    (Unit(layer=0, unit=42), Unit(layer=0, unit=42))
     """
-    if not re.fullmatch(r"\d{1,9}\.\d{1,9}", text, re.ASCII):
-        raise ChargenError(f"{text!r} is no unit: name one as LAYER.UNIT, such as 0.42, both counted from 0")
-    layer, _, unit = text.partition(".")
-    return Unit(int(layer), int(unit))
+    try:
+        if isinstance(named, str):
+            if not re.fullmatch(r"\d{1,9}\.\d{1,9}", named, re.ASCII):
+                raise ValueError(named)
+            layer, unit = map(int, named.split("."))
+        else:
+            layer, unit = map(index, named)
+    except (TypeError, ValueError):
+        raise ChargenError(
+            f"{named!r} is no unit: name one as LAYER.UNIT, such as 0.42, both counted from 0"
+        ) from None
+    return Unit(layer, unit)
 
 
 def layer_count(config: EncoderConfig) -> int:
@@ -60,15 +69,31 @@ def clamps_by_layer(clamps: Clamps, config: EncoderConfig) -> dict[int, dict[int
     """The values to hold, by layer and then by unit.
 
     Raises:
-        ChargenError: The model has no such unit, or a value is not finite.
+        ChargenError: A key names no unit, the model has no such unit, or a value is not finite.
 
     >>> clamps_by_layer({(1, 7): 0.5, (1, 8): -1.0}, EncoderConfig(vocab_size=9))
     {1: {7: 0.5, 8: -1.0}}
     """
     found: dict[int, dict[int, float]] = defaultdict(dict)
-    for (layer, unit), value in clamps.items():
+    for named, value in clamps.items():
+        layer, unit = parse_unit(named)
         check_unit(layer, unit, config)
         if not math.isfinite(value):
             raise ChargenError(f"unit {layer}.{unit} cannot be held at {value}: give a finite number")
         found[layer][unit] = value
     return dict(found)
+
+
+def pooled_unit(output: int, config: ClassifierConfig) -> tuple[Unit, str]:
+    """The unit behind one of a classifier's pooled outputs, and how it is pooled.
+
+    With residual connections or layer normalisation, what is pooled is the unit's output after them.
+
+    >>> config = ClassifierConfig(EncoderConfig(9, num_layers=2, hidden_size=4, bidirectional=True), 2, "concat")
+    >>> pooled_unit(0, config), pooled_unit(13, config)
+    ((Unit(layer=1, unit=0), 'final'), (Unit(layer=3, unit=1), 'mean'))
+    """
+    encoder = config.encoder
+    pooling, column = divmod(output, encoder.output_size)
+    backwards, unit = divmod(column, encoder.layer_output_size)
+    return Unit(encoder.num_layers - 1 + backwards * encoder.num_layers, unit), config.poolings[pooling]

@@ -14,7 +14,7 @@ from chargen.errors import ChargenError, ReportedError
 from chargen.hardware import MIN_SPEEDUP, autocast, bf16_speedup, choose_precision
 from chargen.kinds import kind_of
 from chargen.models.cells.registry import CELLS
-from chargen.models.config import ModelConfig
+from chargen.models.config import EncoderConfig, ModelConfig
 from chargen.models.dropout import Dropout
 from chargen.models.ngrams import NgramClassifier
 from chargen.models.specs import spec_of
@@ -102,6 +102,30 @@ def dropout_settings(options: ChosenLanguageModelOptions | ChosenClassifierOptio
         output=options.dropout,
         recurrent=options.weight_drop,
     )
+
+
+def check_effects(encoder: EncoderConfig) -> None:
+    """Refuse settings that change nothing in an encoder of this shape.
+
+    Raises:
+        ChargenError: There is no layer for a path around it, none to share weights with, or no matrix for the rank.
+    """
+    if encoder.num_layers == 1 and encoder.tied_layers:
+        raise ChargenError(
+            "a single layer has none to share weights with: leave out --tied-layers, or set --num-layers 2"
+        )
+    if encoder.connections != "none" and encoder.output_size not in encoder.input_sizes:
+        raise ChargenError(
+            f"--connections {encoder.connections} leads around layers that read as many numbers as they put out, but "
+            f"the only layer reads {encoder.embedding_size} and puts out {encoder.output_size}: set --num-layers 2"
+        )
+    if encoder.rank and not encoder.rounds:
+        raise ChargenError(f"with --rounds 0 there are no scaling matrices for --rank {encoder.rank}: leave one out")
+    if encoder.rank > encoder.hidden_size:
+        raise ChargenError(
+            f"--rank {encoder.rank} is more than the rank of any scaling matrix of {encoder.hidden_size} units: "
+            "set it to less, or to 0 for full matrices"
+        )
 
 
 def resolve_precision(name: str, cell: str, device: torch.device) -> tuple[str, list[str]]:

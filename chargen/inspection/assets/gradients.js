@@ -51,16 +51,18 @@ function gradientsTab({ gradients, dependence, text: { symbols, starts } }) {
 
   function medians() {
     const distances = DISTANCES.filter((back) => gradients.every(({ median }) => back <= median.length));
-    const rows = gradients.map((curve) => [visible(title(curve)), ...distances.map((back) => curve.median[back - 1].toExponential(1).replace("-", "−"))]);
+    const rows = gradients.map((curve) => [visible(title(curve)), ...distances.map((back) => exponential(curve.median[back - 1]))]);
     return table("Median norm of the gradient, by tokens back.", ["model", ...distances.map(String)], rows);
   }
 
+  const exponential = (norm) => (norm === null ? "∞" : norm.toExponential(1).replace("-", "−"));
+
   function dependenceParts() {
-    const { places } = dependence;
-    const slider = el("input", { id: "prediction", type: "range", min: 0, max: places.length - 1, value: 0 });
+    const { positions } = dependence;
+    const slider = el("input", { id: "prediction", type: "range", min: 0, max: positions.length - 1, value: 0 });
     const answer = el("div", { class: "excerpt" });
     const refresh = () => {
-      slider.setAttribute("aria-valuetext", `token ${whole(places[slider.value] + 1)}, ${alone(symbols[places[slider.value]])}`);
+      slider.setAttribute("aria-valuetext", `token ${whole(positions[slider.value] + 1)}, ${alone(symbols[positions[slider.value]])}`);
       answer.replaceChildren(...dependsOn(Number(slider.value)));
     };
     const turn = (by) => () => ((slider.value = Number(slider.value) + by), refresh());
@@ -79,7 +81,7 @@ function gradientsTab({ gradients, dependence, text: { symbols, starts } }) {
   }
 
   function dependsOn(number) {
-    const place = dependence.places[number], influence = dependence.influence[number];
+    const place = dependence.positions[number], influence = dependence.influence[number];
     const first = Math.max(place - influence.length, ...starts.filter((start) => start <= place));
     const top = Math.max(...influence.map(Math.abs)) || 1;
     const pieces = [];

@@ -9,12 +9,11 @@ async function opened() {
 }
 
 function drawHead({ model, kind, units, text, reading, notes }) {
-  const characters = text.symbols.reduce((count, symbol) => count + [...symbol].length, 0);
   document.title = `${visible(model)}: inside`;
   document.getElementById("model").textContent = visible(model);
   const facts = [`${kind.replaceAll("-", " ")} of ${plural(units.layers, "layer")} of ${whole(units.per_layer)} units`];
-  facts.push(`${whole(characters)} characters of text (${visible(text.source)})`);
-  if (reading) facts.push(`${decimals(reading.bits.reduce((sum, bits) => sum + bits, 0) / Math.max(1, characters), 3)} bits per character`);
+  facts.push(`${whole(text.characters)} characters of text (${visible(text.source)})`);
+  if (reading) facts.push(`${decimals(reading.bits.reduce((sum, bits) => sum + bits, 0) / text.characters, 3)} bits per character`);
   document.getElementById("about").textContent = facts.join(" · ");
   document.getElementById("notes").replaceChildren(...notes.map((note) => el("li", {}, visible(note))));
 }

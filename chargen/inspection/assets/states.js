@@ -2,13 +2,13 @@
 
 function statesTab({ states }) {
   if (!states) return null;
-  const { texts, labels, places, explained, clusters } = states;
+  const { texts, labels, coordinates, explained, clusters } = states;
   const intro =
     "Each point is a line or a text, placed by the mean of the model’s states over it (two principal components): points " +
     `that are near were much the same to the model. The picture shows ${percent(explained[0] + explained[1])} of all differences.`;
   const names = clusters.map((cluster) => `cluster ${cluster + 1}`);
   const groupings = { ...(labels.length ? { label: labels } : {}), cluster: names };
-  const order = [...places.keys()].sort((one, other) => places[one][0] - places[other][0]);
+  const order = [...coordinates.keys()].sort((one, other) => coordinates[one][0] - coordinates[other][0]);
   let by = Object.keys(groupings)[0], current = -1;
 
   function draw(panel) {
@@ -48,7 +48,7 @@ function statesTab({ states }) {
   }
 
   function points(width, choose) {
-    const range = (axis) => [Math.min(...places.map((place) => place[axis])), Math.max(...places.map((place) => place[axis]))];
+    const range = (axis) => [Math.min(...coordinates.map((point) => point[axis])), Math.max(...coordinates.map((point) => point[axis]))];
     const axis = (number, name) => {
       const [low, high] = range(number);
       const at = (value) => (high > low ? 0.03 + (0.94 * (value - low)) / (high - low) : 0.5);
@@ -58,7 +58,7 @@ function statesTab({ states }) {
     const height = Math.min(520, Math.max(300, width * 0.7));
     const { node, x, y } = plot({ width, height, left: 8, bottom: 24, x: axis(0, "first"), y: axis(1, "second"), label });
     const own = groups(), shade = new Map(own.map((group) => [group, hue(group)]));
-    places.forEach(([across, up], at) => {
+    coordinates.forEach(([across, up], at) => {
       const events = { onpointerenter: () => choose(at), onclick: () => choose(at) };
       node.append(svg("circle", { class: `point ${shade.get(groupings[by][at])}`, "data-at": at, cx: x(across), cy: y(up), r: 4.5, ...events }));
     });
@@ -66,7 +66,7 @@ function statesTab({ states }) {
   }
 
   function numbers() {
-    const rows = order.map((at) => [visible(texts[at]).slice(0, 200), ...(labels.length ? [visible(labels[at])] : []), names[at], ...places[at].map((place) => decimals(place))]);
+    const rows = order.map((at) => [visible(texts[at]).slice(0, 200), ...(labels.length ? [visible(labels[at])] : []), names[at], ...coordinates[at].map((place) => decimals(place))]);
     const node = table("All points, from left to right.", ["text", ...(labels.length ? ["label"] : []), "cluster", "first", "second"], rows);
     node.classList.add("tall");
     return node;

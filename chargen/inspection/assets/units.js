@@ -1,6 +1,6 @@
 // Any unit along the text, and the units that tell something about it.
 
-function unitsTab({ text, units, properties, left_out: leftOut, model, reading }) {
+function unitsTab({ text, units, properties, left_out: leftOut, argument, reading }) {
   const intro =
     "The output of one unit after each character: warm where it is above 0, cool where below. The table names the unit " +
     "that tells each property of the text best, on text that did not choose it; believe a score that is clearly above " +
@@ -97,8 +97,7 @@ function unitsTab({ text, units, properties, left_out: leftOut, model, reading }
     const sentence = el("p", {}, el("strong", {}, `Unit ${shown}`), ` goes from ${decimals(low)} to ${decimals(high)}.${tells}${short}`);
     if (!reading) return [sentence]; // a classifier writes nothing
     const held = quantile(values, found && !found.best.rises ? 0.05 : 0.95).toFixed(2);
-    const name = /^[\w./-]+$/.test(model) ? model : `"${model}"`;
-    const command = `chargen sample -m ${name} --clamp ${shown}=${held}`;
+    const command = `chargen sample -m ${argument} --clamp ${shown}=${held}`;
     return [sentence, el("p", { class: "muted" }, "Hold it while the model writes: ", el("code", { class: "command" }, command))];
   }
 

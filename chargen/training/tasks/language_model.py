@@ -33,6 +33,7 @@ from chargen.training.recipes import DEFAULT_CELL, SEQUENCE_LENGTH, Speed, langu
 from chargen.training.setup import (
     Context,
     Prepared,
+    check_effects,
     check_same_text,
     copy_weights,
     dropout_settings,
@@ -189,6 +190,8 @@ def prepare_language_model(options: LanguageModelOptions, context: Context) -> P
     config = model_config(chosen, data.tokenizer, data.tokenizer.bos_id if chosen.documents else None)
     if context.resumed:  # earlier versions reset no state
         config = context.resumed.model_config(LanguageModelConfig)
+    elif not context.source:
+        check_effects(config.encoder)
     model = LanguageModel(config).to(device)
     if context.source:
         copy_weights(model, context.source)

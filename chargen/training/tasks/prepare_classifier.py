@@ -43,6 +43,7 @@ from chargen.training.recipes import DEFAULT_CELL
 from chargen.training.setup import (
     Context,
     Prepared,
+    check_effects,
     check_same_text,
     copy_weights,
     dropout_settings,
@@ -86,6 +87,8 @@ def prepare_classifier(options: ClassifierOptions, context: Context) -> Prepared
     if options.probe:
         return _prepare_probe(probe_recipe(asked), encoded, context, notes)
     chosen = classifier_recipe(asked, len(encoded.train), context.workers.size, world.size)
+    if not (context.resumed or context.source):
+        check_effects(model_config(chosen, encoded.tokenizer, len(encoded.data.labels)).encoder)
     ngrams, more = _fit_ngrams(chosen, encoded.data, world)
     notes += more
     learns_first = _learns_language_first(options, chosen, encoded, ngrams, context)

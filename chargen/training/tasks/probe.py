@@ -19,6 +19,7 @@ import torch
 from chargen.errors import ChargenError
 from chargen.models.classifier import embeddings
 from chargen.models.config import ClassifierConfig
+from chargen.models.units import pooled_unit
 from chargen.runs.folder import Run
 from chargen.training.distributed import ALONE
 from chargen.training.events import Done, Evaluated, Event, Note, Started
@@ -206,22 +207,19 @@ def units_note(head: Head, config: ClassifierConfig, labels: Sequence[str]) -> s
     """A sentence on how many units carry the decision, and which ones most."""
     described = [_describe(head, unit, config, labels) for unit in head.units[:SHOWN].tolist()]
     strongest = ", ".join(
-        f"output {unit['output']} ({unit['pooling']}) {'for' if unit['weight'] > 0 else 'against'} {unit['label']!r}"
+        f"{unit['unit']} ({unit['pooling']}) {'for' if unit['weight'] > 0 else 'against'} {unit['label']!r}"
         for unit in described
     )
     count = f"{len(head.units):,} of {head.weight.shape[1]:,} pooled outputs carry the decision"
     return f"{count}; the strongest: {strongest}" if strongest else count
 
 
-def _describe(head: Head, unit: int, config: ClassifierConfig, labels: Sequence[str]) -> dict[str, Any]:
-    """The encoder output that a unit is, how it is pooled, and the label for which its weight is largest."""
-    pooling, output = config.pooling, unit
-    if pooling == "concat":
-        part, output = divmod(unit, config.encoder.output_size)
-        pooling = ("final", "mean", "max")[part]
-    own = head.scaled[:, unit]
+def _describe(head: Head, output: int, config: ClassifierConfig, labels: Sequence[str]) -> dict[str, Any]:
+    """The unit behind a pooled output, how it is pooled, and the label for which its weight is largest."""
+    unit, pooling = pooled_unit(output, config)
+    own = head.scaled[:, output]
     label = int(own.argmax() if own.max() >= -own.min() else own.argmin())
-    return {"output": output, "pooling": pooling, "label": labels[label], "weight": round(float(own[label]), 6)}
+    return {"unit": str(unit), "pooling": pooling, "label": labels[label], "weight": round(float(own[label]), 6)}
 
 
 @torch.no_grad()
