@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import statistics
 import tempfile
 import time
@@ -31,11 +30,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-from recipes import TEXTS
+from recipes import TEXTS, sources_of
 
 from chargen.api.load import load_language_model
 from chargen.models.config import EncoderConfig, LanguageModelConfig, weight_shapes
-from chargen.training.events import Done
+from chargen.training.events import outcome
 from chargen.training.options import LanguageModelOptions
 from chargen.training.start import start
 
@@ -181,16 +180,11 @@ def run(job: Job) -> Result:
     """Train, and write with what was trained."""
     shape = SHAPE | CONTESTANTS[job.name]
     shape = {"cell": job.name.partition(",")[0], **shape}
-    data = os.environ.get("CHARGEN_BENCH_DATA", "data")
-    options: dict[str, Any] = {
-        name: tuple(path.format(data=data) for path in paths) for name, paths in TEXTS[job.text].items()
-    }
-    options |= shape | {"hidden_size": hidden_size(shape), "learning_rate": job.rate, "seed": job.seed}
-    options |= {"steps": job.steps, "minutes": job.minutes} | FIXED
+    options: dict[str, Any] = sources_of(job.text) | shape | FIXED
+    options |= {"hidden_size": hidden_size(shape), "learning_rate": job.rate, "seed": job.seed}
+    options |= {"steps": job.steps, "minutes": job.minutes}
     with tempfile.TemporaryDirectory(prefix="chargen-cells-") as folder:
-        done = next(
-            event for event in start(LanguageModelOptions(**options), Path(folder, "run")) if isinstance(event, Done)
-        )
+        done = outcome(start(LanguageModelOptions(**options), Path(folder, "run")))
         curve = [json.loads(line) for line in (done.run.path / "metrics.jsonl").read_text().splitlines()]
         writer = load_language_model(done.run.path)
         began = time.perf_counter()

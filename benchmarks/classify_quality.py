@@ -40,7 +40,7 @@ from labelled_sets import SETS, Split
 from chargen.classification.labeller import Labeller
 from chargen.evaluation.calibration import calibration_error, error_by_chance, softmax, wilson_interval
 from chargen.text.labelled import LabelledSet
-from chargen.training.events import Done
+from chargen.training.events import outcome
 from chargen.training.options import ClassifierOptions
 from chargen.training.start import start
 
@@ -107,7 +107,7 @@ def ours(split: Split, seed: int, minutes: float, options: dict[str, Any]) -> La
         inputs = (write(Path(folder) / "train.csv", split.train),)
         val = (write(Path(folder) / "val.csv", split.validation),) if split.validation else ()
         asked = ClassifierOptions(inputs=inputs, val=val, minutes=minutes, seed=seed, **options)
-        run = next(event.run for event in start(asked, Path(folder) / "run") if isinstance(event, Done))
+        run = outcome(start(asked, Path(folder) / "run")).run
         return Labeller(run)
 
 

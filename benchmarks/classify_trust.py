@@ -22,7 +22,7 @@ from sklearn.metrics import roc_auc_score
 from chargen.classification.labeller import Labeller, threshold_of
 from chargen.evaluation.calibration import softmax
 from chargen.text.labelled import read_labelled
-from chargen.training.events import Done
+from chargen.training.events import outcome
 from chargen.training.options import ClassifierOptions
 from chargen.training.start import start
 
@@ -45,7 +45,7 @@ def main(splits: int, minutes: float, isa: str | None, busy: int) -> None:
         train, test = everything.select(order[:end]), everything.select(order[end:])
         with tempfile.TemporaryDirectory() as folder, neighbours(busy):
             asked = ClassifierOptions(inputs=(write(Path(folder) / "train.csv", train),), minutes=minutes, seed=split)
-            run = next(event.run for event in start(asked, Path(folder) / "run") if isinstance(event, Done))
+            run = outcome(start(asked, Path(folder) / "run")).run
             labeller, threshold = Labeller(run), threshold_of(run, TARGET)[0]
         probs = softmax(labeller.combined(own := labeller.read(test.texts)))
         assert labeller.ngrams and own.familiar is not None

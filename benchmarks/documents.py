@@ -24,7 +24,7 @@ from chargen.models.language_model import LanguageModel
 from chargen.models.weights import load_weights
 from chargen.runs.folder import Run
 from chargen.text.text_data import load_text
-from chargen.training.events import Done
+from chargen.training.events import outcome
 from chargen.training.options import LanguageModelOptions
 from chargen.training.start import start
 from chargen.training.tasks import language_model
@@ -68,7 +68,7 @@ def train(options: LanguageModelOptions, path: Path, *, carry: bool) -> Run:
     if carry:
         language_model.model_config = lambda options, tokenizer, bos_id=None: made(options, tokenizer)
     try:
-        return next(event for event in start(options, path) if isinstance(event, Done)).run
+        return outcome(start(options, path)).run
     finally:
         language_model.model_config = made
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import click
 
-from chargen.training.events import Done
+from chargen.training.events import outcome
 from chargen.training.options import LanguageModelOptions, options_of
 from chargen.training.start import start
 
@@ -74,12 +74,17 @@ def main(words: tuple[str, ...], text: str, steps: int, minutes: float | None, f
         raise click.UsageError("--first is for --minutes and tinyshakespeare: streams follow the text's length")
     if first is not None and not 0 < first <= 1_000_000:
         raise click.UsageError("--first is from 1 to 1,000,000: the last tenth of tinyshakespeare measures")
-    data = os.environ.get("CHARGEN_BENCH_DATA", "data")
-    sources = {name: tuple(path.format(data=data) for path in paths) for name, paths in TEXTS[text].items()}
+    sources = sources_of(text)
     with tempfile.TemporaryDirectory(prefix="chargen-recipes-") as folder:
         if first:
-            sources = cut(Path(data, "tinyshakespeare.txt"), first, Path(folder))
+            sources = cut(Path(sources["inputs"][0]), first, Path(folder))
         compare(words, sources, steps, minutes, seed)
+
+
+def sources_of(text: str) -> dict[str, tuple[str, ...]]:
+    """The options that name one of TEXTS."""
+    data = os.environ.get("CHARGEN_BENCH_DATA", "data")
+    return {name: tuple(path.format(data=data) for path in paths) for name, paths in TEXTS[text].items()}
 
 
 def cut(text: Path, first: int, folder: Path) -> dict[str, tuple[str, ...]]:
@@ -108,7 +113,7 @@ def compare(
             budget = {"minutes": minutes}
         options = LanguageModelOptions(**(sources | {"seed": seed} | budget | changes))
         with tempfile.TemporaryDirectory(prefix="chargen-recipes-") as folder:
-            done = next(event for event in start(options, Path(folder, "run")) if isinstance(event, Done))
+            done = outcome(start(options, Path(folder, "run")))
             chosen = options_of(done.run, LanguageModelOptions)
         found, shape = done.summary, f"{chosen.cell} {chosen.num_layers}x{chosen.hidden_size}"
         print(

@@ -14,7 +14,6 @@ a line of the file that --results names, and is not made again.
 from __future__ import annotations
 
 import json
-import os
 import random
 import tempfile
 from dataclasses import asdict, dataclass
@@ -23,9 +22,9 @@ from typing import Any
 
 import click
 from cells import hidden_size, read
-from recipes import TEXTS
+from recipes import sources_of
 
-from chargen.training.events import Done
+from chargen.training.events import outcome
 from chargen.training.options import LanguageModelOptions
 from chargen.training.start import start
 
@@ -96,20 +95,14 @@ def settings(cell: str, number: int) -> dict[str, Any]:
 
 def run(trial: Trial) -> dict[str, Any]:
     """Train, and say what was found."""
-    data = os.environ.get("CHARGEN_BENCH_DATA", "data")
     chosen = settings(trial.cell, trial.number)
     shape: dict[str, Any] = {
         name: chosen[name] for name in ("cell", "num_layers", "embedding_size", "rounds", "rank") if name in chosen
     }
-    options: dict[str, Any] = {
-        name: tuple(path.format(data=data) for path in paths) for name, paths in TEXTS["ptb-char"].items()
-    }
-    options |= chosen | {"hidden_size": hidden_size(shape), "steps": trial.steps, "seed": trial.seed}
-    options |= {"batch_size": 128, "sequence_length": 32}
+    options: dict[str, Any] = sources_of("ptb-char") | chosen | {"batch_size": 128, "sequence_length": 32}
+    options |= {"hidden_size": hidden_size(shape), "steps": trial.steps, "seed": trial.seed}
     with tempfile.TemporaryDirectory(prefix="chargen-cells-") as folder:
-        done = next(
-            event for event in start(LanguageModelOptions(**options), Path(folder, "run")) if isinstance(event, Done)
-        )
+        done = outcome(start(LanguageModelOptions(**options), Path(folder, "run")))
     return {
         "settings": {name: value for name, value in chosen.items() if name not in ("cell", "num_layers")},
         "hidden_size": options["hidden_size"],

@@ -182,7 +182,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def _train(self, examples: LabelledSet) -> RunInMemory:
-        from chargen.training.events import Done
+        from chargen.training.events import outcome
         from chargen.training.options import ClassifierOptions
         from chargen.training.start import start
 
@@ -190,10 +190,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         options = ClassifierOptions(inputs=(), **parameters)
         with tempfile.TemporaryDirectory(prefix="chargen-") as temporary:
             path = Path(temporary) / "run" if self.out is None else Path(self.out)
-            for event in start(options, path, overwrite=self.overwrite, examples=examples):
-                if isinstance(event, Done):
-                    return in_memory(event.run)
-        raise AssertionError("a training ends with Done")
+            return in_memory(outcome(start(options, path, overwrite=self.overwrite, examples=examples)).run)
 
     def _set_run(self, run: RunInMemory) -> None:
         """Set the fitted attributes from a run."""

@@ -21,7 +21,7 @@ from chargen.models.weights import load_weights
 from chargen.runs.folder import Run
 from chargen.runs.inputs import own_texts
 from chargen.runs.search import find_run
-from chargen.training.events import Done
+from chargen.training.events import outcome
 from chargen.training.options import LanguageModelOptions, options_of
 from chargen.training.start import start
 
@@ -149,7 +149,4 @@ def _trained_briefly(cell: str, run: Run, path: Path) -> Run:
     own, texts = options_of(run, LanguageModelOptions), own_texts(run)
     same = {name: getattr(own, name) for name in READING}
     options = LanguageModelOptions(inputs=texts.inputs, val=texts.val, cell=cell, **same, **BRIEF)
-    for event in start(options, path):
-        if isinstance(event, Done):
-            return event.run
-    raise AssertionError("a training ends with Done")
+    return outcome(start(options, path)).run

@@ -10,7 +10,7 @@ from chargen.api.classifier import TextClassifier
 from chargen.api.writer import TextWriter
 from chargen.kinds import CLASSIFIER, LANGUAGE_MODEL, kind_of
 from chargen.runs.folder import Run
-from chargen.training.events import Done, Event
+from chargen.training.events import Event, outcome
 from chargen.training.options import ClassifierOptions, LanguageModelOptions, Options, make_options
 from chargen.training.start import start
 
@@ -87,9 +87,10 @@ def _run(
     """Train, and return the run."""
     named = tuple(map(str, inputs)) or (kind_of(kind).default_input,)
     request = make_options(options_type, inputs=named, **options)
-    for event in start(request, None if out is None else Path(out), overwrite=overwrite):
+
+    def seen(event: Event) -> Event:
         if on_event:
             on_event(event)
-        if isinstance(event, Done):
-            return event.run
-    raise RuntimeError("a training ends with Done")
+        return event
+
+    return outcome(map(seen, start(request, None if out is None else Path(out), overwrite=overwrite))).run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,3 +61,11 @@ class Done:
 
 
 Event = Note | Started | Step | Evaluated | Done
+
+
+def outcome(events: Iterable[Event]) -> Done:
+    """Go through the events of a training to its end."""
+    for event in events:
+        if isinstance(event, Done):
+            return event
+    raise RuntimeError("a training ends with Done")
