@@ -27,6 +27,15 @@ class ReportedError(ChargenError):
     """An error of one process, raised in the others too so that all stop; the first process has printed it."""
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, for messages.
+
+    >>> counted(1, "text"), counted(2000, "text")
+    ('1 text', '2,000 texts')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def abridge(message: str) -> str:
     """Shorten what a message quotes to MOST characters each, and the message to three times as many.
 

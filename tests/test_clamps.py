@@ -110,6 +110,11 @@ def test_what_cannot_be_held_is_said_in_a_sentence(text_run: str, clamp: str, co
     assert sentence in refused("sample", "-m", text_run, "--clamp", clamp, code=code)
 
 
+def test_a_unit_is_held_at_one_value(text_run: str) -> None:
+    sentence = refused("sample", "-m", text_run, "--clamp", "0.1=1", "--clamp", "0.1=-1", code=2)
+    assert "unit 0.1 is held twice: leave one out" in sentence
+
+
 def test_from_python_a_unit_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     config = LanguageModelConfig(EncoderConfig(TOKENIZER.vocab_size, "gru", 1, 5, 4))
     writer = chargen.load_language_model(write_run(tmp_path / "run", config, TOKENIZER).path)

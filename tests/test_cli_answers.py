@@ -74,7 +74,7 @@ def test_a_threshold_leaves_out_what_is_not_sure() -> None:
 def test_texts_unlike_training_are_flagged_where_n_grams_can_tell() -> None:
     found = call("classify", "-m", "./mail", "--json", "good film 1", "ΩΩΩ ЖЖЖ")
     assert [json.loads(line)["familiar"] for line in found.stdout.splitlines()] == [True, False]
-    assert found.stderr.splitlines()[-1] == "unlike anything that ./mail was trained on: 1 of the texts"
+    assert found.stderr.splitlines()[-1] == "texts unlike anything that ./mail was trained on: 1"
     assert call("classify", "-m", "./mail", "--threshold", "0.01", "ΩΩΩ ЖЖЖ").stdout.startswith("unsure\t")
     silent = call("classify", "-m", "./plain", "--json", "ΩΩΩ ЖЖЖ")
     assert "familiar" not in json.loads(silent.stdout) and "unlike" not in silent.stderr

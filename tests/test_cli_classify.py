@@ -162,7 +162,7 @@ def test_a_labelled_table_keeps_its_columns(name: str, delimiter: str) -> None:
     assert rows[0] == ["text", "label", "predicted_label", "probability"]
     assert [tuple(row[:2]) for row in rows[1:]] == [ODD, ("", "2"), ("good", "3")]
     assert rows[1][2] in ("0", "1") and 0.5 <= float(rows[1][3]) <= 1
-    assert rows[2][2:] == ["", ""] and "blank, and so without a label: 1 of the texts" in shown.stderr
+    assert rows[2][2:] == ["", ""] and "blank texts, which get no label: 1" in shown.stderr
 
 
 @pytest.mark.usefixtures("run")
@@ -259,7 +259,7 @@ def test_what_is_blank_gets_no_label(tmp_path: Path) -> None:
     shown = call("classify", "-m", "./mail", "--file", str(tmp_path / "lines.txt"))
     lines = shown.stdout.split("\n")
     assert lines[1:3] == ["\t", "\t"] and lines[0][:1] in "01" and lines[3][:1] in "01"
-    assert "blank, and so without a label: 2 of the texts" in shown.stderr
+    assert "blank texts, which get no label: 2" in shown.stderr
     assert call("classify", "-m", "./mail", "").stdout == "\t\n"
     assert json.loads(call("classify", "-m", "./mail", "--json", "").stdout)["label"] is None
 

@@ -111,7 +111,7 @@ def test_what_was_held_out_is_read_and_other_runs_and_cells_are_compared(
         monkeypatch.setitem(__import__("chargen.api.inspected_gradients", fromlist=["BRIEF"]).BRIEF, name, value)
     for cell in ("gru", "rnn"):
         call("train", "book.txt", *SMALL, "--cell", cell, "--steps", "4", "--quiet", "-o", f"runs/{cell}")
-    comparing = ("--compare", "runs/rnn", "--compare", "lstm, mingru")
+    comparing = ("--compare", "runs/rnn, lstm", "--compare", "mingru")
     result = call("inspect", "-m", "runs/gru", *comparing, "--plot", "gradients.svg")
     picture = Path("gradients.svg").read_text(encoding="utf-8")
     assert "plot: gradients.svg" in result.stderr and "gates of layer 0" in picture and "lstm, untrained" in picture
@@ -127,7 +127,7 @@ def test_what_was_held_out_is_read_and_other_runs_and_cells_are_compared(
     assert sorted(path.name for path in Path("runs").iterdir()) == ["gru", "rnn"]
 
 
-def test_a_classifier_is_inspected_on_the_texts_it_held_out(workplace: Path) -> None:
+def test_a_classifier_is_inspected_on_the_texts_it_held_out(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = ("--hidden-size", "6", "--embedding-size", "5", "--steps", "20", "--device", "cpu", "--quiet")
     call("train", "reviews.csv", "--task", "classify", *sizes, "-o", "runs/reviews")
     result = call("inspect", "-m", "runs/reviews")
@@ -140,6 +140,9 @@ def test_a_classifier_is_inspected_on_the_texts_it_held_out(workplace: Path) -> 
     call("inspect", "-m", "runs/reviews", "--plot", "gates.png")
     assert Path("gates.png").read_bytes()[1:4] == b"PNG"
     assert "has no suffix of a picture" in refused("inspect", "-m", "runs/reviews", "--plot", "gates.xyz")
+    with monkeypatch.context() as changed:
+        changed.setattr("chargen.runs.folder.Run.scales", lambda run: np.array([0.0, 1.0]))
+        assert "n-grams alone decide in this classifier" in call("inspect", "-m", "runs/reviews").stderr
     table = inspected("reviews.csv", "-m", "runs/reviews", "-l", "40")
     assert {decision["truth"] for decision in table["decisions"]} == {None}
     assert "runs/reviews is a classifier" in refused("inspect", "-m", "runs/reviews", "--compare", "rnn")
@@ -154,7 +157,7 @@ def test_a_classifier_is_inspected_on_the_texts_it_held_out(workplace: Path) -> 
         ((), "", "there is no text in standard input"),
         ((), "abz", "the text has characters that {} never saw, 'z': leave them out, or train on them"),
         (("--compare", "nosuch"), TEXT, "nosuch"),
-        (("--compare", "nosuch"), "ab", "nosuch"),
+        (("--compare", "nosuch"), "ab", "or compare with a cell: "),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence(
@@ -201,6 +204,8 @@ def test_from_python_too(text_run: str) -> None:
         chargen.inspect(text_run, "ab", length=0)
     with pytest.raises(ChargenError, match=r"there is no unit 0\.99"):
         chargen.inspect(text_run, "ab", units=[(0, 99)])
+    with pytest.raises(ChargenError, match=r"unit 0\.99 was not kept for all tokens"):
+        chargen.inspect(text_run, "ab").survey.unit((0, 99))
     for unit in ((0, 1.5), (0,), "0", 3):
         with pytest.raises(ChargenError, match=r"is no unit: name one as LAYER\.UNIT"):
             chargen.inspect(text_run, "ab", units=[unit])  # type: ignore[list-item]

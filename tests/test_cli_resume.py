@@ -28,13 +28,15 @@ def test_a_run_may_go_on_in_another_precision() -> None:
 def test_resume_goes_on_and_config_replays() -> None:
     call("train", "book.txt", "--steps", "10", *SMALL)
     resumed = call("train", "book.txt", "--resume", "--steps", "15")
-    assert "going on from step 10" in resumed.stderr
+    assert "going on from step 10" in resumed.stderr and "nothing left to do" not in resumed.stderr
+    idle = call("train", "book.txt", "--resume", "--steps", "15").stderr
+    assert "there was nothing left to do: give a larger --minutes, --epochs or --steps to go on" in idle
     run = load_run(Path("checkpoints/book"))
     assert run.summary()["steps"] == 15
     config = "checkpoints/book/config.json"
     call("train", "--config", config, "--out", "again", "--precision", run.config["options"]["precision"])
     assert load_run(Path("again")).summary()["steps"] == 15
-    call("train", "--config", config, "--out", "third", "--precision", run.config["options"]["precision"])
+    call("train", "--config", "checkpoints/book", "--out", "third", "--precision", run.config["options"]["precision"])
     again, third = (load_run(Path(name)).weights() for name in ("again", "third"))
     assert all((again[name] == third[name]).all() for name in again)
     call("train", "--config", config, "--out", "longer", "--epochs", "0.5", "--hidden-size", "6")

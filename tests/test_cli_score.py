@@ -32,7 +32,7 @@ def test_score_prints_a_line_a_symbol(text_run: str, tmp_path: Path) -> None:
     found = re.search(r"6 characters, (.+) nats or (.+) bits", result.stderr)
     assert found
     assert [float(number) for number in found.groups()] == pytest.approx([nats, nats / math.log(2)], abs=1e-3)
-    assert "never saw them: 1 characters" in result.stderr
+    assert "never saw them: 1" in result.stderr
     record = json.loads(score_command("-m", text_run, str(file), "--json").stdout)
     assert record["text"] == "ab\nc?é"
     assert record["log_probability"] == pytest.approx(-6 * nats, abs=1e-3)

@@ -37,7 +37,14 @@ def test_train_sample_evaluate(tmp_path: Path) -> None:
     assert trained.stdout == ""
     assert "nats per token" in trained.stderr and "bits per character" in trained.stderr
     assert trained.stderr.strip().endswith("next: chargen sample -m book")
-    assert call("sample", "the", "--length", "30").stdout.startswith("the")
+    assert "perplexity" in trained.stderr and "held-out tokens" not in trained.stderr  # all were read
+    Path("longer.txt").write_text(SENTENCE * 1000)
+    longer = call("train", "longer.txt", "--steps", "4", *SMALL, "-o", "longer")
+    last = load_run(Path("longer")).summary()
+    assert last["val_tokens"] == 2000 < last["held_out_tokens"]
+    assert f"on the first 2,000 of {last['held_out_tokens']:,} held-out tokens; " in longer.stderr
+    assert "(first 2,000 held-out tokens)" in longer.stderr
+    assert call("sample", "-m", "book", "the", "--length", "30").stdout.startswith("the")
     figures = json.loads(call("evaluate", "--json").stdout)
     assert figures["nats_per_token"] == pytest.approx(
         load_run(Path("checkpoints/book")).summary()["val_loss"], rel=1e-4
@@ -105,7 +112,7 @@ def test_train_classify_evaluate() -> None:
     record = json.loads(call("classify", "--json", given="good 3\n").stdout)
     assert record["label"] == "pos" and sum(record["probabilities"].values()) == pytest.approx(1)
     assert list(record["probabilities"]) == ["pos", "neg"]
-    assert "never saw them: 1 characters" in call("classify", "good é").stderr
+    assert "never saw them: 1" in call("classify", "good é").stderr
     figures = json.loads(call("evaluate", "reviews.csv", "--json").stdout)
     assert (figures["accuracy"], figures["examples"]) == (1.0, 60)
     shown = call("evaluate").stdout

@@ -129,6 +129,8 @@ def test_what_cannot_be_fitted_gets_one_sentence(texts: Any, labels: Any, senten
 
 
 def test_parameters_are_judged_when_it_is_fitted() -> None:
+    with pytest.raises(ChargenError, match="unknown cell 'gruu'"):
+        TextClassifier(**{**TINY, "cell": "gruu"}).fit(X, Y)
     classifier = TextClassifier(cell="tree", steps=-1)
     with pytest.raises(ChargenError, match="steps is -1"):
         classifier.fit(X, Y)

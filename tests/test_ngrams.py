@@ -114,6 +114,7 @@ def test_fitting_again_to_the_same_texts_changes_nothing_and_to_more_it_does() -
     again = refit(classifier, train, train.label_names)
     np.testing.assert_array_equal(again.weight, classifier.weight)
     assert again.strange == classifier.strange > 0
+    assert classifier.judge([f"{train.texts[0]}, again"])[1][0] > classifier.strange  # a comma makes no strange text
     both = LabelledSet(train.texts + held_out.texts, train.labels + held_out.labels)
     assert len(refit(classifier, both, train.label_names).vocabulary.buckets) > len(classifier.vocabulary.buckets)
 

@@ -53,6 +53,15 @@ def test_a_folder_gives_its_text_files_sorted_without_hidden_and_binary_ones(tmp
     assert names([str(tmp_path)]) == ["z.txt", "a.txt", "b.txt", "packed.gz", "wide.txt"]
 
 
+def test_a_folder_gives_nothing_that_chargen_keeps_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CHARGEN_DATA", raising=False)
+    for name in ("book.txt", "data/own.txt", "data/encoded/key/ids", "checkpoints/book/config.json"):
+        write(tmp_path / name, b"text")
+    assert names(["."]) == ["book.txt", "own.txt"]
+    assert names(["checkpoints/book"]) == ["config.json"]  # unless it is named
+
+
 def test_patterns_give_what_they_match_and_inputs_keep_their_order(tmp_path: Path) -> None:
     for name in ("b.txt", "a.txt", "c.md", "deep/d.txt", "[a].md"):
         write(tmp_path / name, b"text")

@@ -116,7 +116,7 @@ def test_what_hardly_occurs_is_left_out_and_said() -> None:
     units = np.random.default_rng(5).normal(size=(len(text), 4)).astype(np.float32)
     probed = probe(passage, units, units, 4)
     assert {left.name for left in probed.left_out} >= {"inside quotes", "digit", "upper case", "bracket depth"}
-    assert all(left.why == "it is nearly always the same in this text" for left in probed.left_out)
+    assert all(left.why == "nearly always the same in this text" for left in probed.left_out)
     assert {found.name for found in probed.found} == {"start of a word", "position in line"}
     for few in (30, 1000):  # of one or two stretches of the bootstrap there is no interval
         left_out = probe(passage, units[:few], units[:few], 4).left_out

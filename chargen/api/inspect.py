@@ -158,7 +158,13 @@ def inspect_classifier(run: Run, texts: Texts, settings: InspectionSettings) -> 
 
 
 def _without_ngrams(run: Run) -> list[str]:
-    return [] if run.ngrams() is None else ["the network alone is inspected, without the n-grams of this classifier"]
+    if run.ngrams() is None:
+        return []
+    if not run.scales()[0]:
+        return [
+            "the network alone is inspected, though n-grams alone decide in this classifier: it learned too little"
+        ]
+    return ["the network alone is inspected, without the n-grams of this classifier"]
 
 
 def _inspect_encoder(
@@ -190,6 +196,13 @@ def _inspect_encoder(
     for what, most in (("properties", probed.tokens), ("gates", most_tokens(config.hidden_size))):
         if len(passage.symbols) > most:
             notes.append(f"{what} are measured on the first {most:,} tokens")
+    if config.bidirectional:
+        notes.append(f"layers {config.num_layers} to {layer_count(config) - 1} read backwards")
+    if config.layer_output_size > config.hidden_size:
+        notes.append(
+            f"a layer of the cell {config.cell} puts out {config.layer_output_size} numbers, of h and of m along "
+            "depth, and each counts as a unit here"
+        )
     if not any(layer.gates for layer in gates):
         notes.append(f"the cell {config.cell} has no gates")
     vocabulary = _spellings(run.tokenizer())

@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from chargen.api.inspected_texts import Texts, predict_passage
+from chargen.errors import ChargenError
 from chargen.inspection.findings import Curve
 from chargen.inspection.gradients import STEPS, measure_gradients
 from chargen.inspection.passage import Passage
 from chargen.inspection.untrained import untrained
-from chargen.kinds import LANGUAGE_MODEL
+from chargen.kinds import CHECKPOINTS, LANGUAGE_MODEL
 from chargen.models.config import LanguageModelConfig
 from chargen.models.language_model import LanguageModel
 from chargen.models.specs import SPECS
 from chargen.models.weights import load_weights
-from chargen.runs.folder import Run
+from chargen.runs.folder import Run, is_path, is_run
 from chargen.runs.inputs import own_texts
 from chargen.runs.search import find_run
 from chargen.training.events import outcome
@@ -49,7 +50,7 @@ def models_to_compare(run: Run, texts: Texts, names: Sequence[str]) -> dict[str,
     Args:
         run: The inspected run, on whose text cells are trained.
         texts: What all read.
-        names: Runs, or cells; several cells may stand in one name, with commas.
+        names: Runs, or cells; several may stand in one name, with commas.
 
     Returns:
         For each name its run, or None for a cell, of which a model is still to be trained.
@@ -64,7 +65,7 @@ def models_to_compare(run: Run, texts: Texts, names: Sequence[str]) -> dict[str,
             own_texts(run)
             models[name] = None
         else:
-            other = find_run(name, LANGUAGE_MODEL)
+            other = _named_run(name)
             predict_passage(other, other.tokenizer(), texts)
             models[other.name] = other
     return models
@@ -132,10 +133,18 @@ def curves_of(
     return curves
 
 
+def _named_run(name: str) -> Run:
+    try:
+        return find_run(name, LANGUAGE_MODEL)
+    except ChargenError as error:
+        if (CHECKPOINTS / name).exists() or is_path(name):
+            raise
+        raise ChargenError(f"{error}; or compare with a cell: {', '.join(SPECS)}") from None
+
+
 def _split(name: str) -> list[str]:
-    """The cells in a list with commas; else the name of a run, which may have commas."""
-    parts = name.split(",")
-    return parts if all(part.strip() in SPECS for part in parts) else [name]
+    """The names in a list with commas; or the name of a run that has commas itself."""
+    return [name] if is_run(Path(name)) or is_run(CHECKPOINTS / name) else name.split(",")
 
 
 def _curves(name: str, run: Run, texts: Texts) -> list[Curve]:

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from chargen.runs.folder import Run
 
 NOTICES = {  # printed to standard error at the end, for counts above 0
-    "unknown": "read as unknown, since {run} never saw them: {count:,} characters",
-    "unfamiliar": "unlike anything that {run} was trained on: {count:,} of the texts",
+    "unknown": "characters read as unknown, since {run} never saw them: {count:,}",
+    "unfamiliar": "texts unlike anything that {run} was trained on: {count:,}",
     "blank": "blank lines of tables, left out: {count:,}",
-    "unlabelled": "blank, and so without a label: {count:,} of the texts",
+    "unlabelled": "blank texts, which get no label: {count:,}",
 }
 RULES = [
     excludes("files", "names the texts", "texts"),

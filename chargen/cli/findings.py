@@ -10,7 +10,7 @@ import numpy as np
 
 from chargen.cli.output import echo, escape, visible
 from chargen.cli.showing import AGAINST, FOR, colour_explanation
-from chargen.errors import shell_word
+from chargen.errors import counted, shell_word
 from chargen.inspection.findings import Findings
 from chargen.inspection.gates import LayerGates
 from chargen.inspection.probing import Finding
@@ -38,9 +38,11 @@ def show(findings: Findings) -> None:
 
 def _show_text(findings: Findings) -> None:
     passage, reading = findings.passage, findings.survey.reading
-    layers = "1 layer" if findings.layers == 1 else f"{findings.layers} layers"
-    echo(f"model  {findings.model}, {layers} of {findings.units_per_layer} units")
-    echo(f"text   {findings.source}, {passage.characters:,} characters, {len(passage.symbols):,} tokens")
+    echo(
+        f"model  {findings.model}, {counted(findings.layers, 'layer')} of {counted(findings.units_per_layer, 'unit')}"
+    )
+    read = counted(passage.characters, "character"), counted(len(passage.symbols), "token")
+    echo(f"text   {findings.source}, {', '.join(read)}")
     if reading is None:
         return
     echo(f"bits   {reading.bits.sum() / passage.characters:.4f} per character")
@@ -59,10 +61,13 @@ def _show_properties(findings: Findings) -> None:
     if findings.found:
         echo("\nwhich unit tells it best, measured on the half of the text that did not choose it")
         echo(f"{'':18}  {'unit':>7}  {'':3}  {'score':>6}  95% interval    untrained  last 3 characters")
-    for found in findings.found:
-        echo(_property_line(found))
-    for left_out in findings.left_out:
-        echo(f"left out: {left_out.name}: {left_out.why}")
+        for found in findings.found:
+            echo(_property_line(found))
+        if any(found.is_learned for found in findings.found):
+            echo("learned: above the untrained network's own interval; remembered: above what three characters tell")
+    for why in dict.fromkeys(left_out.why for left_out in findings.left_out):
+        names = ", ".join(left_out.name for left_out in findings.left_out if left_out.why == why)
+        echo(f"left out ({why}): {names}")
 
 
 def _property_line(found: Finding) -> str:
@@ -105,8 +110,8 @@ def _show_points(findings: Findings) -> None:
     first, second = points.explained
     clusters = len(np.unique(points.clusters))
     echo(
-        f"\nstates: {len(points.texts):,} points, two components explain {first:.0%} and {second:.0%}, "
-        f"{clusters} cluster{'s' if clusters > 1 else ''}"
+        f"\nstates: {counted(len(points.texts), 'point')}, two components explain {first:.0%} and {second:.0%}, "
+        f"{counted(clusters, 'cluster')}"
     )
     for number in range(clusters if clusters > 1 else 0):
         own = [text for text, cluster in zip(points.texts, points.clusters, strict=True) if cluster == number]
@@ -146,7 +151,7 @@ def _suggest(findings: Findings) -> None:
     values = findings.survey.unit(found.best.unit)
     value = float(np.quantile(values, 0.95 if found.best.rises else 0.05))
     command = f"chargen sample -m {shell_word(findings.model)} --clamp {found.best.unit}={value:.2f}"
-    echo(f"\nhold the unit of {found.name}: {command}")
+    echo(f"\nhold the unit that tells '{found.name}': {command}")
 
 
 def _print_coloured(line: str) -> None:

@@ -78,7 +78,7 @@ def print_score(run: Run, engine: Engine, tokenizer: Tokenizer, file: str, form:
     means = f"{mean:.4f} nats or {mean / math.log(2):.4f} bits per character"
     tell(f"{run.name}: {whole.characters:,} characters, {means}")
     if whole.unknown:
-        tell(f"scored as the unknown token, since the model never saw them: {whole.unknown:,} characters")
+        tell(f"characters scored as the unknown token, since the model never saw them: {whole.unknown:,}")
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
@@ -123,7 +123,7 @@ def command(model: str | None, engine: str, device: str | None, clamp: tuple[str
     options["prompt"] = drawing.prompt_text(options["prompt"])
     sample_options, framed = SampleOptions(**options), run.data(TextRecord).framed
     characters = sample_options.samples * sample_options.max_characters(drawing_options, framed)
-    clamps = dict(map(_parse_clamp, clamp))
+    clamps = _parse_clamps(clamp)
     writer = drawing.engine_of(run, engine, device, sample_options.samples, characters)
     writer = writer.clamped(clamps) if clamps else writer
     with reader_may_leave():
@@ -133,15 +133,23 @@ def command(model: str | None, engine: str, device: str | None, clamp: tuple[str
             _search(run, writer, sample_options, drawing_options, sample_options.beam)
 
 
-def _parse_clamp(text: str) -> tuple[tuple[int, int], float]:
-    """Split LAYER.UNIT=VALUE."""
+def _parse_clamps(texts: Iterable[str]) -> dict[tuple[int, int], float]:
+    """Split each LAYER.UNIT=VALUE."""
     from chargen.models.units import parse_unit
 
-    unit, _, number = text.partition("=")
-    try:
-        return parse_unit(unit), float(number)
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is not LAYER.UNIT=VALUE, as in 1.42=0.9", param_hint="--clamp") from None
+    clamps: dict[tuple[int, int], float] = {}
+    for text in texts:
+        named, _, number = text.partition("=")
+        try:
+            unit, value = parse_unit(named), float(number)
+        except ValueError:
+            raise click.BadParameter(
+                f"{text!r} is not LAYER.UNIT=VALUE, as in 1.42=0.9", param_hint="--clamp"
+            ) from None
+        if unit in clamps:
+            raise click.BadParameter(f"unit {unit} is held twice: leave one out", param_hint="--clamp")
+        clamps[unit] = value
+    return clamps
 
 
 def _sample(run: Run, engine: Engine, options: SampleOptions, drawing_options: DrawingOptions) -> None:

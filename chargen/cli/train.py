@@ -137,7 +137,7 @@ def _read_config(path: Path) -> tuple[str, dict[str, Any]]:
     from chargen.errors import ChargenError
 
     try:
-        config = json.loads(path.read_bytes())
+        config = json.loads((path / "config.json" if path.is_dir() else path).read_bytes())
         return config["kind"], {**config["options"]}
     except (ValueError, KeyError, TypeError) as error:
         raise ChargenError(f"{path} is not the config.json of a run: name one that chargen wrote") from error

@@ -37,6 +37,7 @@ def show_training(events: Iterator[Event], quiet: bool) -> Done | None:
     quiet = quiet or launched_rank() > 0
     done: Done | None = None
     loss: float | None = None
+    resumed = False
     hidden = True if quiet else None  # None: unless at a terminal
     with tqdm(total=1, bar_format=BAR, miniters=0, disable=hidden, leave=False, file=sys.stderr) as bar:
 
@@ -52,8 +53,10 @@ def show_training(events: Iterator[Event], quiet: bool) -> Done | None:
                     bar.update(0)
                 case Note() if not quiet:
                     say(f"chargen: {abridge(event.text)}")
-                case Started() if not quiet:
-                    say(_start_line(event))
+                case Started():
+                    resumed = event.resumed_step > 0
+                    if not quiet:
+                        say(_start_line(event))
                 case Evaluated() if not quiet:
                     say(_evaluation_line(event))
                     if event.best and (kind := kind_of(event.run.kind)).preview:
@@ -61,6 +64,8 @@ def show_training(events: Iterator[Event], quiet: bool) -> Done | None:
                 case Done():
                     done = event
     if done is not None and launched_rank() == 0:
+        if resumed and loss is None:
+            tell("there was nothing left to do: give a larger --minutes, --epochs or --steps to go on")
         tell(_result(done))
     return done
 
@@ -100,9 +105,16 @@ def _metrics(record: dict[str, Any]) -> str:
     )
 
 
+def _is_partly_read(record: dict[str, Any]) -> bool:
+    """Whether a language model was measured on a part of what is held out."""
+    return bool(record.get("val_tokens", 0) < record.get("held_out_tokens", 0))
+
+
 def _evaluation_line(event: Evaluated) -> str:
     record = event.record
     line = f"step {record['step']:,}, {record['seconds']:.0f} s: {_metrics(record)}"
+    if _is_partly_read(record):
+        line += f" (first {record['val_tokens']:,} held-out tokens)"
     return line if event.best else f"{line}, not the best"
 
 
@@ -118,7 +130,10 @@ def _result(event: Done) -> str:
     if summary["stopped"] == INTERRUPTED:
         again = f"chargen train --resume --out {shell_word(str(run.path))}"
         return f"interrupted after {cost}, saved in {run.path}: {again}"
-    lines = [f"{_metrics(summary)} on held-out text; {cost}"]
+    where = "held-out text"
+    if _is_partly_read(summary):
+        where = f"the first {summary['val_tokens']:,} of {summary['held_out_tokens']:,} held-out tokens"
+    lines = [f"{_metrics(summary)} on {where}; {cost}"]
     if "accuracy_interval" in summary:
         low, high = summary["accuracy_interval"]
         lines.append(f"  measured on {summary['texts']:,} texts: accuracy {low:.3f} to {high:.3f} (95% interval)")

@@ -162,7 +162,7 @@ def why_left_out(values: Array) -> str:
     """Why a property (N,) cannot be measured; empty if it can.
 
     >>> why_left_out(np.zeros(3000))
-    'it is nearly always the same in this text'
+    'nearly always the same in this text'
     """
     for half in halves(len(values)):
         own = values[half]
@@ -172,7 +172,7 @@ def why_left_out(values: Array) -> str:
         differs = own != common
         begins = int((np.diff(own) != 0).sum()) // 2
         if min(differs.sum(), (~differs).sum()) < LEAST or begins < LEAST_RUNS:
-            return "it is nearly always the same in this text"
+            return "nearly always the same in this text"
     return ""
 
 

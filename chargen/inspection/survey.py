@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from chargen.errors import ChargenError
 from chargen.inspection.passage import Passage
 from chargen.inspection.probing import Activations
 from chargen.inspection.reading import Reading, read_part
@@ -40,7 +41,9 @@ class Survey:
     line_means: npt.NDArray[np.float64]  # mean outputs of the encoder over each of `Passage.lines` (·, D)
 
     def unit(self, unit: tuple[int, int]) -> npt.NDArray[np.float32]:
-        """A chosen unit along the passage (N,)."""
+        """A chosen unit along the passage (N,); ChargenError if it was not chosen."""
+        if unit not in self.chosen:
+            raise ChargenError(f"unit {Unit(*unit)} was not kept for all tokens: name it when you inspect")
         return self.values[:, self.chosen.index(Unit(*unit))]
 
 

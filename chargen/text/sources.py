@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from chargen.errors import ChargenError
+from chargen.kinds import CHECKPOINTS
 from chargen.text import corpora
 from chargen.text.decoding import decode, has_mark
 from chargen.text.packed import ARCHIVE, BLOCK, COMPRESSED, decompressed, is_hidden, members, read_member, read_packed
@@ -87,9 +88,10 @@ class Source:
 def resolve(inputs: Sequence[str], *, kinds: Sequence[str] = ("text",)) -> list[Source]:
     """Find the files that a user's inputs stand for.
 
-    A folder or zip archive stands for its text files at any depth, sorted, without hidden and binary ones; links to
-    other folders are not followed. In a pattern, `**` stands for such folders at any depth. Each input gives a real
-    file once, however many links and matches lead to it. A file wins over a corpus of the same name.
+    A folder or zip archive stands for its text files at any depth, sorted, without hidden and binary ones, and
+    without the runs and encoded texts that chargen keeps; links to other folders are not followed. In a pattern,
+    `**` stands for such folders at any depth. Each input gives a real file once, however many links and matches lead
+    to it. A file wins over a corpus of the same name.
 
     Args:
         inputs: Files, folders, patterns, `-` for standard input, named corpora.
@@ -239,13 +241,15 @@ def matches(pattern: Path) -> list[Path]:
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, list[str]]]:
-    """Each folder at any depth, and the names of its files, without hidden ones."""
+    """Each folder at any depth, and the names of its files, without hidden ones and those that chargen keeps."""
+    own = {os.path.realpath(path) for path in (CHECKPOINTS, corpora.encoded_folder())}
 
     def fail(error: OSError) -> None:
         raise error  # os.walk would silently skip folders that it may not read
 
     for parent, folders, names in os.walk(folder, onerror=fail):
-        folders[:] = [name for name in folders if not is_hidden(name)]
+        below = ((name, os.path.realpath(Path(parent, name))) for name in folders)
+        folders[:] = [name for name, path in below if not is_hidden(name) and path not in own]
         yield parent, [name for name in names if not is_hidden(name)]
 
 

@@ -140,8 +140,10 @@ def resolve_precision(name: str, cell: str, device: torch.device) -> tuple[str, 
         `fp32` or `bf16`, and sentences that a person should read.
 
     Raises:
-        ChargenError: bf16 was asked for, but the cell has no such kernel here, as oneDNN's LSTM on older processors.
+        ChargenError: There is no such cell, or bf16 was asked for and the cell has no such kernel here, as oneDNN's
+            LSTM on older processors.
     """
+    spec_of(cell)  # raises where there is none
     precision = choose_precision(name, device)
     if precision == "fp32":
         return precision, []

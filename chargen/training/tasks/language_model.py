@@ -124,7 +124,12 @@ class LanguageModelling:
     def evaluate(self, most_tokens: int, *, last: bool = False) -> dict[str, Any]:
         """Cross-entropy of the first `most_tokens` of the validation text, in float32."""
         loss = text_loss(self.model, self.tokenizer, self.validation[: most_tokens + 1], self.workers)
-        return {"val_loss": loss.nats_per_token, "val_bpc": loss.bits_per_character}
+        return {
+            "val_loss": loss.nats_per_token,
+            "val_bpc": loss.bits_per_character,
+            "val_tokens": loss.tokens,
+            "held_out_tokens": len(self.validation) - 1,
+        }
 
     def weights(self) -> dict[str, np.ndarray]:
         """The model's weights."""

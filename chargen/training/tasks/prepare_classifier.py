@@ -142,7 +142,7 @@ def _load(options: ClassifierOptions, context: Context) -> tuple[EncodedTexts, l
     characters = sum(map(len, data.train.texts))
     notes += unknown_note(tokenizer.unknown("".join(data.train.texts)), characters, why_unknown(options))
     if cut := sum(len(ids) == options.max_length for ids in train):
-        notes.append(f"{cut:,} texts fill the {options.max_length:,} tokens that are read of each (--max-length)")
+        notes.append(f"texts that fill the {options.max_length:,} tokens read of each (--max-length): {cut:,}")
     record = data.record(framed=framed, max_length=options.max_length)
     return EncodedTexts(data, record, tokenizer, train, validation, truth, held_out), notes
 
