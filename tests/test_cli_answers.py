@@ -71,6 +71,13 @@ def test_a_threshold_leaves_out_what_is_not_sure() -> None:
     assert ",unsure," in call("classify", "-m", "./mail", "--threshold", "1", "-f", "new.csv").stdout
 
 
+def test_a_file_that_is_labelled_as_a_text_is_said() -> None:
+    Path("new.csv").write_text("text\ngood film\n")
+    told = call("classify", "-m", "./mail", "new.csv", "good film").stderr
+    assert "new.csv was labelled as a text, though it is a file: --file labels the texts in it" in told
+    assert "though it is a file" not in call("classify", "-m", "./mail", "good film", "x" * 5000).stderr
+
+
 def test_texts_unlike_training_are_flagged_where_n_grams_can_tell() -> None:
     found = call("classify", "-m", "./mail", "--json", "good film 1", "ΩΩΩ ЖЖЖ")
     assert [json.loads(line)["familiar"] for line in found.stdout.splitlines()] == [True, False]

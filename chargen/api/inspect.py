@@ -118,7 +118,7 @@ def inspect_language_model(run: Run, texts: Texts, settings: InspectionSettings)
         more, said = curves_to_compare(run, texts, others, settings.part(0.7, 1.0))
         curves, notes = curves + more, notes + said
     else:
-        notes.append(f"no text has more than {STEPS + 1} tokens, too few to measure gradients: give a longer one")
+        notes.append(f"no text has more than {STEPS + 1} tokens, which measuring gradients needs")
     lines = list(passage.lines())
     spelled = ["".join(passage.symbols[start:stop]).rstrip("\n") for start, stop in lines]
     shown = [number for number, line in enumerate(spelled) if line.strip()][:MOST_POINTS]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -189,6 +190,8 @@ def _label(run: Run, classifier: Labeller, request: Request, threshold: float | 
     for name, notice in NOTICES.items():
         if count := counts[name]:
             tell(notice.format(run=run.name, count=count))
+    for text in filter(os.path.isfile, request.texts):
+        tell(f"{text} was labelled as a text, though it is a file: --file labels the texts in it")
 
 
 def _batches(rows: Iterable[tuple[str, Row]], most: int) -> Iterator[list[tuple[str, Row]]]:
