@@ -179,8 +179,8 @@ def test_blank_lines_and_more_units_than_are_kept_can_be_inspected(tmp_path: Pat
     assert chargen.inspect(run, "\n\n\n").points is None
     text = "".join(np.random.default_rng(0).choice([*"ab c"], 3000))
     found = chargen.inspect(run, text, units=[(0, unit) for unit in range(65)])
-    assert found.found
-    for one in found.found:
+    assert found.properties
+    for one in found.properties:
         assert len(found.survey.unit(one.best.unit)) == len(text)
 
 

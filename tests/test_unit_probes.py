@@ -84,7 +84,7 @@ def test_a_planted_unit_is_found_and_nothing_in_noise(is_number: bool, sign: int
     noise = random.normal(size=(2, TOKENS, 30)).astype(np.float32)
     noise[0, :, 17] += np.float32(sign) * runs
     probed = probe(passage, noise[0], noise[1], units_per_layer=10, properties=[wanted])
-    (found,) = probed.found
+    (found,) = probed.properties
     assert found.best.unit == Unit(1, 7) and found.best.rises == (sign > 0)
     assert found.is_number == is_number and found.is_learned and found.is_remembered
     for chance in (found.untrained.score, found.last_three):
@@ -96,7 +96,7 @@ def test_random_labels_are_found_neither_in_a_network_nor_in_an_untrained_one() 
     labels = np.repeat(random.integers(2, size=TOKENS // 20), 20).astype(np.float64)
     passage, wanted = passage_and(labels)
     units = random.normal(size=(2, TOKENS, 200)).astype(np.float32).cumsum(axis=1)  # with a memory of their own
-    (found,) = probe(passage, units[0], units[1], 200, [wanted]).found
+    (found,) = probe(passage, units[0], units[1], 200, [wanted]).properties
     assert not found.is_learned
     for told in (found.best, found.untrained):
         assert told.low < 0.5 < told.high
@@ -117,7 +117,7 @@ def test_what_hardly_occurs_is_left_out_and_said() -> None:
     probed = probe(passage, units, units, 4)
     assert {left.name for left in probed.left_out} >= {"inside quotes", "digit", "upper case", "bracket depth"}
     assert all(left.why == "nearly always the same in this text" for left in probed.left_out)
-    assert {found.name for found in probed.found} == {"start of a word", "position in line"}
+    assert {found.name for found in probed.properties} == {"start of a word", "position in line"}
     for few in (30, 1000):  # of one or two stretches of the bootstrap there is no interval
         left_out = probe(passage, units[:few], units[:few], 4).left_out
         assert {left.why for left in left_out} == {"the text is too short"}

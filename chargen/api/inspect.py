@@ -85,7 +85,7 @@ def inspect(
             exist, or a number is out of range.
 
     >>> findings = chargen.inspect("book")  # doctest: +SKIP
-    >>> [(found.name, str(found.best.unit)) for found in findings.found]  # doctest: +SKIP
+    >>> [(found.name, str(found.best.unit)) for found in findings.properties]  # doctest: +SKIP
     [('inside quotes', '1.42')]
     """
     if length < 1:
@@ -184,7 +184,7 @@ def _inspect_encoder(
     settings.progress(0.1)
     probed = probe(passage, activations, probed_activations(fresh, passage), config.layer_output_size)
     settings.progress(0.2)
-    best = [found.best.unit for found in probed.found]
+    best = [found.best.unit for found in probed.properties]
     liveliest = np.argsort(-activations.var(axis=0), kind="stable").tolist()
     rest = [Unit(*divmod(index, config.layer_output_size)) for index in liveliest]
     most = max(CHOSEN, len(settings.units) + len(best))
@@ -215,7 +215,7 @@ def _inspect_encoder(
         units_per_layer=config.layer_output_size,
         layers=layer_count(config),
         survey=surveyed,
-        found=probed.found,
+        properties=probed.properties,
         left_out=probed.left_out,
         gates=tuple(gates),
         asked=settings.units,

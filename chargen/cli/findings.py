@@ -58,12 +58,12 @@ def _show_text(findings: Findings) -> None:
 
 
 def _show_properties(findings: Findings) -> None:
-    if findings.found:
+    if findings.properties:
         echo("\nwhich unit tells it best, measured on the half of the text that did not choose it")
         echo(f"{'':18}  {'unit':>7}  {'':3}  {'score':>6}  95% interval    untrained  last 3 characters")
-        for found in findings.found:
+        for found in findings.properties:
             echo(_property_line(found))
-        if any(found.is_learned for found in findings.found):
+        if any(found.is_learned for found in findings.properties):
             echo("learned: above the untrained network's own interval; remembered: above what three characters tell")
     for why in dict.fromkeys(left_out.why for left_out in findings.left_out):
         names = ", ".join(left_out.name for left_out in findings.left_out if left_out.why == why)
@@ -144,7 +144,7 @@ def _show_unit(findings: Findings, unit: Unit) -> None:
 
 def _suggest(findings: Findings) -> None:
     """Name a unit to hold, of a language model: the one that stands out most from the untrained network's."""
-    learned = [found for found in findings.found if found.is_learned]
+    learned = [found for found in findings.properties if found.is_learned]
     if findings.survey.reading is None or not learned:
         return
     found = max(learned, key=lambda found: (found.is_remembered, found.best.low - found.untrained.high))

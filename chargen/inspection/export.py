@@ -47,7 +47,7 @@ def as_json(findings: Findings) -> dict[str, Any]:
             "first": {"tokens": len(findings.survey.first)} | in_bytes(findings.survey.first),
             "chosen": {"units": [str(unit) for unit in findings.survey.chosen]} | in_bytes(findings.survey.values),
         },
-        "properties": [_finding(found) for found in findings.found],
+        "properties": [_finding(found) for found in findings.properties],
         "left_out": [asdict(left_out) for left_out in findings.left_out],
         "gates": [_gates(layer) for layer in findings.gates],
         "gradients": [_curve(curve) for curve in findings.curves],

@@ -40,7 +40,7 @@ class Findings:
     units_per_layer: int
     layers: int  # backward ones last
     survey: Survey
-    found: tuple[Finding, ...]
+    properties: tuple[Finding, ...]
     left_out: tuple[LeftOut, ...]
     gates: tuple[LayerGates, ...]
     points: Points | None = None

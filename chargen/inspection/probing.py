@@ -90,7 +90,7 @@ class LeftOut:
 class Probed:
     """All that was looked for."""
 
-    found: tuple[Finding, ...]
+    properties: tuple[Finding, ...]  # that the text can measure
     left_out: tuple[LeftOut, ...]
     tokens: int  # from the first on
 
