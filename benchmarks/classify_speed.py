@@ -49,8 +49,9 @@ def main(texts: int, isa: str | None, busy: int) -> None:
             labelling = subprocess.Popen([*command, "--file", str(table)], stdout=subprocess.DEVNULL)
             _, status, usage = os.wait4(labelling.pid, 0)
             rates = {"chargen classify --file": texts / (time.perf_counter() - began)}
-            if status:
-                raise click.ClickException(f"labelling failed with status {status}")
+            labelling.returncode = os.waitstatus_to_exitcode(status)
+            if labelling.returncode:
+                raise click.ClickException(f"labelling ended with exit code {labelling.returncode}")
             memory = usage.ru_maxrss / 1024
             pipeline = baseline_pipeline().fit(split.train.texts, split.train.labels)
             began = time.perf_counter()

@@ -9,12 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import reduce
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 from chargen.errors import ChargenError
-
-CHECKPOINTS = Path("checkpoints")  # where runs are, in the current folder
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("workplace")
         (("train", "--config", "list.json"), "is not the config.json of a run"),
         (("train", "book.txt", "--num-layers", "1", "--connections", "residual"), "the only layer reads"),
         (
-            ("train", "reviews.csv", "--task", "classify", "--connections", "highway"),
+            ("train", "reviews.csv", "--task", "classify", "--connections", "highway", "--num-layers", "1"),
             "leads around layers that read as many numbers as they put out",
         ),
         (
@@ -37,11 +37,11 @@ pytestmark = pytest.mark.usefixtures("workplace")
         ),
         (
             ("train", "book.txt", "--cell", "mogrifier", "--rounds", "0", "--rank", "4"),
-            "with --rounds 0 there are no scaling matrices for --rank 4",
+            "with --rounds 0 there is no matrix of --rank 4: set more rounds, or --rank 0",
         ),
         (
-            ("train", "book.txt", "--cell", "mogrifier", "--hidden-size", "8", "--rank", "9"),
-            "--rank 9 is more than the rank of any scaling matrix of 8 units",
+            ("train", "book.txt", "--cell", "mogrifier", "--num-layers", "1", "--embedding-size", "8", "--rank", "9"),
+            "the matrices have a full rank of 8 at most: set --rank to less",
         ),
         (("train", "--resume"), "no run under checkpoints/ yet"),
         (("train", "reviews.csv", "--task", "classify", "--label-column", "stars"), "no column 'stars'"),

@@ -73,6 +73,8 @@ def test_a_classifier_of_every_cell(cell: str, tmp_path: Path) -> None:
     found = inspected("-", "-m", run, "--unit", "3.0", given="abc\n\ndé ab\n" * 5)
     assert found["reading"] is None and found["gradients"] == [] and found["dependence"] is None
     assert found["units"]["layers"] == 4 and len(found["gates"]) == 4
+    assert "layers that read backwards: 2, 3" in found["notes"]
+    assert any("of h and of m along depth" in note for note in found["notes"]) == (found["units"]["per_layer"] == 10)
     assert len(found["states"]["texts"]) == len(found["decisions"]) == 10
     decision = found["decisions"][1]
     assert decision["text"] == "".join(span for span, _ in decision["characters"]) == "dé ab"
@@ -111,7 +113,7 @@ def test_what_was_held_out_is_read_and_other_runs_and_cells_are_compared(
         monkeypatch.setitem(__import__("chargen.api.inspected_gradients", fromlist=["BRIEF"]).BRIEF, name, value)
     for cell in ("gru", "rnn"):
         call("train", "book.txt", *SMALL, "--cell", cell, "--steps", "4", "--quiet", "-o", f"runs/{cell}")
-    comparing = ("--compare", "runs/rnn, lstm", "--compare", "mingru")
+    comparing = ("--compare", "runs/rnn, lstm,", "--compare", "mingru")
     result = call("inspect", "-m", "runs/gru", *comparing, "--plot", "gradients.svg")
     picture = Path("gradients.svg").read_text(encoding="utf-8")
     assert "plot: gradients.svg" in result.stderr and "gates of layer 0" in picture and "lstm, untrained" in picture
@@ -157,6 +159,7 @@ def test_a_classifier_is_inspected_on_the_texts_it_held_out(workplace: Path, mon
         ((), "", "there is no text in standard input"),
         ((), "abz", "the text has characters that {} never saw, 'z': leave them out, or train on them"),
         (("--compare", "nosuch"), TEXT, "nosuch"),
+        (("--compare", "nosuch,rnn,"), "ab", "no run called 'nosuch'"),
         (("--compare", "nosuch"), "ab", "or compare with a cell: "),
     ],
 )

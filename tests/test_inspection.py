@@ -202,9 +202,9 @@ def test_influence_is_the_change_of_the_log_probability_as_an_embedding_grows() 
 
 def test_gradients_are_measured_where_texts_are_long_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     model, passage = language_model("gru"), passage_of("ab", "abcde" * 4, "edcba" * 6)
-    whole = measure_gradients(model, passage, steps=5, count=7)
+    whole = measure_gradients(model, passage, steps=5, most=7)
     monkeypatch.setattr("chargen.inspection.gradients.MOST_NUMBERS", 1)
-    single = measure_gradients(model, passage, steps=5, count=7)
+    single = measure_gradients(model, passage, steps=5, most=7)
     assert whole is not None and single is not None and whole.norms.shape == (7, 5)
     np.testing.assert_allclose(whole.norms, single.norms, rtol=1e-9)
     np.testing.assert_allclose(whole.influence, single.influence, rtol=1e-7, atol=1e-12)

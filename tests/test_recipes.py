@@ -54,6 +54,16 @@ def test_more_time_takes_a_larger_model_and_more_readings_more_dropout() -> None
     assert by_size == sorted(by_size) and len(set(by_size)) == 3
 
 
+@pytest.mark.parametrize("asked", [{"connections": "residual"}, {"cell": "grid-lstm", "tied_layers": True}])
+def test_what_has_no_meaning_in_one_layer_takes_two(asked: dict[str, Any]) -> None:
+    assert chosen(tokens=10**4, minutes=0.1).num_layers == 1
+    assert chosen(tokens=10**4, minutes=0.1, **asked).num_layers == 2
+    assert chosen(tokens=10**4, minutes=0.1, num_layers=1, **asked).num_layers == 1  # which is refused later
+    for limits, layers in (({}, 2), ({"connections": "none", "tied_layers": False}, 1)):
+        options = ClassifierOptions(inputs=("x",), tokenizer="char", **(asked | limits))
+        assert classifier_recipe(options, 10_000).num_layers == layers
+
+
 def test_a_short_text_is_read_in_fewer_streams_and_not_for_ever() -> None:
     sizes = (10**4, 10**5, 10**6, 10**7)
     shapes = [chosen(tokens=tokens, epochs=200).hidden_size for tokens in sizes]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import zstandard
+from commands import SMALL, call
 from hypothesis import given
 from hypothesis import strategies as st
 from processes import TIME_LIMIT
@@ -53,13 +54,14 @@ def test_a_folder_gives_its_text_files_sorted_without_hidden_and_binary_ones(tmp
     assert names([str(tmp_path)]) == ["z.txt", "a.txt", "b.txt", "packed.gz", "wide.txt"]
 
 
-def test_a_folder_gives_nothing_that_chargen_keeps_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("CHARGEN_DATA", raising=False)
-    for name in ("book.txt", "data/own.txt", "data/encoded/key/ids", "checkpoints/book/config.json"):
-        write(tmp_path / name, b"text")
-    assert names(["."]) == ["book.txt", "own.txt"]
-    assert names(["checkpoints/book"]) == ["config.json"]  # unless it is named
+def test_a_folder_gives_nothing_that_chargen_keeps_in_it(tmp_path: Path, workplace: Path) -> None:
+    call("train", "book.txt", "--steps", "3", *SMALL, "--quiet")
+    call("train", "book.txt", "--steps", "3", *SMALL, "--quiet", "-o", "runs/other")
+    write(Path("data/own.txt"), b"text")
+    write(Path("config.json"), b"{}")
+    assert Path("checkpoints/book/metrics.jsonl").exists() and list(Path("data/encoded").iterdir())
+    assert names(["."]) == names([str(tmp_path)]) == sorted([*names(["*.*"]), "own.txt"])
+    assert "config.json" in names(["runs/other"])  # unless it is named itself
 
 
 def test_patterns_give_what_they_match_and_inputs_keep_their_order(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_a_planted_unit_is_found_and_nothing_in_noise(is_number: bool, sign: int
     passage, wanted = passage_and(runs)
     noise = random.normal(size=(2, TOKENS, 30)).astype(np.float32)
     noise[0, :, 17] += np.float32(sign) * runs
-    probed = probe(passage, noise[0], noise[1], units_per_layer=10, properties=[wanted])
+    probed = probe(passage, noise[0], noise[1], units_per_layer=10, wanted=[wanted])
     (found,) = probed.properties
     assert found.best.unit == Unit(1, 7) and found.best.rises == (sign > 0)
     assert found.is_number == is_number and found.is_learned and found.is_remembered

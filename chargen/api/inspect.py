@@ -72,8 +72,8 @@ def inspect(
         text: What it reads: a text, or several; None: what the run held out of its own text.
         length: Most characters to read.
         units: A unit to follow along the text, or several, as (layer, unit) or "LAYER.UNIT", counted from 0.
-        compare: A run or a cell, or several, whose gradients to measure beside a language model's. Of each cell a
-            small model is first trained on the run's own text.
+        compare: Runs and cells whose gradients to measure beside a language model's, by name; several may stand in
+            one, with commas. Of each cell a small model is first trained on the run's own text.
         progress: Called with the fraction done, 0 to 1.
 
     Returns:
@@ -161,9 +161,7 @@ def _without_ngrams(run: Run) -> list[str]:
     if run.ngrams() is None:
         return []
     if not run.scales()[0]:
-        return [
-            "the network alone is inspected, though n-grams alone decide in this classifier: it learned too little"
-        ]
+        return ["the network is inspected, which learned so little that n-grams alone decide in this classifier"]
     return ["the network alone is inspected, without the n-grams of this classifier"]
 
 
@@ -197,7 +195,8 @@ def _inspect_encoder(
         if len(passage.symbols) > most:
             notes.append(f"{what} are measured on the first {most:,} tokens")
     if config.bidirectional:
-        notes.append(f"layers {config.num_layers} to {layer_count(config) - 1} read backwards")
+        backwards = [str(layer) for layer in range(config.num_layers, layer_count(config))]
+        notes.append(f"layers that read backwards: {', '.join(backwards)}")
     if config.layer_output_size > config.hidden_size:
         notes.append(
             f"a layer of the cell {config.cell} puts out {config.layer_output_size} numbers, of h and of m along "

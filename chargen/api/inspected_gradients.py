@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,12 @@ from chargen.inspection.findings import Curve
 from chargen.inspection.gradients import STEPS, measure_gradients
 from chargen.inspection.passage import Passage
 from chargen.inspection.untrained import untrained
-from chargen.kinds import CHECKPOINTS, LANGUAGE_MODEL
+from chargen.kinds import LANGUAGE_MODEL
 from chargen.models.config import LanguageModelConfig
 from chargen.models.language_model import LanguageModel
 from chargen.models.specs import SPECS
 from chargen.models.weights import load_weights
-from chargen.runs.folder import Run, is_path, is_run
+from chargen.runs.folder import CHECKPOINTS, Run, is_path, is_run
 from chargen.runs.inputs import own_texts
 from chargen.runs.search import find_run
 from chargen.training.events import outcome
@@ -44,35 +44,36 @@ BRIEF: dict[str, Any] = {  # a training of some seconds on a laptop
 }
 
 
-def models_to_compare(run: Run, texts: Texts, names: Sequence[str]) -> dict[str, Run | None]:
+Other = tuple[str, Run | None]  # a run by its name, or a cell, of which a model is still to be trained
+
+
+def models_to_compare(run: Run, texts: Texts, names: Sequence[str]) -> list[Other]:
     """Find the models to compare with, before any work is done.
 
     Args:
         run: The inspected run, on whose text cells are trained.
         texts: What all read.
-        names: Runs, or cells; several may stand in one name, with commas.
-
-    Returns:
-        For each name its run, or None for a cell, of which a model is still to be trained.
+        names: Cells and runs; several may stand in one, with commas. A run that is called like a cell is named by its
+            path.
 
     Raises:
         ChargenError: There is no such run, it is no language model, it cannot read the texts, or the text that cells
             would be trained on is gone.
     """
-    models: dict[str, Run | None] = {}
-    for name in (name.strip() for several in names for name in _split(several)):
+    models: list[Other] = []
+    for name in filter(None, (name.strip() for several in names for name in _split(several))):
         if name in SPECS:
             own_texts(run)
-            models[name] = None
+            models.append((name, None))
         else:
             other = _named_run(name)
             predict_passage(other, other.tokenizer(), texts)
-            models[other.name] = other
+            models.append((str(other.path) if other.name in SPECS else other.name, other))
     return models
 
 
 def curves_to_compare(
-    run: Run, texts: Texts, models: Mapping[str, Run | None], progress: Progress
+    run: Run, texts: Texts, models: Sequence[Other], progress: Progress
 ) -> tuple[list[Curve], list[str]]:
     """The gradients of other models, trained and untrained, on the same text.
 
@@ -90,7 +91,7 @@ def curves_to_compare(
     """
     curves: list[Curve] = []
     notes: list[str] = []
-    for number, (name, other) in enumerate(models.items()):
+    for number, (name, other) in enumerate(models):
         if other:
             found = _curves(name, other, texts)
         else:
@@ -100,7 +101,7 @@ def curves_to_compare(
             notes.append(f"{name} reads no text in more than {STEPS + 1} tokens, so its gradients are not compared")
         curves += found
         progress((number + 1) / len(models))
-    if cells := [name for name, other in models.items() if not other]:
+    if cells := [name for name, other in models if not other]:
         size = f"{BRIEF['num_layers']} layer of {BRIEF['hidden_size']} units, {BRIEF['steps']} steps"
         notes.append(f"to compare with, {', '.join(cells)} were trained briefly on the text of {run.name} ({size})")
     return curves, notes
@@ -122,29 +123,29 @@ def curves_of(
         passage: What both read.
         progress: Called with the fraction done, 0 to 1.
     """
-    curves = []
-    for number, model in enumerate((trained, fresh)):
-
-        def part(fraction: float, done: int = number) -> None:
-            progress((done + fraction) / 2)
-
-        if gradients := measure_gradients(model, passage, progress=part):
-            curves.append(Curve(name, model is trained, gradients))
-    return curves
+    found = (
+        measure_gradients(trained, passage, progress=lambda fraction: progress(fraction / 2)),
+        measure_gradients(fresh, passage, progress=lambda fraction: progress(0.5 + fraction / 2)),
+    )
+    return [Curve(name, own is found[0], own) for own in found if own]
 
 
 def _named_run(name: str) -> Run:
     try:
         return find_run(name, LANGUAGE_MODEL)
     except ChargenError as error:
-        if (CHECKPOINTS / name).exists() or is_path(name):
+        if _is_run(name) or is_path(name):
             raise
         raise ChargenError(f"{error}; or compare with a cell: {', '.join(SPECS)}") from None
 
 
 def _split(name: str) -> list[str]:
     """The names in a list with commas; or the name of a run that has commas itself."""
-    return [name] if is_run(Path(name)) or is_run(CHECKPOINTS / name) else name.split(",")
+    return [name] if _is_run(name) else name.split(",")
+
+
+def _is_run(name: str) -> bool:
+    return is_run(Path(name)) or is_run(CHECKPOINTS / name)
 
 
 def _curves(name: str, run: Run, texts: Texts) -> list[Curve]:

@@ -87,10 +87,4 @@ def _run(
     """Train, and return the run."""
     named = tuple(map(str, inputs)) or (kind_of(kind).default_input,)
     request = make_options(options_type, inputs=named, **options)
-
-    def seen(event: Event) -> Event:
-        if on_event:
-            on_event(event)
-        return event
-
-    return outcome(map(seen, start(request, None if out is None else Path(out), overwrite=overwrite))).run
+    return outcome(start(request, None if out is None else Path(out), overwrite=overwrite), on_event).run

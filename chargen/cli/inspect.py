@@ -46,8 +46,8 @@ RULES = [excludes("no_page", "writes no page", "page")]
 @click.option(
     "--compare",
     multiple=True,
-    metavar="RUN",
-    help="Measure the gradients of another run too, or of cells, such as rnn,gru,lstm: a small model of each is "
+    metavar="NAMES",
+    help="Measure the gradients of other runs and cells too, such as rnn,gru,lstm: of each cell a small model is "
     "trained first; repeatable.",
 )
 @click.option(

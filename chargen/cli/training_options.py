@@ -49,7 +49,7 @@ OPTIONS = (
     click.option(
         "--config",
         type=click.Path(path_type=Path),
-        help="Take the options from a run's config.json; options that are typed override them.",
+        help="Take the options from a run's folder or config.json; options that are typed override them.",
     ),
     click.option(
         "--minutes", type=float, help="Train for this many minutes.  [default: 3, if no other limit is set]"

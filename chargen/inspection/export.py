@@ -121,7 +121,7 @@ def _gates(layer: LayerGates) -> dict[str, Any]:
 def _curve(curve: Curve) -> dict[str, Any]:
     low, median, high = curve.gradients.quartiles
     numbers = {"low": _rounded(low), "median": _rounded(median), "high": _rounded(high)}
-    return {"name": curve.name, "is_trained": curve.is_trained, "count": len(curve.gradients.positions)} | numbers
+    return {"name": curve.name, "is_trained": curve.is_trained, "positions": len(curve.gradients.positions)} | numbers
 
 
 def _dependence(findings: Findings) -> dict[str, Any] | None:

@@ -38,9 +38,7 @@ class LayerGates:
 
     layer: int  # backward layers count on after the forward ones
     gates: tuple[Gate, ...]
-    memory: (
-        Array | None
-    )  # steps after which each unit keeps 1/e, by what it keeps in the mean (H,); None: no gate tells
+    memory: Array | None  # steps until 1/e is left of what each unit held (H,); None: no gate tells
 
 
 def most_tokens(hidden_size: int) -> int:
@@ -55,9 +53,9 @@ def measure_gates(encoder: Encoder, passage: Passage) -> list[LayerGates]:
     seen: list[list[Gates]] = []  # of each text, of each layer
     for text in passage.texts:
         if rest > 0:
-            gates = gates_along(encoder, torch.from_numpy(text[:rest]))
+            gates = gates_along(encoder, torch.from_numpy(text[: passage.lead + rest]))
             seen.append([{name: gate[passage.lead :] for name, gate in layer.items()} for layer in gates])
-            rest -= len(text)
+            rest -= len(text) - passage.lead
     cells = (*encoder.stack.layers, *encoder.stack.backward_layers)
     return [_measured(number, cell, [text[number] for text in seen]) for number, cell in enumerate(cells)]
 

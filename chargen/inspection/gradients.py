@@ -22,7 +22,7 @@ from chargen.models.language_model import LanguageModel
 from chargen.models.stack import StackState
 
 STEPS = 200
-COUNT = 100
+POSITIONS = 100
 QUARTILES = (0.25, 0.5, 0.75)
 MOST_NUMBERS = 1 << 21  # of states in a batch, times about 16 in its graph
 
@@ -49,7 +49,7 @@ def measure_gradients(
     model: LanguageModel,
     passage: Passage,
     steps: int = STEPS,
-    count: int = COUNT,
+    most: int = POSITIONS,
     progress: Progress | None = None,
 ) -> Gradients | None:
     """Differentiate the losses at positions spread over the passage.
@@ -61,7 +61,7 @@ def measure_gradients(
         model: Copied to double precision.
         passage: Its texts of more than `steps` + 1 tokens are used.
         steps: K.
-        count: B, positions in all.
+        most: B, positions in all.
         progress: Called with the fraction done, 0 to 1.
 
     Returns:
@@ -73,7 +73,7 @@ def measure_gradients(
     ]
     if not candidates:
         return None
-    chosen = [candidates[i] for i in np.linspace(0, len(candidates) - 1, min(count, len(candidates))).astype(int)]
+    chosen = [candidates[i] for i in np.linspace(0, len(candidates) - 1, min(most, len(candidates))).astype(int)]
     size = max(1, MOST_NUMBERS // (steps * sum(part.shape[1] for part in _flat(model.encoder.initial_state(1)))))
     found = []
     for ids, state in _batches(model, passage, chosen, steps, size):

@@ -100,7 +100,7 @@ def probe(
     trained: Activations,
     untrained: Activations,
     units_per_layer: int,
-    properties: Sequence[Property] = PROPERTIES,
+    wanted: Sequence[Property] = PROPERTIES,
 ) -> Probed:
     """Find the best unit for each property.
 
@@ -109,20 +109,20 @@ def probe(
         trained: Activations at its first N tokens.
         untrained: Of an untrained network of the same shape.
         units_per_layer: To number the units.
-        properties: To look for.
+        wanted: Properties to look for.
     """
     tokens = len(trained)
     contexts = [passage.text[max(0, end - CONTEXT) : end] for end in passage.ends[:tokens].tolist()]
     networks = [Network.of(units, units_per_layer) for units in (trained, untrained)]
     found, left_out = [], []
-    for wanted in properties:
-        values = passage.at_tokens(wanted.of(passage.text))[:tokens]
+    for one in wanted:
+        values = passage.at_tokens(one.of(passage.text))[:tokens]
         if why := why_left_out(values):
-            left_out.append(LeftOut(wanted.name, why))
+            left_out.append(LeftOut(one.name, why))
             continue
-        best, control = (network.best_unit(values, wanted.is_number) for network in networks)
-        last_three = score_of_contexts(contexts, values, wanted.is_number)
-        found.append(Finding(wanted.name, wanted.is_number, float(values.mean()), best, control, last_three))
+        best, control = (network.best_unit(values, one.is_number) for network in networks)
+        last_three = score_of_contexts(contexts, values, one.is_number)
+        found.append(Finding(one.name, one.is_number, float(values.mean()), best, control, last_three))
     return Probed(tuple(found), tuple(left_out), tokens)
 
 

@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from chargen.errors import ChargenError, shell_word
-from chargen.kinds import CHECKPOINTS, is_kind, kind_of
+from chargen.kinds import is_kind, kind_of
 from chargen.models.config import ClassifierConfig, ModelConfig, weight_shapes
 from chargen.models.ngrams import NgramClassifier
 from chargen.runs.files import (
@@ -47,6 +47,7 @@ from chargen.text.tokenizers.registry import load_tokenizer, tokenizer_file
 
 FORMAT_VERSION = 1
 MOST_CONFIG = 1 << 24  # bytes of config.json and of each other file that holds no tensors
+CHECKPOINTS = Path("checkpoints")
 NGRAMS = "ngrams.safetensors"
 SCALES, CONFIDENCE, RIGHT = "scales", "held_out.confidence", "held_out.right"
 STATE = "training/state.safetensors"

@@ -7,9 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from chargen.errors import ChargenError, shell_word
-from chargen.kinds import CHECKPOINTS, KINDS, kind_of
+from chargen.kinds import KINDS, kind_of
 from chargen.runs.create import leftovers, recover
-from chargen.runs.folder import Run, is_path, is_run, load_run
+from chargen.runs.folder import CHECKPOINTS, Run, is_path, is_run, load_run
 from chargen.runs.lock import training_lock
 
 

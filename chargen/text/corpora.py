@@ -86,11 +86,6 @@ def data_folder() -> Path:
     return Path(os.environ.get("CHARGEN_DATA") or "data")
 
 
-def encoded_folder() -> Path:
-    """The folder of texts that were encoded before."""
-    return data_folder() / "encoded"
-
-
 def find_corpus(name: str) -> NamedCorpus:
     """Look up a corpus by its name.
 

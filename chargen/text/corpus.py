@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from chargen.errors import ChargenError
 from chargen.text.code_points import SLICE
-from chargen.text.corpora import encoded_folder
+from chargen.text.corpora import data_folder
 from chargen.text.documents import read_documents
 from chargen.text.sources import OnRead, Source, fingerprint, hashing, read_text, resolve
 from chargen.text.tokenizers.base import PAGE, Ids, Tokenizer
@@ -123,7 +123,7 @@ def encode_corpus(
     names = [source.name for source in sources]
     given = tokenizer.to_bytes() if tokenizer else None
     for maker in dict.fromkeys([None, tokenizer]):  # the given tokenizer may have been trained on this very text
-        folder = encoded_folder() / _key(settings, content, maker)
+        folder = data_folder() / "encoded" / _key(settings, content, maker)
         with contextlib.suppress(*DAMAGE):  # not encoded yet, or damaged since
             found = _open(folder, content, names)
             if given in (None, found.tokenizer.to_bytes()):

@@ -17,14 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from chargen.errors import ChargenError
-from chargen.kinds import CHECKPOINTS
+from chargen.errors import ChargenError, counted
 from chargen.text import corpora
 from chargen.text.decoding import decode, has_mark
 from chargen.text.packed import ARCHIVE, BLOCK, COMPRESSED, decompressed, is_hidden, members, read_member, read_packed
 
 LONGEST_STREAM = 1 << 32  # bytes of a pipe, which are copied to a temporary file
 SNIFFED = 1 << 13  # bytes read to tell a binary file from text
+KEPT = {"config.json", "metrics.jsonl"}, {"corpus.json", "ids"}  # files of a folder with a run, or an encoded text
 TEMPORARY = "chargen-input-"  # begins the names of folders for what can be read only once
 
 OnRead = Callable[[int], object]  # called with the number of bytes just read, of a source's `size`
@@ -123,7 +123,7 @@ def left_out(inputs: Sequence[str]) -> list[str]:
     if not binary:
         return []
     names = ", ".join(binary[:3]) + (", …" if len(binary) > 3 else "")
-    return [f"{len(binary):,} file{'s' if len(binary) > 1 else ''} left out, which are no text as they are: {names}"]
+    return [f"{counted(len(binary), 'file')} left out, no text as they are: {names}"]
 
 
 def fingerprint(sources: Sequence[Source]) -> str:
@@ -241,15 +241,16 @@ def matches(pattern: Path) -> list[Path]:
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, list[str]]]:
-    """Each folder at any depth, and the names of its files, without hidden ones and those that chargen keeps."""
-    own = {os.path.realpath(path) for path in (CHECKPOINTS, corpora.encoded_folder())}
+    """Each folder at any depth, and the names of its files, without hidden ones and the folders of KEPT below it."""
 
     def fail(error: OSError) -> None:
         raise error  # os.walk would silently skip folders that it may not read
 
     for parent, folders, names in os.walk(folder, onerror=fail):
-        below = ((name, os.path.realpath(Path(parent, name))) for name in folders)
-        folders[:] = [name for name, path in below if not is_hidden(name) and path not in own]
+        if Path(parent) != folder and any(kept <= {*names} for kept in KEPT):
+            folders.clear()
+            continue
+        folders[:] = [name for name in folders if not is_hidden(name)]
         yield parent, [name for name in names if not is_hidden(name)]
 
 

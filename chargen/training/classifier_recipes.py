@@ -14,7 +14,7 @@ import numpy as np
 
 from chargen.training.chosen import ENCODER_OPTIONS, ChosenClassifierOptions, ChosenProbeOptions, choose
 from chargen.training.options import ClassifierOptions, LanguageModelOptions
-from chargen.training.recipes import DEFAULT_MINUTES, SHAPES, cell_defaults, shards_for
+from chargen.training.recipes import DEFAULT_MINUTES, SHAPES, cell_defaults, needs_two_layers, shards_for
 
 CLASSIFIER_BATCH = 64  # texts per step
 CLASSIFIER_EPOCHS = 10.0  # after which a network overfits a small set
@@ -93,7 +93,7 @@ def classifier_recipe(
         epochs=epochs if options.epochs is options.steps is None else None,
         size="auto",
         **cell_defaults(options),
-        num_layers=1,
+        num_layers=2 if needs_two_layers(options) else 1,
         hidden_size=shape.hidden_size,
         embedding_size=shape.embedding_size,
         pooling="max",

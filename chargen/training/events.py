@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,9 +63,19 @@ class Done:
 Event = Note | Started | Step | Evaluated | Done
 
 
-def outcome(events: Iterable[Event]) -> Done:
-    """Go through the events of a training to its end."""
+def outcome(events: Iterable[Event], on_event: Callable[[Event], object] | None = None) -> Done:
+    """Go through the events of a training to its end.
+
+    Args:
+        events: The training's; reading them runs it.
+        on_event: Called with each.
+
+    Raises:
+        RuntimeError: There is no end.
+    """
     for event in events:
+        if on_event:
+            on_event(event)
         if isinstance(event, Done):
             return event
     raise RuntimeError("a training ends with Done")

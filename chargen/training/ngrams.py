@@ -27,7 +27,8 @@ RATE = 0.25  # learning rate for one label; the norm of a feature's gradient gro
 LARGE_WORK = 100_000_000  # n-grams times labels, from which on there is time for one penalty and few passes only
 SMALL_LIMITS, LARGE_LIMITS = (4, 1000), (2, 500)  # passes over the texts and steps, both at least; below, above that
 STRANGE = 0.01  # fraction of the validation texts that count as unlike the training texts
-MOST_STRANGE = 0.5  # known n-grams, from which on a text is like them, even where texts held out repeat the others
+REPEATING = 0.95  # share of known n-grams of such a text, above which the validation texts repeat the training texts
+HALF_KNOWN = 0.5  # below this a text is strange then, since they do not tell what new texts are like
 SMALLEST_BATCH, LARGEST_BATCH = 16, 1024  # texts per step
 
 
@@ -50,8 +51,8 @@ def fit_ngrams(
     fitted = [data.fit(strength) for strength in strengths]
     judged = [classifier.judge(validation.texts) for classifier in fitted]
     best = min(range(len(fitted)), key=lambda number: _loss(judged[number][0], truth))
-    strange = min(MOST_STRANGE, float(np.quantile(judged[best][1], STRANGE)))
-    return replace(fitted[best], strange=strange, strength=strengths[best])
+    strange = float(np.quantile(judged[best][1], STRANGE))
+    return replace(fitted[best], strange=strange if strange <= REPEATING else HALF_KNOWN, strength=strengths[best])
 
 
 def refit(

@@ -55,6 +55,7 @@ LADDER = (  # shapes that `auto` chooses from; thresholds from runs of 0.3 to 30
     Shape(2, 512, 256, 1.4e7),
     Shape(3, 1024, 512, 2e8),
 )
+LADDER_OF_TWO_LAYERS = 2  # index of the first shape of two layers
 SHAPES = {"tiny": LADDER[0], "small": LADDER[3], "medium": LADDER[5], "large": LADDER[6]}
 
 Speed = Callable[[ChosenLanguageModelOptions], float]  # tokens per second of a training with these options
@@ -138,6 +139,11 @@ def cell_defaults(options: Options) -> dict[str, Any]:
     return {"cell": cell, "rounds": rounds, "rank": 0} | between
 
 
+def needs_two_layers(options: Options) -> bool:
+    """Whether something was asked for that has no meaning with a single layer."""
+    return bool(options.tied_layers or options.connections not in (None, "none"))
+
+
 def tokens_read(options: ChosenLanguageModelOptions, tokens: int, speed: Speed) -> float:
     """Estimate how many tokens a training reads.
 
@@ -165,13 +171,14 @@ def _with_best_shape(
     """
     if options.size not in (None, "auto"):
         return _with_shape(options, SHAPES[options.size])
-    fitting = _with_shape(options, LADDER[0])
+    smallest, *larger = LADDER[LADDER_OF_TWO_LAYERS:] if needs_two_layers(options) else LADDER
+    fitting = _with_shape(options, smallest)
     if options.num_layers and options.hidden_size and options.embedding_size:
         return fitting
     # A token teaches more in smaller steps; the power is fitted to texts of 50,000 and 250,000 tokens.
     worth = (4096 / (fitting.batch_size * fitting.sequence_length)) ** (2 / 3)
     products: float | None = None  # weights times tokens per second, of the last shape measured
-    for shape in LADDER[1:]:
+    for shape in larger:
         shaped = _with_shape(options, shape)
         weights = _weights_per_token(shaped, vocab_size)
 

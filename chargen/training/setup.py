@@ -111,20 +111,20 @@ def check_effects(encoder: EncoderConfig) -> None:
         ChargenError: There is no layer for a path around it, none to share weights with, or no matrix for the rank.
     """
     if encoder.num_layers == 1 and encoder.tied_layers:
-        raise ChargenError(
-            "a single layer has none to share weights with: leave out --tied-layers, or set --num-layers 2"
-        )
+        raise ChargenError("a single layer has none to share weights with: set --num-layers 2, or --untied-layers")
     if encoder.connections != "none" and encoder.output_size not in encoder.input_sizes:
         raise ChargenError(
             f"--connections {encoder.connections} leads around layers that read as many numbers as they put out, but "
-            f"the only layer reads {encoder.embedding_size} and puts out {encoder.output_size}: set --num-layers 2"
+            f"the only layer reads {encoder.embedding_size} and puts out {encoder.output_size}: "
+            "set --num-layers 2, or --connections none"
         )
     if encoder.rank and not encoder.rounds:
-        raise ChargenError(f"with --rounds 0 there are no scaling matrices for --rank {encoder.rank}: leave one out")
-    if encoder.rank > encoder.hidden_size:
         raise ChargenError(
-            f"--rank {encoder.rank} is more than the rank of any scaling matrix of {encoder.hidden_size} units: "
-            "set it to less, or to 0 for full matrices"
+            f"with --rounds 0 there is no matrix of --rank {encoder.rank}: set more rounds, or --rank 0"
+        )
+    if encoder.rank > (full := min(max(encoder.input_sizes), encoder.hidden_size)):
+        raise ChargenError(
+            f"the matrices have a full rank of {full} at most: set --rank to less, or to 0 for full ones"
         )
 
 

@@ -17,10 +17,10 @@ import torch
 import chargen
 from chargen.errors import ChargenError
 from chargen.hardware import choose_device, keep_freed_memory
-from chargen.kinds import CHECKPOINTS, kind_of
+from chargen.kinds import kind_of
 from chargen.models.config import ModelConfig
 from chargen.runs.create import create_run, recover, refuse_existing
-from chargen.runs.folder import Run
+from chargen.runs.folder import CHECKPOINTS, Run
 from chargen.runs.inputs import check_unchanged, own_texts
 from chargen.runs.lock import training_lock
 from chargen.runs.search import find_run

@@ -43,7 +43,7 @@ def _write(events: Iterator[Event], open_writer: Any) -> Iterator[Event]:
                     writer.add_scalar("train/learning_rate", event.learning_rate, event.step)
                 case Evaluated() if writer:
                     for name, value in event.record.items():
-                        if name not in ("step", "seconds", "tokens"):
+                        if name not in ("step", "seconds", "tokens", "val_tokens", "held_out_tokens"):
                             writer.add_scalar(f"validation/{name}", value, event.record["step"])
             yield event
     finally:

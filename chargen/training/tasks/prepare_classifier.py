@@ -87,13 +87,13 @@ def prepare_classifier(options: ClassifierOptions, context: Context) -> Prepared
     if options.probe:
         return _prepare_probe(probe_recipe(asked), encoded, context, notes)
     chosen = classifier_recipe(asked, len(encoded.train), context.workers.size, world.size)
-    if not (context.resumed or context.source):
-        check_effects(model_config(chosen, encoded.tokenizer, len(encoded.data.labels)).encoder)
     ngrams, more = _fit_ngrams(chosen, encoded.data, world)
     notes += more
     learns_first = _learns_language_first(options, chosen, encoded, ngrams, context)
     chosen = replace(chosen, adapt=learns_first or context.is_adapted)
     task = _build(chosen, encoded, context, ngrams, batch_size=chosen.batch_size)
+    if not (context.resumed or context.source or learns_first):
+        check_effects(task.model.config.encoder)
     task = replace(task, shards=chosen.shards, dropout=dropout_settings(chosen))
     if chosen.crop is None and context.resumed is None and not learns_first:
         crop, more = _choose_crop(task, chosen)
