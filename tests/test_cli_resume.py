@@ -28,9 +28,10 @@ def test_a_run_may_go_on_in_another_precision() -> None:
 def test_resume_goes_on_and_config_replays() -> None:
     call("train", "book.txt", "--steps", "10", *SMALL)
     resumed = call("train", "book.txt", "--resume", "--steps", "15")
-    assert "going on from step 10" in resumed.stderr and "nothing left to do" not in resumed.stderr
+    assert "going on from step 10" in resumed.stderr and "no step was left" not in resumed.stderr
+    Path("checkpoints/book/summary.json").write_text("{")  # which the end of a training replaces
     idle = call("train", "book.txt", "--resume", "--steps", "15").stderr
-    assert "there was nothing left to do: give a larger --minutes, --epochs or --steps to go on" in idle
+    assert "no step was left to make: give a larger --minutes, --epochs or --steps to go on" in idle
     run = load_run(Path("checkpoints/book"))
     assert run.summary()["steps"] == 15
     config = "checkpoints/book/config.json"

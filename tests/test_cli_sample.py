@@ -17,7 +17,7 @@ from processes import run_python, start_python
 from chargen.generation.engines.torch_engine import TorchEngine
 from chargen.generation.samplers import Sampling
 from chargen.models.config import ClassifierConfig, EncoderConfig, LanguageModelConfig
-from chargen.text import sources
+from chargen.text import piped
 
 
 def test_prompts_spell_line_breaks_as_stop_does_and_may_come_from_standard_input(text_run: str) -> None:
@@ -25,9 +25,9 @@ def test_prompts_spell_line_breaks_as_stop_does_and_may_come_from_standard_input
     typed = written("ab\\nc", *options)
     assert typed.startswith("ab\nc") and typed == written("ab\nc", *options)
     for given in (b"ab\nc", b"ab\nc\n", "ab\r\nc\r\n".encode("utf-16")):
-        sources._spool.cache_clear()
+        piped.spool.cache_clear()
         assert call("sample", "-", *options, given=given).stdout == typed
-    sources._spool.cache_clear()
+    piped.spool.cache_clear()
     assert "is not valid utf-8" in refused("sample", "-", *options, given=b"caf\xe9")
     turns = call("write", "ab\\nc", *options, given="").stdout
     assert turns == call("write", "ab\nc", *options, given="").stdout

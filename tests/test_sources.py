@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from processes import TIME_LIMIT
 
 from chargen.errors import ChargenError
-from chargen.text import sources
+from chargen.text import piped, sources
 from chargen.text.corpus import CorpusSettings, encode_corpus
 from chargen.text.labelled import read_labelled
 from chargen.text.sources import Source, fingerprint, left_out, read_text, resolve
@@ -349,9 +349,9 @@ def test_a_pipe_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         def read(self, size: int = -1) -> bytes:
             return b"a" * size
 
-    monkeypatch.setattr(sources, "LONGEST_STREAM", 10 << 20)
+    monkeypatch.setattr(piped, "LONGEST_STREAM", 10 << 20)
     with pytest.raises(ChargenError, match="standard input has more than 10,485,760 bytes, and may not end"):
-        sources._spool(Endless(), "standard input")
+        piped.spool(Endless(), "standard input")
 
 
 def test_files_of_a_folder_that_are_no_text_are_said(tmp_path: Path) -> None:

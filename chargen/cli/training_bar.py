@@ -32,12 +32,12 @@ def show_training(events: Iterator[Event], quiet: bool) -> Done | None:
     from tqdm import tqdm
 
     from chargen.training.distributed import launched_rank
-    from chargen.training.events import INTERRUPTED, Done, Evaluated, Note, Started, Step
+    from chargen.training.events import Done, Evaluated, Note, Started, Step
 
     quiet = quiet or launched_rank() > 0
     done: Done | None = None
     loss: float | None = None
-    was_done = False
+    resumed = False
     hidden = True if quiet else None  # None: unless at a terminal
     with tqdm(total=1, bar_format=BAR, miniters=0, disable=hidden, leave=False, file=sys.stderr) as bar:
 
@@ -54,7 +54,7 @@ def show_training(events: Iterator[Event], quiet: bool) -> Done | None:
                 case Note() if not quiet:
                     say(f"chargen: {abridge(event.text)}")
                 case Started():
-                    was_done = event.run.summary().get("stopped", INTERRUPTED) != INTERRUPTED
+                    resumed = event.resumed_step > 0
                     if not quiet:
                         say(_start_line(event))
                 case Evaluated() if not quiet:
@@ -64,8 +64,8 @@ def show_training(events: Iterator[Event], quiet: bool) -> Done | None:
                 case Done():
                     done = event
     if done is not None and launched_rank() == 0:
-        if was_done and loss is None:
-            tell("there was nothing left to do: give a larger --minutes, --epochs or --steps to go on")
+        if resumed and loss is None:
+            tell("no step was left to make: give a larger --minutes, --epochs or --steps to go on")
         tell(_result(done))
     return done
 

@@ -80,8 +80,6 @@ def clamps_by_layer(clamps: Clamps, config: EncoderConfig) -> dict[int, dict[int
         check_unit(layer, unit, config)
         if not math.isfinite(value):
             raise ChargenError(f"unit {layer}.{unit} cannot be held at {value}: give a finite number")
-        if unit in found[layer]:
-            raise ChargenError(f"unit {layer}.{unit} is held twice: leave one out")
         found[layer][unit] = value
     return dict(found)
 

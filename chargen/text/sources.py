@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import atexit
-import contextlib
-import functools
 import glob
 import hashlib
 import os
-import shutil
-import stat
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from chargen.errors import ChargenError, counted
 from chargen.text import corpora
 from chargen.text.decoding import decode, has_mark
 from chargen.text.packed import ARCHIVE, BLOCK, COMPRESSED, decompressed, is_hidden, members, read_member, read_packed
+from chargen.text.piped import refuse_device, spool
 
-LONGEST_STREAM = 1 << 32  # bytes of a pipe, which are copied to a temporary file
 SNIFFED = 1 << 13  # bytes read to tell a binary file from text
 KEPT = {"config.json", "metrics.jsonl"}, {"corpus.json", "ids"}  # files of a folder with a run, or an encoded text
-TEMPORARY = "chargen-input-"  # begins the names of folders for what can be read only once
 
 OnRead = Callable[[int], object]  # called with the number of bytes just read, of a source's `size`
 
@@ -209,16 +201,16 @@ def _resolve(given: str, kinds: Sequence[str]) -> list[Source]:
     if not given.strip():
         raise ChargenError("one input has an empty name: name a file or folder, or . for the current folder")
     if given == "-":
-        return [Source("standard input", _spool(sys.stdin.buffer, "standard input"))]
+        return [Source("standard input", spool(sys.stdin.buffer, "standard input"))]
     path = Path(given)
     if path.is_dir():
         return _text_files(path)
     if path.is_file() and not _size_unknown(path):
         return _files(path, given)
     if path.exists():  # a pipe, as the shell's <(command) makes one: it can be read only once
-        _refuse_device(path.stat(), given)
+        refuse_device(path.stat(), given)
         with path.open("rb") as stream:
-            return [Source(given, _spool(stream, given))]
+            return [Source(given, spool(stream, given))]
     if found := [source for match in matches(path) for source in _resolve(str(match), kinds)]:
         return found
     if given in corpora.CORPORA:
@@ -287,48 +279,6 @@ def _only_text(sources: list[Source], where: str) -> list[Source]:
 def _looks_like_text(source: Source) -> bool:
     head = next(source.blocks(size=SNIFFED), b"")
     return b"\0" not in head or has_mark(head)
-
-
-@functools.cache  # so that standard input can be named twice
-def _spool(stream: BinaryIO, name: str) -> Path:
-    """Copy a stream to a temporary file, so that it can be read more than once."""
-    with contextlib.suppress(OSError):  # a stream in memory has no number
-        if not stream.isatty():
-            _refuse_device(os.fstat(stream.fileno()), name)
-    path = _temporary_folder() / "text"
-    with path.open("wb") as copy:
-        while block := stream.read(BLOCK):
-            if copy.tell() + len(block) > LONGEST_STREAM:
-                raise ChargenError(
-                    f"{name} has more than {LONGEST_STREAM:,} bytes, and may not end: write as much as you need "
-                    "into a file, and name that"
-                )
-            copy.write(block)
-    return path
-
-
-def _temporary_folder() -> Path:
-    """Make a folder that is removed when Python ends or, if it is killed, by the next process that makes one."""
-    from filelock import FileLock, Timeout
-
-    for lock in Path(tempfile.gettempdir()).glob(f"{TEMPORARY}*/lock"):
-        with contextlib.suppress(OSError, Timeout):
-            with FileLock(lock, timeout=0):  # free only if its process has ended
-                pass
-            shutil.rmtree(lock.parent, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix=TEMPORARY))
-    own = FileLock(folder / "lock")
-    own.acquire()
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    atexit.register(own.release)  # before that: the last is called first
-    return folder
-
-
-def _refuse_device(found: os.stat_result, name: str) -> None:
-    """ChargenError for devices: /dev/zero and /dev/urandom never end. /dev/null is merely empty."""
-    device = stat.S_ISCHR(found.st_mode) or stat.S_ISBLK(found.st_mode)
-    if device and not os.path.samestat(found, Path(os.devnull).stat()):
-        raise ChargenError(f"{name} is a device, not a file: name a file or a pipe, or - for standard input")
 
 
 def _size_unknown(path: Path) -> bool:

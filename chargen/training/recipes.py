@@ -55,7 +55,6 @@ LADDER = (  # shapes that `auto` chooses from; thresholds from runs of 0.3 to 30
     Shape(2, 512, 256, 1.4e7),
     Shape(3, 1024, 512, 2e8),
 )
-LADDER_OF_TWO_LAYERS = 2  # index of the first shape of two layers
 SHAPES = {"tiny": LADDER[0], "small": LADDER[3], "medium": LADDER[5], "large": LADDER[6]}
 
 Speed = Callable[[ChosenLanguageModelOptions], float]  # tokens per second of a training with these options
@@ -171,7 +170,8 @@ def _with_best_shape(
     """
     if options.size not in (None, "auto"):
         return _with_shape(options, SHAPES[options.size])
-    smallest, *larger = LADDER[LADDER_OF_TWO_LAYERS:] if needs_two_layers(options) else LADDER
+    least = 2 if needs_two_layers(options) else 1
+    smallest, *larger = (shape for shape in LADDER if shape.num_layers >= least)
     fitting = _with_shape(options, smallest)
     if options.num_layers and options.hidden_size and options.embedding_size:
         return fitting

@@ -44,7 +44,10 @@ def replay_options(record: dict[str, Any], asked: dict[str, Any]) -> dict[str, A
     record = options_before_language(rename_options(record))
     replaced = {name for given in asked for name in REPLACES.get(given, ())}
     if asked.get("tied", record.get("tied")):  # tied weights need an embedding as wide as the outputs
-        replaced |= SHAPE if SHAPE & asked.keys() else {"embedding_size"} if "cell" in asked else set()
+        if SHAPE & asked.keys():
+            replaced |= SHAPE
+        elif "cell" in asked:
+            replaced.add("embedding_size")
     return {name: value for name, value in record.items() if name not in replaced} | asked
 
 
